@@ -1,0 +1,5 @@
+export { decode } from './decode.ts';
+export { encode } from './encode.ts';
+export { print } from './text.ts';
+export * from './value.ts';
+export * from './vardict.ts';

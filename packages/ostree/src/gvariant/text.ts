@@ -1,0 +1,107 @@
+import { parseType, type Type, typeString } from './type.ts';
+import { asArray, asBytes, asString, asVariant, type Value } from './value.ts';
+
+/** GVariant's text format, as `g_variant_print` writes it; `annotate` adds the types a parser would need. */
+export function print(type: string, value: Value, annotate = true): string {
+  return printType(parseType(type), value, annotate);
+}
+
+const prefixes: Record<string, string> = {
+  y: 'byte ', n: 'int16 ', q: 'uint16 ', h: 'handle ', u: 'uint32 ', x: 'int64 ', t: 'uint64 ',
+  o: 'objectpath ', g: 'signature ',
+};
+
+function printType(type: Type, value: Value, annotate: boolean): string {
+  switch (type.kind) {
+    case 'basic': {
+      const prefix = annotate ? (prefixes[type.code] ?? '') : '';
+      return prefix + printBasic(type.code, value);
+    }
+    case 'variant': {
+      const inner = asVariant(value);
+      return `<${printType(parseType(inner.type), inner.value, true)}>`;
+    }
+    case 'maybe': {
+      const prefix = annotate ? `@${typeString(type)} ` : '';
+      return value === null ? `${prefix}nothing` : prefix + printType(type.element, value, false);
+    }
+    case 'array':
+      return printArray(type, value, annotate);
+    case 'tuple': {
+      const items = asArray(value).map((item, i) => printType(type.members[i] ?? type, item, annotate));
+      return `(${items.join(', ')}${items.length === 1 ? ',' : ''})`;
+    }
+    case 'entry': {
+      const [key, inner] = asArray(value);
+      const [keyType, innerType] = type.members;
+      if (keyType === undefined || innerType === undefined) return '{}';
+      return `{${printType(keyType, key ?? null, annotate)}, ${printType(innerType, inner ?? null, annotate)}}`;
+    }
+  }
+}
+
+function printArray(type: Extract<Type, { kind: 'array' }>, value: Value, annotate: boolean): string {
+  const { element } = type;
+  if (element.kind === 'basic' && element.code === 'y') {
+    const bytes = asBytes(value);
+    if (bytes.length > 0 && bytes.indexOf(0) === bytes.length - 1) return `b${quoteBytes(bytes.subarray(0, -1))}`;
+    if (bytes.length === 0) return annotate ? '@ay []' : '[]';
+    const items = [...bytes].map((byte) => `0x${byte.toString(16).padStart(2, '0')}`);
+    return `[${annotate ? 'byte ' : ''}${items.join(', ')}]`;
+  }
+  const items = asArray(value);
+  const dictionary = element.kind === 'entry';
+  if (items.length === 0) return `${annotate ? `@${typeString(type)} ` : ''}${dictionary ? '{}' : '[]'}`;
+  if (dictionary) {
+    const [keyType, innerType] = element.members;
+    if (keyType === undefined || innerType === undefined) return '{}';
+    const pairs = items.map((item, i) => {
+      const [key, inner] = asArray(item);
+      const first = annotate && i === 0;
+      return `${printType(keyType, key ?? null, first)}: ${printType(innerType, inner ?? null, first)}`;
+    });
+    return `{${pairs.join(', ')}}`;
+  }
+  return `[${items.map((item, i) => printType(element, item, annotate && i === 0)).join(', ')}]`;
+}
+
+function printBasic(code: string, value: Value): string {
+  if (code === 's' || code === 'o' || code === 'g') return quote(asString(value));
+  if (code === 'y') return `0x${Number(value).toString(16).padStart(2, '0')}`;
+  if (code === 'd') {
+    const text = String(Number(value));
+    return /[.eEnN]/.test(text) ? text : `${text}.0`;
+  }
+  return String(value);
+}
+
+const escapes: Record<string, string> = {
+  '\x07': '\\a', '\b': '\\b', '\f': '\\f', '\n': '\\n', '\r': '\\r', '\t': '\\t', '\v': '\\v', '\\': '\\\\',
+};
+
+function quote(text: string): string {
+  const mark = text.includes("'") ? '"' : "'";
+  let out = mark;
+  for (const char of text) {
+    const point = char.codePointAt(0) ?? 0;
+    if (char === mark) out += `\\${char}`;
+    else if (escapes[char] !== undefined) out += escapes[char];
+    else if (/[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}]/u.test(char)) {
+      out += point > 0xffff ? `\\U${point.toString(16).padStart(8, '0')}` : `\\u${point.toString(16).padStart(4, '0')}`;
+    } else out += char;
+  }
+  return out + mark;
+}
+
+function quoteBytes(bytes: Buffer): string {
+  const mark = bytes.includes(0x27) ? '"' : "'";
+  let out = mark;
+  for (const byte of bytes) {
+    const char = String.fromCharCode(byte);
+    if (char === '"' || char === '\\') out += `\\${char}`;
+    else if (escapes[char] !== undefined && char !== '\x07') out += escapes[char];
+    else if (byte < 0x20 || byte >= 0x7f) out += `\\${byte.toString(8).padStart(3, '0')}`;
+    else out += char;
+  }
+  return out + mark;
+}
