@@ -1,0 +1,89 @@
+import type { Command } from 'commander';
+import { writeOut } from './terminal.ts';
+import { VERSION } from './version.ts';
+
+/** The command groups. Only the one named on the command line is imported, so that starting stays fast. */
+const GROUPS: { name: string; summary: string; load: () => Promise<{ register: (program: Command) => void }> }[] = [
+  { name: 'host', summary: 'show, upgrade, roll back and deploy this machine', load: () => import('./host.ts') },
+  { name: 'compose', summary: 'make trees and disk images from a treefile', load: () => import('./compose.ts') },
+  { name: 'vm', summary: 'run disk images in a virtual machine', load: () => import('./vm.ts') },
+  { name: 'completion', summary: 'print a completion script for a shell', load: () => import('./completion.ts') },
+];
+
+const EXAMPLES = `
+Examples:
+  atomic compose tree --repo=repo examples/debian-minimal.yaml   make a tree and commit it
+  atomic compose image --repo=repo --ref=REF disk.qcow2          write a bootable disk
+  atomic vm run disk.qcow2                                       boot it
+  atomic host status                                             what runs here, what is next
+  atomic host upgrade                                            stage the newest version
+  atomic ostree log --repo=repo REF                              the same store, as stock \`ostree\` speaks
+
+Run \`atomic GROUP --help\` for the commands of a group.`;
+
+/** Builds the program with the groups named in `load`, or all of them; the others are there by name only. */
+export async function buildProgram(load: 'all' | readonly string[]): Promise<Command> {
+  const { Command, Option } = await import('commander');
+  const program = new Command('atomic')
+    .description('Builds, ships, runs and rolls back image-based Linux hosts.')
+    .usage('[OPTIONS] GROUP COMMAND')
+    .addOption(new Option('--json', 'print the result as JSON'))
+    .addOption(new Option('-v, --verbose', 'say more, with stack traces for errors'))
+    .addOption(new Option('-q, --quiet', 'no progress'))
+    .addOption(new Option('--no-wait', 'fail at once where another command holds the lock'))
+    .addOption(new Option('--version', 'print the version'))
+    .helpOption('-h, --help', 'show this help')
+    .addHelpText('after', EXAMPLES)
+    .configureHelp({ showGlobalOptions: true })
+    .showHelpAfterError('  hint: add --help to see what is allowed')
+    .exitOverride();
+  for (const group of GROUPS) {
+    if (load === 'all' || load.includes(group.name)) (await group.load()).register(program);
+    else program.command(group.name).description(group.summary);
+  }
+  if (load === 'all' || !load.includes('ostree')) {
+    program
+      .command('ostree')
+      .description('the object store, command for command as stock `ostree`')
+      .helpOption(false)
+      .allowUnknownOption()
+      .argument('[args...]');
+  }
+  inherit(program);
+  return program;
+}
+
+/** Commands made by a group follow the program in how they show help and fail. */
+function inherit(command: Command): void {
+  for (const child of command.commands) {
+    child.copyInheritedSettings(command);
+    inherit(child);
+  }
+}
+
+/** Runs `atomic` with the arguments after its name; resolves to the exit status. */
+export async function main(argv: readonly string[]): Promise<number> {
+  const words = argv.filter((arg) => !arg.startsWith('-'));
+  if (words.length === 0 && argv.includes('--version')) {
+    writeOut(`atomic:\n Version: '${VERSION}'\n Node: '${process.versions.node}'\n`);
+    return 0;
+  }
+  const group = words[0] === 'help' ? words[1] : words[0];
+  if (group === 'ostree') {
+    const { ostreeMain } = await import('./ostree/main.ts');
+    return ostreeMain(argv.slice(argv.indexOf('ostree') + 1));
+  }
+  const program = await buildProgram(group === undefined ? [] : [group]);
+  if (argv.length === 0) {
+    program.outputHelp({ error: true });
+    return 1;
+  }
+  try {
+    await program.parseAsync([...argv], { from: 'user' });
+  } catch (error) {
+    // Commander has already printed what is wrong; help and version come this way too, with status 0.
+    if (error instanceof Error && 'exitCode' in error && typeof error.exitCode === 'number') return error.exitCode;
+    throw error;
+  }
+  return typeof process.exitCode === 'number' ? process.exitCode : 0;
+}

@@ -1,0 +1,154 @@
+import type { Progress, ProgressEvent } from '@atomic/ostree';
+
+/** Output is gathered and written in large pieces: `ls -R` of a real tree is tens of thousands of lines. */
+const FLUSH_BYTES = 64 * 1024;
+/** A live line changes at most this often, in milliseconds. */
+const REDRAW_MS = 100;
+/** Without a terminal, a long phase says how far it is this often, in milliseconds. */
+const REPORT_MS = 15_000;
+
+let pending: Uint8Array[] = [];
+let pendingBytes = 0;
+let flushScheduled = false;
+let readerGone = false;
+let listening = false;
+let liveLine = false;
+
+function listen(): void {
+  if (listening) return;
+  listening = true;
+  // `atomic … | head` closes our standard output; stock tools go on and end well, and so do we.
+  const ignore = (error: NodeJS.ErrnoException): void => {
+    if (error.code !== 'EPIPE') throw error;
+    readerGone = true;
+  };
+  process.stdout.on('error', ignore);
+  process.stderr.on('error', ignore);
+}
+
+/** Queues bytes for standard output. */
+export function writeOut(data: string | Uint8Array): void {
+  listen();
+  const bytes = typeof data === 'string' ? Buffer.from(data) : data;
+  pending.push(bytes);
+  pendingBytes += bytes.length;
+  if (pendingBytes >= FLUSH_BYTES) flushOut();
+  else if (!flushScheduled) {
+    flushScheduled = true;
+    setImmediate(flushOut);
+  }
+}
+
+/** Hands everything queued to the operating system's pipe or terminal. */
+export function flushOut(): void {
+  flushScheduled = false;
+  if (pendingBytes === 0) return;
+  const bytes = Buffer.concat(pending);
+  pending = [];
+  pendingBytes = 0;
+  clearLive();
+  if (!readerGone) process.stdout.write(bytes);
+}
+
+/** Resolves when what was printed has left this process, so that it may exit. */
+export async function drained(): Promise<void> {
+  flushOut();
+  clearLive();
+  for (const stream of [process.stdout, process.stderr]) {
+    // One turn of the loop lets a failed write's EPIPE arrive before the exit.
+    await new Promise<void>((resolve) => {
+      if (stream.writableLength === 0) setImmediate(resolve);
+      else stream.write('', () => resolve());
+    });
+  }
+}
+
+/** Writes one line to standard error, after what standard output was given before it. */
+export function writeErr(line: string): void {
+  listen();
+  flushOut();
+  clearLive();
+  process.stderr.write(`${line}\n`);
+}
+
+/** Whether standard error may be coloured: it is a terminal and NO_COLOR (no-color.org) is unset or empty. */
+export function colour(): boolean {
+  return process.stderr.isTTY === true && !process.env['NO_COLOR'] && process.env['TERM'] !== 'dumb';
+}
+
+/** `error:` as stock tools write it: red and bold on a terminal. */
+export function errorPrefix(): string {
+  return colour() ? '\x1b[31m\x1b[1merror: \x1b[22m\x1b[0m' : 'error: ';
+}
+
+/** Bytes for people, in decimal units. */
+export function formatBytes(bytes: number): string {
+  const units = ['bytes', 'kB', 'MB', 'GB', 'TB'];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1000 && unit < units.length - 1) {
+    value /= 1000;
+    unit++;
+  }
+  return unit === 0 ? `${bytes} bytes` : `${value.toFixed(1)} ${units[unit]}`;
+}
+
+function clearLive(): void {
+  if (!liveLine) return;
+  liveLine = false;
+  process.stderr.write('\r\x1b[K');
+}
+
+function counts(event: ProgressEvent): string {
+  const parts: string[] = [];
+  if (event.total !== undefined && event.total > 0) {
+    const done = event.done ?? 0;
+    parts.push(`${done}/${event.total} ${Math.floor((done * 100) / event.total)}%`);
+  } else if (event.done !== undefined) parts.push(String(event.done));
+  if (event.bytes !== undefined) {
+    const of = event.totalBytes === undefined ? '' : ` of ${formatBytes(event.totalBytes)}`;
+    parts.push(`${formatBytes(event.bytes)}${of}`);
+  }
+  return parts.join('  ');
+}
+
+/**
+ * Shows the progress of an operation on standard error: on a terminal one live line, elsewhere (when `lines`) one line
+ * for each phase and message, and for a long phase its counts from time to time.
+ */
+export function progressReporter(lines: boolean): Progress {
+  const live = process.stderr.isTTY === true && process.env['TERM'] !== 'dumb';
+  let phase = '';
+  let message = '';
+  let last = 0;
+  return (event) => {
+    const now = Date.now();
+    const fresh = event.phase !== phase;
+    if (live) {
+      const finished = event.total !== undefined && event.done === event.total;
+      if (!fresh && !finished && event.message === undefined && now - last < REDRAW_MS) return;
+      phase = event.phase;
+      last = now;
+      const text = [event.phase, counts(event), event.message ?? ''].filter((part) => part !== '').join('  ');
+      listen();
+      process.stderr.write(`\r\x1b[K${[...text].slice(0, (process.stderr.columns ?? 80) - 1).join('')}`);
+      liveLine = true;
+      return;
+    }
+    if (!lines) return;
+    if (fresh) {
+      phase = event.phase;
+      message = '';
+      last = now;
+      writeErr(event.phase);
+    }
+    if (event.message !== undefined && event.message !== message) {
+      message = event.message;
+      writeErr(`  ${event.message}`);
+    } else if (!fresh && now - last >= REPORT_MS) {
+      last = now;
+      const text = counts(event);
+      if (text !== '') writeErr(`  ${text}`);
+    }
+  };
+}
