@@ -64,7 +64,7 @@ export class FileLock implements Disposable {
    * Throws {@link LockedError} when not waiting or after `timeoutSeconds`.
    */
   static async acquire(path: string, mode: 'shared' | 'exclusive', options: LockOptions = {}): Promise<FileLock> {
-    const fd = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_CLOEXEC, 0o660);
+    const fd = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o660);
     const started = Date.now();
     try {
       for (let told = false, pause = 10; !ofdLock(fd, mode); pause = Math.min(pause * 2, 250)) {
@@ -86,7 +86,7 @@ export class FileLock implements Disposable {
 
   /** Takes the lock if it is free, else returns null. */
   static tryAcquire(path: string, mode: 'shared' | 'exclusive'): FileLock | null {
-    const fd = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_CLOEXEC, 0o660);
+    const fd = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o660);
     if (ofdLock(fd, mode)) return new FileLock(path, mode, fd);
     closeSync(fd);
     return null;

@@ -25,7 +25,7 @@ export function thaw(fd: number): void {
 
 /** Runs `use` with a read-only descriptor of a file or folder. */
 export function withFd<T>(path: string, use: (fd: number) => T): T {
-  const fd = openSync(path, constants.O_RDONLY | constants.O_CLOEXEC);
+  const fd = openSync(path, constants.O_RDONLY);
   try {
     return use(fd);
   } finally {

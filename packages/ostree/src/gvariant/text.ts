@@ -7,8 +7,15 @@ export function print(type: string, value: Value, annotate = true): string {
 }
 
 const prefixes: Record<string, string> = {
-  y: 'byte ', n: 'int16 ', q: 'uint16 ', h: 'handle ', u: 'uint32 ', x: 'int64 ', t: 'uint64 ',
-  o: 'objectpath ', g: 'signature ',
+  y: 'byte ',
+  n: 'int16 ',
+  q: 'uint16 ',
+  h: 'handle ',
+  u: 'uint32 ',
+  x: 'int64 ',
+  t: 'uint64 ',
+  o: 'objectpath ',
+  g: 'signature ',
 };
 
 function printType(type: Type, value: Value, annotate: boolean): string {
@@ -76,7 +83,14 @@ function printBasic(code: string, value: Value): string {
 }
 
 const escapes: Record<string, string> = {
-  '\x07': '\\a', '\b': '\\b', '\f': '\\f', '\n': '\\n', '\r': '\\r', '\t': '\\t', '\v': '\\v', '\\': '\\\\',
+  '\x07': '\\a',
+  '\b': '\\b',
+  '\f': '\\f',
+  '\n': '\\n',
+  '\r': '\\r',
+  '\t': '\\t',
+  '\v': '\\v',
+  '\\': '\\\\',
 };
 
 function quote(text: string): string {

@@ -9,7 +9,19 @@ export type Type =
   | { kind: 'tuple' | 'entry'; members: Type[]; align: number; fixed: number | null };
 
 const basicSize: Record<string, number | null> = {
-  b: 1, y: 1, n: 2, q: 2, i: 4, u: 4, h: 4, x: 8, t: 8, d: 8, s: null, o: null, g: null,
+  b: 1,
+  y: 1,
+  n: 2,
+  q: 2,
+  i: 4,
+  u: 4,
+  h: 4,
+  x: 8,
+  t: 8,
+  d: 8,
+  s: null,
+  o: null,
+  g: null,
 };
 
 const cache = new Map<string, Type>();

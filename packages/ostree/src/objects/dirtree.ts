@@ -1,0 +1,79 @@
+import { corrupt } from '../error.ts';
+import { decode } from '../gvariant/decode.ts';
+import { encode } from '../gvariant/encode.ts';
+import { asArray, asBytes, asString } from '../gvariant/value.ts';
+import { type Checksum, checksumFromBytes, checksumToBytes } from './checksum.ts';
+
+export interface FileEntry {
+  name: string;
+  checksum: Checksum;
+}
+export interface DirEntry {
+  name: string;
+  /** Checksum of the child's dirtree and dirmeta. */
+  tree: Checksum;
+  meta: Checksum;
+}
+/** What a directory contains; both lists sorted by the bytes of the names. */
+export interface DirTree {
+  files: FileEntry[];
+  dirs: DirEntry[];
+}
+
+const TYPE = '(a(say)a(sayay))';
+
+/** Order of names in a dirtree: by UTF-8 bytes (readers binary-search), which is not JavaScript's order. */
+export const compareNames = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b));
+
+/** Refuses what could leave the directory: '', '.', '..', a slash, a NUL. Returns the name. */
+export function validateFileName(name: string): string {
+  if (name === '' || name === '.' || name === '..' || name.includes('/') || name.includes('\0')) {
+    throw corrupt(`Invalid filename '${name.replaceAll('\0', '\\0')}' in a dirtree`);
+  }
+  return name;
+}
+
+/** Serialises a dirtree, sorting its entries. */
+export function serializeDirTree(tree: DirTree): Buffer {
+  const sorted = <T extends { name: string }>(entries: T[]) =>
+    entries
+      .map((entry) => ({ entry, key: Buffer.from(entry.name) }))
+      .sort((a, b) => Buffer.compare(a.key, b.key))
+      .map(({ entry }) => entry);
+  return encode(TYPE, [
+    sorted(tree.files).map(({ name, checksum }) => [validateFileName(name), checksumToBytes(checksum)]),
+    sorted(tree.dirs).map((dir) => [validateFileName(dir.name), checksumToBytes(dir.tree), checksumToBytes(dir.meta)]),
+  ]);
+}
+
+/** Reads a dirtree; throws `corrupt` for anything but a valid one (names, order, duplicates, checksum lengths). */
+export function parseDirTree(bytes: Uint8Array): DirTree {
+  const [files, dirs] = asArray(decode(TYPE, bytes));
+  const tree: DirTree = {
+    files: asArray(files).map((entry) => {
+      const [name, checksum] = asArray(entry);
+      return { name: validateFileName(asString(name)), checksum: checksumFromBytes(asBytes(checksum)) };
+    }),
+    dirs: asArray(dirs).map((entry) => {
+      const [name, child, meta] = asArray(entry);
+      return {
+        name: validateFileName(asString(name)),
+        tree: checksumFromBytes(asBytes(child)),
+        meta: checksumFromBytes(asBytes(meta)),
+      };
+    }),
+  };
+  for (const entries of [tree.files, tree.dirs]) {
+    let previous: Buffer | null = null;
+    for (const { name } of entries) {
+      const key = Buffer.from(name);
+      if (previous !== null && Buffer.compare(previous, key) >= 0)
+        throw corrupt(`dirtree names out of order at '${name}'`);
+      previous = key;
+    }
+  }
+  const fileNames = new Set(tree.files.map((file) => file.name));
+  for (const { name } of tree.dirs)
+    if (fileNames.has(name)) throw corrupt(`'${name}' is a file and a directory at once`);
+  return tree;
+}

@@ -1,0 +1,110 @@
+import { createHash } from 'node:crypto';
+import { corrupt } from '../error.ts';
+import { decode } from '../gvariant/decode.ts';
+import { encode } from '../gvariant/encode.ts';
+import { asArray, asBigint, asNumber, asString, swap32, swap64, type Value } from '../gvariant/value.ts';
+import type { Checksum } from './checksum.ts';
+import { checkFileMode, isSymlink } from './mode.ts';
+import { type Xattr, xattrsFromValue, xattrsToValue } from './xattrs.ts';
+
+/** What a content object knows besides its bytes. */
+export interface FileHeader {
+  uid: number;
+  gid: number;
+  /** With the S_IFREG or S_IFLNK bits. */
+  mode: number;
+  /** Of a symlink; empty for a regular file. */
+  target: string;
+  xattrs: Xattr[];
+}
+
+const HEADER = '(uuuusa(ayay))';
+const ARCHIVE_HEADER = '(tuuuusa(ayay))';
+const BARE_USER_META = '(uuua(ayay))';
+/** No header is larger: xattr values end at 64 KiB each. */
+export const MAX_HEADER_SIZE = 16 * 1024 * 1024;
+
+function headerFields(header: FileHeader): Value[] {
+  const target = isSymlink(header.mode) ? header.target : '';
+  return [swap32(header.uid), swap32(header.gid), swap32(header.mode), 0, target, xattrsToValue(header.xattrs)];
+}
+
+function headerFromFields(fields: Value[]): FileHeader {
+  const [uid, gid, mode, rdev, target, xattrs] = fields;
+  const header: FileHeader = {
+    uid: swap32(asNumber(uid)),
+    gid: swap32(asNumber(gid)),
+    mode: checkFileMode(swap32(asNumber(mode))),
+    target: asString(target),
+    xattrs: xattrsFromValue(xattrs),
+  };
+  if (asNumber(rdev) !== 0) throw corrupt('a file object has a device number');
+  if (isSymlink(header.mode) !== header.target.length > 0)
+    throw corrupt('a file object has a symlink target against its mode');
+  return header;
+}
+
+/** u32 big-endian length, four zero bytes, then the header: what precedes content in hashes, `.filez` and deltas. */
+function framed(variant: Buffer): Buffer {
+  const prefix = Buffer.alloc(8);
+  prefix.writeUInt32BE(variant.length, 0);
+  return Buffer.concat([prefix, variant]);
+}
+
+/** The bytes hashed before a file's content. */
+export const fileHeaderBytes = (header: FileHeader): Buffer => framed(encode(HEADER, headerFields(header)));
+
+/** The bytes that precede the raw deflate stream in a `.filez`; `size` is the uncompressed size in bytes. */
+export const archiveHeaderBytes = (header: FileHeader, size: number): Buffer =>
+  framed(encode(ARCHIVE_HEADER, [swap64(BigInt(size)), ...headerFields(header)]));
+
+/** Length of a `.filez` file's framed header, from its first 8 bytes. */
+export function archiveHeaderLength(start: Uint8Array): number {
+  if (start.length < 8) throw corrupt('an archive object is cut short');
+  const length = Buffer.from(start.buffer, start.byteOffset, 8).readUInt32BE(0);
+  if (length > MAX_HEADER_SIZE) throw corrupt(`an archive object claims a header of ${length} bytes`);
+  return 8 + length;
+}
+
+/** Reads the framed header of a `.filez`; `bytes` must hold all of it. */
+export function parseArchiveHeader(bytes: Uint8Array): { header: FileHeader; size: number; length: number } {
+  const length = archiveHeaderLength(bytes);
+  if (bytes.length < length) throw corrupt('an archive object is cut short');
+  const [size, ...fields] = asArray(decode(ARCHIVE_HEADER, bytes.subarray(8, length)));
+  const unpacked = swap64(asBigint(size));
+  if (unpacked > BigInt(Number.MAX_SAFE_INTEGER)) throw corrupt(`an archive object claims ${unpacked} bytes`);
+  return { header: headerFromFields(fields), size: Number(unpacked), length };
+}
+
+/** The `user.ostreemeta` attribute of a bare-user object. */
+export function bareUserMeta(header: FileHeader): Buffer {
+  return encode(BARE_USER_META, [
+    swap32(header.uid),
+    swap32(header.gid),
+    swap32(header.mode),
+    xattrsToValue(header.xattrs),
+  ]);
+}
+
+/** Reads `user.ostreemeta`; a symlink's target is the object's content, so the caller fills it in. */
+export function parseBareUserMeta(bytes: Uint8Array): FileHeader {
+  const [uid, gid, mode, xattrs] = asArray(decode(BARE_USER_META, bytes));
+  return {
+    uid: swap32(asNumber(uid)),
+    gid: swap32(asNumber(gid)),
+    mode: checkFileMode(swap32(asNumber(mode))),
+    target: '',
+    xattrs: xattrsFromValue(xattrs),
+  };
+}
+
+/** A running hash of a content object: the framed header has gone in, content follows (none for a symlink). */
+export function contentHasher(header: FileHeader): { update(data: Uint8Array): void; digest(): Checksum } {
+  const hash = createHash('sha256').update(fileHeaderBytes(header));
+  return {
+    update: (data) => {
+      hash.update(data);
+    },
+    digest: () => hash.digest('hex'),
+  };
+}

@@ -1,0 +1,27 @@
+import { AtomicError } from '../error.ts';
+
+// ostree-core.c: fragments begin with a word character, then also - . _, joined by slashes.
+const FRAGMENT = '[\\p{L}\\p{N}_][\\p{L}\\p{N}_.-]*';
+const refPattern = new RegExp(`^${FRAGMENT}(/${FRAGMENT})*$`, 'u');
+const remotePattern = new RegExp(`^${FRAGMENT}$`, 'u');
+
+/** Returns a ref's name if it is one, else throws `invalid`: it becomes a path below `refs/`. */
+export function validateRefName(ref: string): string {
+  if (!refPattern.test(ref)) throw new AtomicError('invalid', `Invalid ref name ${ref}`);
+  return ref;
+}
+
+export function validateRemoteName(remote: string): string {
+  if (!remotePattern.test(remote)) throw new AtomicError('invalid', `Invalid remote name ${remote}`);
+  return remote;
+}
+
+/** Splits `REMOTE:REF` or `REF`, validating both parts. */
+export function parseRefspec(refspec: string): { remote: string | null; ref: string } {
+  const colon = refspec.indexOf(':');
+  if (colon < 0) return { remote: null, ref: validateRefName(refspec) };
+  return {
+    remote: validateRemoteName(refspec.slice(0, colon)),
+    ref: validateRefName(refspec.slice(colon + 1)),
+  };
+}

@@ -1,0 +1,311 @@
+import {
+  accessSync,
+  constants,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { errnoCode, FileLock, LockedError } from '@atomic/linux';
+import { AtomicError, corrupt } from '../error.ts';
+import type { Checksum } from '../objects/checksum.ts';
+import { type Commit, parseCommit } from '../objects/commit.ts';
+import { type DirMeta, parseDirMeta } from '../objects/dirmeta.ts';
+import { type DirTree, parseDirTree } from '../objects/dirtree.ts';
+import { loosePath, MAX_METADATA_SIZE, type MetadataType, type ObjectType, parseLooseName } from '../objects/type.ts';
+import { KeyFile } from './keyfile.ts';
+import { loadFileObject, type StoredFile } from './load-file.ts';
+import { validateRemoteName } from './ref-name.ts';
+import { listRefs, readRef, resolveRev, writeRef } from './refs.ts';
+import { Transaction } from './transaction.ts';
+import { replaceFile } from './write-file.ts';
+
+export type RepoMode = 'bare' | 'bare-user' | 'bare-user-only' | 'archive';
+
+const modes = new Map<string, RepoMode>([
+  ['bare', 'bare'],
+  ['bare-user', 'bare-user'],
+  ['bare-user-only', 'bare-user-only'],
+  ['archive', 'archive'],
+  ['archive-z2', 'archive'],
+]);
+
+/** The mode a name means (`archive-z2` is the old name of `archive`); throws `invalid`, listing what there is. */
+export function parseRepoMode(name: string): RepoMode {
+  const mode = modes.get(name);
+  if (mode === undefined) {
+    throw new AtomicError('invalid', `Invalid mode '${name}' in repository configuration`, {
+      hint: 'modes are bare, bare-user, bare-user-only and archive',
+    });
+  }
+  return mode;
+}
+
+export interface BeginOptions {
+  wait?: boolean | undefined;
+  signal?: AbortSignal | undefined;
+  onWait?: ((message: string) => void) | undefined;
+}
+
+const FOLDERS = [
+  'objects',
+  'tmp',
+  'tmp/cache',
+  'extensions',
+  'state',
+  'refs',
+  'refs/heads',
+  'refs/mirrors',
+  'refs/remotes',
+];
+
+/** A repository on disk (layout and modes: libostree's ostree-repo.c and man ostree.repo-config). */
+export class Repo {
+  readonly path: string;
+  readonly mode: RepoMode;
+  readonly config: KeyFile;
+  #systemRemotes: KeyFile[] | undefined;
+
+  private constructor(path: string, mode: RepoMode, config: KeyFile) {
+    this.path = path;
+    this.mode = mode;
+    this.config = config;
+  }
+
+  /** Makes a repository, or completes one that is there already; its mode must then be the same. */
+  static create(path: string, options: { mode?: RepoMode; collectionId?: string } = {}): Repo {
+    const mode = options.mode ?? 'bare';
+    mkdirSync(path, { recursive: true });
+    for (const folder of FOLDERS) mkdirSync(join(path, folder), { recursive: true });
+    // The config comes last and whole: what has one is a repository.
+    if (!existsSync(join(path, 'config'))) {
+      const config = new KeyFile();
+      config.set('core', 'repo_version', '1');
+      config.set('core', 'mode', mode === 'archive' ? 'archive-z2' : mode);
+      if (options.collectionId !== undefined) config.set('core', 'collection-id', options.collectionId);
+      replaceFile(join(path, 'config'), config.toString());
+    }
+    return Repo.open(path);
+  }
+
+  /** Opens a repository; throws `not-found` when there is none and `invalid` for a config it cannot honour. */
+  static open(path: string): Repo {
+    let text: string;
+    try {
+      text = readFileSync(join(path, 'config'), 'utf8');
+    } catch (error) {
+      const code = errnoCode(error);
+      if (code === 'EACCES') throw new AtomicError('permission', `${path}/config: permission denied`, { cause: error });
+      throw new AtomicError('not-found', `no repository at ${path}`, {
+        hint: `make one with: ostree init --repo=${path} --mode=archive`,
+        cause: error,
+      });
+    }
+    if (!existsSync(join(path, 'objects'))) throw corrupt(`${path} has a config but no objects/: not a repository`);
+    const config = KeyFile.parse(text, join(path, 'config'));
+    const version = config.get('core', 'repo_version');
+    if (version !== '1')
+      throw new AtomicError('unsupported', `Invalid repository version '${version ?? ''}' in ${path}`);
+    return new Repo(realpathSync(path), parseRepoMode(config.get('core', 'mode') ?? 'bare'), config);
+  }
+
+  get archive(): boolean {
+    return this.mode === 'archive';
+  }
+
+  /** False when `[core] fsync=false` asks to trade durability for speed. */
+  get fsync(): boolean {
+    return this.config.getBoolean('core', 'fsync') ?? true;
+  }
+
+  /** Whether this process may write here. */
+  get writable(): boolean {
+    try {
+      accessSync(join(this.path, 'objects'), constants.W_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  saveConfig(): void {
+    replaceFile(join(this.path, 'config'), this.config.toString(), { sync: this.fsync });
+  }
+
+  // -- objects -------------------------------------------------------------------------------------------------
+
+  /** Absolute path of a loose object, there or not. */
+  objectPath(type: ObjectType, checksum: Checksum): string {
+    return `${this.path}/objects/${loosePath(type, checksum, this.archive)}`;
+  }
+
+  hasObject(type: ObjectType, checksum: Checksum): boolean {
+    return lstatSync(this.objectPath(type, checksum), { throwIfNoEntry: false }) !== undefined;
+  }
+
+  /** The raw bytes of a metadata object; throws `not-found` or `corrupt` (too large to be one). */
+  loadObject(type: MetadataType, checksum: Checksum): Buffer {
+    const path = this.objectPath(type, checksum);
+    const stat = lstatSync(path, { throwIfNoEntry: false });
+    if (stat === undefined) throw new AtomicError('not-found', `No such metadata object ${checksum}.${type}`);
+    if (stat.size > MAX_METADATA_SIZE)
+      throw corrupt(`${checksum}.${type} is ${stat.size} bytes, too large for metadata`);
+    return readFileSync(path);
+  }
+
+  loadCommit(checksum: Checksum): Commit {
+    return this.#parse('commit', checksum, parseCommit);
+  }
+  loadDirTree(checksum: Checksum): DirTree {
+    return this.#parse('dirtree', checksum, parseDirTree);
+  }
+  loadDirMeta(checksum: Checksum): DirMeta {
+    return this.#parse('dirmeta', checksum, parseDirMeta);
+  }
+
+  #parse<T>(type: MetadataType, checksum: Checksum, parse: (bytes: Buffer) => T): T {
+    const bytes = this.loadObject(type, checksum);
+    try {
+      return parse(bytes);
+    } catch (error) {
+      throw corrupt(
+        `Corrupted object ${checksum}.${type}: ${error instanceof Error ? error.message : String(error)}`,
+        error,
+      );
+    }
+  }
+
+  /** A content object: its header, and its content on demand. */
+  loadFile(checksum: Checksum): StoredFile {
+    return loadFileObject(this, checksum);
+  }
+
+  /** The detached metadata (`.commitmeta`, an `a{sv}`) of a commit, or null. */
+  readDetachedMetadata(checksum: Checksum): Buffer | null {
+    try {
+      return readFileSync(this.objectPath('commitmeta', checksum));
+    } catch (error) {
+      if (errnoCode(error) === 'ENOENT') return null;
+      throw error;
+    }
+  }
+
+  partialPath(checksum: Checksum): string {
+    return join(this.path, 'state', `${checksum}.commitpartial`);
+  }
+
+  commitState(checksum: Checksum): 'complete' | 'partial' | 'missing' {
+    if (!this.hasObject('commit', checksum)) return 'missing';
+    return existsSync(this.partialPath(checksum)) ? 'partial' : 'complete';
+  }
+
+  /** Every loose object, folder by folder. */
+  *listObjects(): Generator<{ type: ObjectType; checksum: Checksum; path: string }> {
+    const objects = join(this.path, 'objects');
+    for (const prefix of readdirSync(objects).sort()) {
+      if (!/^[0-9a-f]{2}$/.test(prefix)) continue;
+      for (const name of readdirSync(join(objects, prefix))) {
+        const parsed = parseLooseName(prefix, name);
+        if (parsed !== null) yield { ...parsed, path: join(objects, prefix, name) };
+      }
+    }
+  }
+
+  // -- refs ----------------------------------------------------------------------------------------------------
+
+  /** The commit that REF, REMOTE:REF, a full or unique short checksum, or any of these with `^` names. */
+  resolveRev(rev: string): Checksum {
+    return resolveRev(this, rev);
+  }
+
+  tryResolveRev(rev: string): Checksum | null {
+    try {
+      return resolveRev(this, rev);
+    } catch (error) {
+      if (error instanceof AtomicError && error.code === 'not-found') return null;
+      throw error;
+    }
+  }
+
+  /** The commit a refspec points to, or null. */
+  readRef(refspec: string): Checksum | null {
+    return readRef(this, refspec);
+  }
+
+  /** Refspecs (`REMOTE:REF` for a remote's) and their commits, sorted. */
+  listRefs(options: { prefix?: string | undefined; remotes?: boolean | undefined } = {}): Map<string, Checksum> {
+    return listRefs(this, options);
+  }
+
+  /** Points a ref at a commit, or deletes it; durable when it returns. */
+  setRef(refspec: string, checksum: Checksum | null): void {
+    writeRef(this, refspec, checksum);
+  }
+
+  // -- locks and transactions ----------------------------------------------------------------------------------
+
+  /** The repository lock: shared for writers, exclusive for prune (the OFD lock stock tools take on `.lock`). */
+  async lock(mode: 'shared' | 'exclusive', options: BeginOptions = {}): Promise<FileLock> {
+    const timeout = this.config.get('core', 'lock-timeout-secs');
+    const timeoutSeconds = timeout === undefined ? 300 : Number(timeout);
+    try {
+      return await FileLock.acquire(join(this.path, '.lock'), mode, {
+        ...options,
+        timeoutSeconds: timeoutSeconds < 0 ? undefined : timeoutSeconds,
+      });
+    } catch (error) {
+      if (error instanceof LockedError) throw new AtomicError('locked', error.message, { cause: error });
+      if (errnoCode(error) === 'EACCES' || errnoCode(error) === 'EROFS') {
+        throw new AtomicError('permission', `cannot write to the repository ${this.path}: permission denied`, {
+          hint: 'run as the user who owns the repository, or as root',
+          cause: error,
+        });
+      }
+      throw error;
+    }
+  }
+
+  /** Begins to write: takes the shared lock and a staging folder, resuming what an interrupted run of this boot left. */
+  begin(options: BeginOptions = {}): Promise<Transaction> {
+    return Transaction.begin(this, options);
+  }
+
+  // -- remotes -------------------------------------------------------------------------------------------------
+
+  /** Names of the remotes in the config and, for the system's own repository, in /etc/ostree/remotes.d. */
+  remotes(): string[] {
+    const names = [this.config, ...this.#remoteFiles()].flatMap((file) =>
+      file.groups().flatMap((group) => /^remote "(.+)"$/.exec(group)?.[1] ?? []),
+    );
+    return [...new Set(names)].sort();
+  }
+
+  remoteOption(remote: string, key: string): string | undefined {
+    const group = `remote "${validateRemoteName(remote)}"`;
+    for (const file of [this.config, ...this.#remoteFiles()]) {
+      const value = file.get(group, key);
+      if (value !== undefined) return value;
+    }
+    return undefined;
+  }
+
+  #remoteFiles(): KeyFile[] {
+    if (this.#systemRemotes !== undefined) return this.#systemRemotes;
+    const folder =
+      this.path === '/ostree/repo' || this.path === '/sysroot/ostree/repo' ? '/etc/ostree/remotes.d' : null;
+    let names: string[] = [];
+    try {
+      if (folder !== null)
+        names = readdirSync(folder)
+          .filter((name) => name.endsWith('.conf'))
+          .sort();
+    } catch (error) {
+      if (errnoCode(error) !== 'ENOENT') throw error;
+    }
+    this.#systemRemotes = names.map((name) => KeyFile.parse(readFileSync(join(folder ?? '', name), 'utf8'), name));
+    return this.#systemRemotes;
+  }
+}
