@@ -11,8 +11,8 @@ type Target = string | number;
 
 const calls = {
   path: {
-    list: syscall('llistxattr', 'ssize_t llistxattr(const char *path, _Out_ void *list, size_t size)'),
-    get: syscall('lgetxattr', 'ssize_t lgetxattr(const char *path, const char *name, _Out_ void *value, size_t size)'),
+    list: syscall('llistxattr', 'long llistxattr(const char *path, _Out_ void *list, size_t size)'),
+    get: syscall('lgetxattr', 'long lgetxattr(const char *path, const char *name, _Out_ void *value, size_t size)'),
     set: syscall(
       'lsetxattr',
       'int lsetxattr(const char *path, const char *name, const void *value, size_t size, int flags)',
@@ -20,8 +20,8 @@ const calls = {
     remove: syscall('lremovexattr', 'int lremovexattr(const char *path, const char *name)'),
   },
   fd: {
-    list: syscall('flistxattr', 'ssize_t flistxattr(int fd, _Out_ void *list, size_t size)'),
-    get: syscall('fgetxattr', 'ssize_t fgetxattr(int fd, const char *name, _Out_ void *value, size_t size)'),
+    list: syscall('flistxattr', 'long flistxattr(int fd, _Out_ void *list, size_t size)'),
+    get: syscall('fgetxattr', 'long fgetxattr(int fd, const char *name, _Out_ void *value, size_t size)'),
     set: syscall('fsetxattr', 'int fsetxattr(int fd, const char *name, const void *value, size_t size, int flags)'),
   },
 };

@@ -136,13 +136,15 @@ class Checkout {
 
   #finishDirectory(checksum: Checksum, path: string, existed: boolean): void {
     let meta = this.#metas.get(checksum);
-    if (meta === undefined) this.#metas.set(checksum, (meta = this.#repo.loadDirMeta(checksum)));
+    if (meta === undefined) {
+      meta = this.#repo.loadDirMeta(checksum);
+      this.#metas.set(checksum, meta);
+    }
     if (!this.#options.user) {
       chownSync(path, meta.uid, meta.gid);
       for (const { name, value } of meta.xattrs) lsetxattr(path, name.toString(), value);
     }
-    // Without ownership a sticky or setgid directory means nothing, and one closed to its owner could not be removed.
-    chmodSync(path, this.#options.user ? (meta.mode & 0o1777) | 0o700 : meta.mode & 0o7777);
+    chmodSync(path, meta.mode & 0o7777);
     if (!existed) utimesSync(path, 0, 0);
   }
 
@@ -222,7 +224,7 @@ class Checkout {
     const fd = openSync(path, constants.O_RDONLY);
     try {
       if (!this.#options.user) fchownSync(fd, header.uid, header.gid);
-      fchmodSync(fd, this.#options.user ? header.mode & 0o777 & ~0o022 : header.mode & 0o7777);
+      fchmodSync(fd, this.#options.user ? header.mode & 0o1777 : header.mode & 0o7777);
       if (!this.#options.user) for (const { name, value } of header.xattrs) fsetxattr(fd, name.toString(), value);
       futimesSync(fd, 0, 0);
     } finally {

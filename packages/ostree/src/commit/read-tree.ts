@@ -23,6 +23,15 @@ export interface DirNode {
 
 export const emptyDir = (): DirNode => ({ meta: null, files: new Map(), dirs: new Map(), origin: null });
 
+function childDir(parent: DirNode, name: string): DirNode {
+  let dir = parent.dirs.get(name);
+  if (dir === undefined) {
+    dir = emptyDir();
+    parent.dirs.set(name, dir);
+  }
+  return dir;
+}
+
 /** What of a file's or directory's metadata goes into the commit. */
 export interface Modifier {
   uid?: number | undefined;
@@ -63,9 +72,7 @@ export function readDirectory(root: string, into: DirNode, modifier: Modifier, r
       if (childStat.isDirectory()) {
         expand(node, repo);
         if (node.files.has(name)) node.files.delete(name);
-        let dir = node.dirs.get(name);
-        if (dir === undefined) node.dirs.set(name, (dir = emptyDir()));
-        visit(child, childInTree, dir, childStat);
+        visit(child, childInTree, childDir(node, name), childStat);
         continue;
       }
       if (!childStat.isFile() && !childStat.isSymbolicLink()) {
@@ -106,9 +113,7 @@ export function readCommitted(repo: Repo, tree: Checksum, meta: Checksum, into: 
   }
   for (const dir of listing.dirs) {
     into.files.delete(dir.name);
-    let node = into.dirs.get(dir.name);
-    if (node === undefined) into.dirs.set(dir.name, (node = emptyDir()));
-    readCommitted(repo, dir.tree, dir.meta, node);
+    readCommitted(repo, dir.tree, dir.meta, childDir(into, dir.name));
   }
 }
 

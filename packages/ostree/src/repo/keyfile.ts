@@ -28,7 +28,7 @@ export class KeyFile {
         if (group === undefined) file.#preamble.push(line);
         else group.lines.push({ kind: 'other', text: line });
       } else if (pair?.[1] !== undefined && group !== undefined) {
-        file.#put(group, pair[1], unescape(pair[2] ?? ''));
+        file.#put(group, pair[1], unquote(pair[2] ?? ''));
       } else {
         throw new AtomicError(
           'invalid',
@@ -89,7 +89,7 @@ export class KeyFile {
     for (const group of this.#groups) {
       if (out.length > 0 && out.at(-1) !== '') out.push('');
       out.push(`[${group.name}]`);
-      for (const line of group.lines) out.push(line.kind === 'other' ? line.text : `${line.key}=${escape(line.value)}`);
+      for (const line of group.lines) out.push(line.kind === 'other' ? line.text : `${line.key}=${quote(line.value)}`);
     }
     return `${out.join('\n')}\n`;
   }
@@ -124,8 +124,8 @@ export class KeyFile {
 }
 
 const unescapes: Record<string, string> = { s: ' ', n: '\n', t: '\t', r: '\r', '\\': '\\' };
-const unescape = (text: string) => text.replace(/\\([sntr\\])/g, (_, code: string) => unescapes[code] ?? code);
-const escape = (text: string) =>
+const unquote = (text: string) => text.replace(/\\([sntr\\])/g, (_, code: string) => unescapes[code] ?? code);
+const quote = (text: string) =>
   text
     .replace(/[\\\n\t\r]/g, (char) => ({ '\\': '\\\\', '\n': '\\n', '\t': '\\t', '\r': '\\r' })[char] ?? char)
     .replace(/^ /, '\\s');

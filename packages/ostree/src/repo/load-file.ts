@@ -41,7 +41,8 @@ function bareHeader(repo: Repo, path: string, stat: Stats, checksum: Checksum): 
     const meta = lgetxattr(path, 'user.ostreemeta');
     if (meta === null) throw corrupt(`${checksum}.file has no user.ostreemeta attribute`);
     const header = parseBareUserMeta(meta);
-    if (isSymlink(header.mode)) header.target = readFileSync(path, 'utf8');
+    // libostree stores the target with its NUL.
+    if (isSymlink(header.mode)) header.target = readFileSync(path, 'utf8').replace(/\0$/, '');
     return header;
   }
   const target = stat.isSymbolicLink() ? readlinkSync(path) : '';

@@ -68,7 +68,7 @@ export function writeBareObject(mode: RepoMode, path: string, header: FileHeader
   }
   const fd = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600);
   try {
-    writeFileSync(fd, isSymlink(header.mode) ? Buffer.from(header.target) : content);
+    writeFileSync(fd, isSymlink(header.mode) ? Buffer.from(`${header.target}\0`) : content);
     finishBareFile(mode, fd, header);
   } finally {
     closeSync(fd);

@@ -1,0 +1,142 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { decode, decodeVardict, encode, encodeVardict, print, swap32, swap64, type Value } from './index.ts';
+
+const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
+
+// The examples of the GVariant specification, section 2.7.
+test('the examples of the specification', () => {
+  assert.equal(hex(encode('s', 'hello world')), '68656c6c6f20776f726c6400');
+  assert.equal(hex(encode('ms', 'hello world')), '68656c6c6f20776f726c640000');
+  assert.equal(hex(encode('ab', [true, false, false, true, true])), '0100000101');
+  assert.equal(hex(encode('(si)', ['foo', -1])), '666f6f00ffffffff04');
+  assert.equal(
+    hex(
+      encode('a(si)', [
+        ['hi', -2],
+        ['bye', -1],
+      ]),
+    ),
+    '68690000feffffff0300000062796500ffffffff04' + '0915',
+  );
+  assert.equal(
+    hex(encode('as', ['i', 'can', 'has', 'strings?'])),
+    '690063616e0068617300737472696e67733f00' + '02060a13',
+  );
+  assert.equal(
+    hex(
+      encode('((ys)as)', [
+        [0x69, 'can'],
+        ['has', 'strings?'],
+      ]),
+    ),
+    '6963616e0068617300737472696e67733f00' + '040d' + '05',
+  );
+  assert.equal(hex(encode('(yy)', [0x70, 0x80])), '7080');
+  assert.equal(hex(encode('ai', [4, 0x102])), '0400000002010000');
+  assert.equal(hex(encode('{si}', ['a key', 0x202])), '61206b6579000000' + '02020000' + '06');
+  assert.equal(hex(encode('a{sv}', [])), '');
+  assert.equal(hex(encode('(ayay)', [Buffer.alloc(0), Buffer.alloc(0)])), '00');
+});
+
+const leaves: [string, fc.Arbitrary<Value>][] = [
+  ['b', fc.boolean()],
+  ['y', fc.nat(255)],
+  ['n', fc.integer({ min: -32768, max: 32767 })],
+  ['q', fc.nat(65535)],
+  ['i', fc.integer()],
+  ['u', fc.nat(0xffffffff)],
+  ['x', fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n })],
+  ['t', fc.bigInt({ min: 0n, max: 2n ** 64n - 1n })],
+  ['d', fc.double({ noNaN: true })],
+  ['s', fc.string({ unit: 'grapheme' }).filter((text) => !text.includes('\0'))],
+  ['ay', fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes))],
+];
+const typed: fc.Arbitrary<[string, Value]> = fc.letrec<{ node: [string, Value] }>((tie) => ({
+  node: fc.oneof(
+    { maxDepth: 4, depthSize: 'small' },
+    fc.oneof(...leaves.map(([type, value]) => value.map((v): [string, Value] => [type, v]))),
+    tie('node').map(([type, value]): [string, Value] => ['v', { type, value }]),
+    fc
+      .array(tie('node'), { maxLength: 4 })
+      .map((items): [string, Value] => [`(${items.map(([type]) => type).join('')})`, items.map(([, value]) => value)]),
+    fc
+      .tuple(tie('node'), fc.nat(40))
+      .map(([[type, value], count]): [string, Value] => [
+        type === 'y' ? 'aq' : `a${type}`,
+        type === 'y' ? [] : Array.from({ length: count }, () => value),
+      ]),
+    tie('node').map(([type, value]): [string, Value] => [type === 'v' ? 'mv' : `m${type}`, value]),
+  ),
+})).node;
+
+test('decode undoes encode', () => {
+  fc.assert(
+    fc.property(typed, ([type, value]) => {
+      assert.deepEqual(decode(type, encode(type, value)), value);
+    }),
+    { numRuns: 1000 },
+  );
+});
+
+test('any bytes decode to a value that encodes to them, or are refused', () => {
+  const types = [
+    '(a{sv}aya(say)sstayay)',
+    '(a(say)a(sayay))',
+    '(uuua(ayay))',
+    'a{sv}',
+    'v',
+    '(a(s(taya{sv}))a{sv})',
+    'aas',
+    'm(ss)',
+  ];
+  fc.assert(
+    fc.property(fc.constantFrom(...types), fc.uint8Array({ maxLength: 200 }), (type, bytes) => {
+      let value: Value;
+      try {
+        value = decode(type, bytes);
+      } catch (error) {
+        assert.ok(error instanceof Error && error.name === 'AtomicError', String(error));
+        return;
+      }
+      assert.equal(hex(encode(type, value)), hex(bytes));
+    }),
+    { numRuns: 3000 },
+  );
+});
+
+test('big arrays take wider offsets', () => {
+  for (const count of [100, 1000, 30000]) {
+    const strings = Array.from({ length: count }, (_, i) => `name ${i}`);
+    assert.deepEqual(decode('as', encode('as', strings)), strings);
+  }
+});
+
+test('non-normal padding is refused', () => {
+  const good = encode('(yu)', [1, 2]);
+  const bad = Buffer.from(good);
+  bad[1] = 7;
+  assert.throws(() => decode('(yu)', bad), /normal form/);
+});
+
+test('text format is that of g_variant_print', () => {
+  assert.equal(print('u', 5), 'uint32 5');
+  assert.equal(print('a{sv}', []), '@a{sv} {}');
+  assert.equal(print('a{sv}', [['version', { type: 's', value: "it's" }]]), `{'version': <"it's">}`);
+  assert.equal(print('ay', Buffer.from('hi\0')), "b'hi'");
+  assert.equal(print('ay', Buffer.from([1, 255])), '[byte 0x01, 0xff]');
+  assert.equal(print('(s)', ['a\n']), "('a\\n',)");
+  assert.equal(print('as', ['a', 'b'], false), "['a', 'b']");
+  assert.equal(print('mt', 3n), '@mt 3');
+});
+
+test('vardicts keep their order, swaps swap', () => {
+  const metadata = new Map([
+    ['z', { type: 's', value: '1' }],
+    ['a', { type: 'b', value: true }],
+  ]);
+  assert.deepEqual([...decodeVardict(encodeVardict(metadata)).keys()], ['z', 'a']);
+  assert.equal(swap32(0x01020304), 0x04030201);
+  assert.equal(swap64(1n), 2n ** 56n);
+});
