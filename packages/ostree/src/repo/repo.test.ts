@@ -64,7 +64,7 @@ for (const mode of ['bare-user', 'archive'] satisfies RepoMode[]) {
     assert.equal(repo.resolveRev('os/main^'), commit);
     assert.equal(second.stats.contentWritten, 1);
     const pruned = await prune(repo, { refsOnly: true, depth: 0 });
-    assert.equal(pruned.deleted, 5); // a commit, three dirtrees, a file
+    assert.equal(pruned.deleted, 4); // a commit, two dirtrees, a file
     assert.deepEqual((await fsck(repo)).problems, []);
     assert.equal(repo.tryResolveRev('nosuch'), null);
 
