@@ -1,0 +1,11 @@
+export { type BootEntry, extractKernel, partitionRange, readBootEntries } from './boot-entries.ts';
+export { type CommandResult, type LoginOptions, SerialConsole, shellQuote, type WaitOptions } from './console.ts';
+export {
+  type BootKind,
+  type DiskFormat,
+  diskFormat,
+  type ExitReason,
+  Machine,
+  type MachineOptions,
+} from './machine.ts';
+export { type Fault, type RepoServer, type ServeOptions, serveRepo } from './serve.ts';
