@@ -1,0 +1,254 @@
+import { createHash } from 'node:crypto';
+import {
+  copyFileSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import { AtomicError } from '@atomic/ostree';
+import { type RunOptions, run } from '../process.ts';
+import { explainApt } from './apt-errors.ts';
+import type { ChosenSources } from './apt-sources.ts';
+import { listDpkg, settleDpkg } from './dpkg.ts';
+import type { InstallRequest, ManagerOptions, Package, PackageManager } from './manager.ts';
+
+export interface AptOptions {
+  /** kept between composes: repository metadata, packages */
+  cachedir: string;
+  sources: ChosenSources;
+  architecture: string;
+  /** where a treefile names a package ("file:line"), for messages */
+  where?: ((packageName: string) => string | undefined) | undefined;
+}
+
+/** Files of packages that are only read by people. */
+const DOCUMENTATION = [
+  '/usr/share/man/*',
+  '/usr/share/doc/*',
+  '/usr/share/info/*',
+  '/usr/share/locale/*',
+  '/usr/share/lintian/*',
+  '/usr/share/bug/*',
+];
+
+// usrmerge moves files about in a finished root; a root that is born merged needs only its empty sibling.
+const ALWAYS_EXCLUDED = ['usrmerge'];
+
+const quote = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
+
+/** Debian's package manager: apt resolves and fetches, mmdebstrap makes the root, dpkg's database is read directly. */
+export class Apt implements PackageManager {
+  readonly name = 'apt';
+  readonly needs = {
+    runtime: ['libstdc++6', 'ca-certificates'],
+    initramfs: ['systemd', 'systemd-sysv', 'udev', 'kmod', 'dracut', 'ostree-boot'],
+  };
+  readonly #options: AptOptions;
+  readonly #lists: string;
+  readonly #archives: string;
+  readonly #sourceList: string;
+
+  constructor(options: AptOptions) {
+    this.#options = options;
+    // Lists of other sources would be pruned by an update: each set of sources has its own folder.
+    const sources = `${options.sources.lines.join('\n')}\n`;
+    const state = join(options.cachedir, 'apt', createHash('sha256').update(sources).digest('hex').slice(0, 16));
+    this.#lists = join(state, 'lists');
+    this.#archives = join(options.cachedir, 'apt/archives');
+    this.#sourceList = join(state, 'sources.list');
+    mkdirSync(join(this.#lists, 'partial'), { recursive: true });
+    mkdirSync(this.#archives, { recursive: true });
+    writeFileSync(this.#sourceList, sources);
+    writeFileSync(join(state, 'status'), '');
+  }
+
+  async refresh(options: ManagerOptions): Promise<{ id: string }> {
+    options.progress?.({ phase: 'repositories', message: 'fetching package lists' });
+    // "any" makes a failed source an error; without it apt warns and goes on with old lists.
+    await this.#apt(['update', '-q', '-o', 'APT::Update::Error-Mode=any'], [], options);
+    const hash = createHash('sha256');
+    for (const name of readdirSync(this.#lists).sort()) {
+      if (/(InRelease|_Release)$/.test(name)) hash.update(name).update(readFileSync(join(this.#lists, name)));
+    }
+    return { id: hash.digest('hex') };
+  }
+
+  async resolve(request: InstallRequest, options: ManagerOptions): Promise<Package[]> {
+    const recommends = `APT::Install-Recommends=${request.recommends}`;
+    const output = await this.#apt(
+      ['install', '--simulate', '-q', '-o', recommends, '?essential', 'usr-is-merged', ...request.packages],
+      request.exclude,
+      options,
+    );
+    const packages: Package[] = [];
+    for (const [, name = '', version = '', architecture = ''] of output.matchAll(
+      /^Inst (\S+) (?:\[\S+\] )?\((\S+) .*\[(\S+)\]\)/gm,
+    )) {
+      packages.push({ name, version, architecture });
+    }
+    return packages.sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  async install(directory: string, request: InstallRequest, options: ManagerOptions): Promise<void> {
+    const packages = ['usr-is-merged', ...request.packages];
+    const setup = [
+      'set -e',
+      // Merged from birth, as Debian's installer makes it.
+      'for d in bin lib lib64 sbin; do mkdir -p "$1/usr/$d"; ln -s "usr/$d" "$1/$d"; done',
+      'mkdir -p "$1/etc/apt/preferences.d" "$1/var/cache/apt/archives/partial" "$1/var/lib/apt/lists/partial"',
+      `printf %s ${quote(this.#pins(request.exclude))} > "$1/etc/apt/preferences.d/99compose"`,
+      `cp -a ${quote(this.#lists)}/. "$1/var/lib/apt/lists/"`,
+      // Hard links when on one file system; packages fetched before are not fetched again.
+      `for f in ${quote(this.#archives)}/*.deb; do [ -e "$f" ] || continue; ln "$f" "$1/var/cache/apt/archives/" 2>/dev/null || cp "$f" "$1/var/cache/apt/archives/"; done`,
+    ].join('\n');
+    const args = [
+      '--variant=essential',
+      '--mode=root',
+      '--format=directory',
+      '--verbose',
+      `--architectures=${this.#options.architecture}`,
+      `--include=${packages.join(',')}`,
+      `--aptopt=APT::Install-Recommends "${request.recommends}"`,
+      '--aptopt=Acquire::Languages "none"',
+      ...(request.documentation
+        ? []
+        : [
+            ...DOCUMENTATION.map((p) => `--dpkgopt=path-exclude=${p}`),
+            '--dpkgopt=path-include=/usr/share/doc/*/copyright',
+          ]),
+      // The lists are those of refresh(): what was resolved is what is installed.
+      '--skip=update',
+      '--skip=essential/unlink',
+      '--skip=download/empty',
+      '--skip=cleanup/apt',
+      '--skip=cleanup/reproducible',
+      `--setup-hook=${setup}`,
+      this.#options.sources.suite,
+      directory,
+      '-',
+    ];
+    let done = 0;
+    mkdirSync(dirname(directory), { recursive: true });
+    try {
+      // The process namespace ends with its first process, and the mounts made below the root with it.
+      await this.#run(
+        'unshare',
+        ['--mount', '--pid', '--fork', '--kill-child', '--mount-proc', 'mmdebstrap', ...args],
+        options,
+        {
+          input: readFileSync(this.#sourceList, 'utf8'),
+          env: { SOURCE_DATE_EPOCH: '0', INITRD: 'No', DEBIAN_FRONTEND: 'noninteractive' },
+          onLine: (line) => {
+            const setting = /^(Setting up|Unpacking) (\S+)/.exec(line);
+            if (setting !== null)
+              options.progress?.({ phase: 'packages', done: ++done, message: `${setting[1]} ${setting[2]}` });
+          },
+        },
+      );
+      this.#keepArchives(directory);
+      for (const path of [
+        'etc/apt/preferences.d/99compose',
+        'etc/apt/apt.conf.d/99mmdebstrap',
+        'etc/dpkg/dpkg.cfg.d/99mmdebstrap',
+      ]) {
+        rmSync(join(directory, path), { force: true });
+      }
+      for (const path of ['var/lib/apt/lists', 'var/cache/apt', 'dev', 'tmp', 'run'])
+        rmSync(join(directory, path), { recursive: true, force: true });
+      for (const path of ['dev', 'tmp', 'run']) mkdirSync(join(directory, path));
+    } catch (error) {
+      rmSync(directory, { recursive: true, force: true });
+      throw error;
+    }
+  }
+
+  settle(root: string): void {
+    const states = join(root, 'var/lib/apt/extended_states');
+    if (existsSync(states)) {
+      mkdirSync(join(root, 'usr/lib/sysimage/apt'), { recursive: true });
+      renameSync(states, join(root, 'usr/lib/sysimage/apt/extended_states'));
+    }
+    settleDpkg(root);
+  }
+
+  list(root: string): Package[] {
+    return listDpkg(root);
+  }
+
+  #pins(exclude: readonly string[]): string {
+    return [...ALWAYS_EXCLUDED, ...exclude]
+      .map((name) => `Package: ${name}\nPin: release *\nPin-Priority: -1\n`)
+      .join('\n');
+  }
+
+  /** Keeps what was fetched; a name holds name, version and architecture, so a file of that name is that package. */
+  #keepArchives(root: string): void {
+    const from = join(root, 'var/cache/apt/archives');
+    for (const name of existsSync(from) ? readdirSync(from) : []) {
+      const to = join(this.#archives, name);
+      if (!name.endsWith('.deb') || existsSync(to)) continue;
+      try {
+        linkSync(join(from, name), to);
+      } catch {
+        copyFileSync(join(from, name), `${to}.part`);
+        renameSync(`${to}.part`, to);
+      }
+    }
+  }
+
+  async #apt(args: string[], exclude: readonly string[], options: ManagerOptions): Promise<string> {
+    const state = dirname(this.#lists);
+    const preferences = join(state, 'preferences');
+    writeFileSync(preferences, this.#pins(exclude));
+    const config = {
+      'Dir::Etc::SourceList': this.#sourceList,
+      'Dir::Etc::SourceParts': '/dev/null',
+      'Dir::Etc::Preferences': preferences,
+      'Dir::Etc::PreferencesParts': '/dev/null',
+      'Dir::State': state,
+      'Dir::State::lists': this.#lists,
+      'Dir::State::status': join(state, 'status'),
+      'Dir::Cache': state,
+      'Dir::Cache::archives': this.#archives,
+      // Some machines switch these off; without them apt reads all package lists anew each time.
+      'Dir::Cache::pkgcache': 'pkgcache.bin',
+      'Dir::Cache::srcpkgcache': 'srcpkgcache.bin',
+      'APT::Architecture': this.#options.architecture,
+      'APT::Architectures': this.#options.architecture,
+      'APT::Sandbox::User': 'root',
+      'Acquire::Languages': 'none',
+      'APT::Update::Post-Invoke-Success': '',
+      'Acquire::Retries': '2',
+      'Acquire::http::Timeout': '30',
+    };
+    const settings = Object.entries(config).flatMap(([key, value]) => (value === '' ? [] : ['-o', `${key}=${value}`]));
+    return await this.#run('apt-get', [...settings, ...args], options, {});
+  }
+
+  async #run(command: string, args: string[], options: ManagerOptions, more: RunOptions): Promise<string> {
+    return await run(command, args, {
+      ...more,
+      env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C.UTF-8', ...more.env },
+      signal: options.signal,
+      explain: (output) => {
+        if (/exec.*mmdebstrap.*No such file|failed to execute mmdebstrap/i.test(output)) {
+          return new AtomicError('not-found', 'cannot run mmdebstrap: it is not installed', {
+            hint: 'apt install mmdebstrap',
+          });
+        }
+        if (/unshare failed|Operation not permitted/.test(output) && /unshare/.test(output)) {
+          return new AtomicError('permission', 'this machine does not allow new mount namespaces', {
+            hint: 'compose needs root with CAP_SYS_ADMIN (in a container: --privileged)',
+          });
+        }
+        return explainApt(output, this.#options.where ?? (() => undefined));
+      },
+    });
+  }
+}

@@ -1,0 +1,96 @@
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+export interface User {
+  name: string;
+  uid: number;
+  gid: number;
+  gecos: string;
+  home: string;
+  shell: string;
+}
+export interface Group {
+  name: string;
+  gid: number;
+  members: string[];
+}
+export interface Accounts {
+  users: User[];
+  groups: Group[];
+}
+
+const rows = (root: string, file: string): string[][] => {
+  const path = join(root, file);
+  if (!existsSync(path)) return [];
+  return readFileSync(path, 'utf8')
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => line.split(':'));
+};
+
+/** The users and groups of a tree (passwd(5), group(5)). */
+export function readAccounts(root: string): Accounts {
+  return {
+    users: rows(root, 'etc/passwd').map(([name = '', , uid, gid, gecos = '', home = '', shell = '']) => ({
+      name,
+      uid: Number(uid),
+      gid: Number(gid),
+      gecos,
+      home,
+      shell,
+    })),
+    groups: rows(root, 'etc/group').map(([name = '', , gid, members = '']) => ({
+      name,
+      gid: Number(gid),
+      members: members.split(',').filter(Boolean),
+    })),
+  };
+}
+
+/**
+ * sysusers.d(5) lines that make these accounts with these very numbers. /etc/passwd of a running host stays as its
+ * administrator left it, so accounts a later version brings can only come this way.
+ */
+export function sysusersLines({ users, groups }: Accounts): string[] {
+  const quoted = (text: string): string =>
+    text === '' ? '-' : `"${text.replace(/["\\]/g, '\\$&').replaceAll('%', '%%')}"`;
+  const groupName = new Map(groups.map((group) => [group.gid, group.name]));
+  const lines = groups.map((group) => `g ${group.name} ${group.gid}`);
+  for (const user of users) {
+    const numbers =
+      groupName.get(user.gid) === user.name && user.uid === user.gid ? `${user.uid}` : `${user.uid}:${user.gid}`;
+    const shell = user.shell === '' ? '-' : user.shell;
+    lines.push(`u ${user.name} ${numbers} ${quoted(user.gecos)} ${user.home === '' ? '-' : user.home} ${shell}`);
+  }
+  for (const group of groups) for (const member of group.members) lines.push(`m ${member} ${group.name}`);
+  return lines;
+}
+
+/**
+ * Fixes what useradd and passwd leave behind: no day of the last password change (it would be the day of the compose),
+ * no backups, no locks; writes the sysusers.d snapshot.
+ */
+export function settleAccounts(root: string): void {
+  const shadow = join(root, 'etc/shadow');
+  if (existsSync(shadow)) {
+    const lines = readFileSync(shadow, 'utf8')
+      .split('\n')
+      .map((line) => {
+        const fields = line.split(':');
+        if (fields.length >= 3) fields[2] = '';
+        return fields.join(':');
+      });
+    writeFileSync(shadow, lines.join('\n'));
+  }
+  for (const name of ['passwd', 'group', 'shadow', 'gshadow', 'subuid', 'subgid'])
+    rmSync(join(root, 'etc', `${name}-`), { force: true });
+  rmSync(join(root, 'etc/.pwd.lock'), { force: true });
+  const accounts = readAccounts(root);
+  if (accounts.users.length === 0 && accounts.groups.length === 0) return;
+  mkdirSync(join(root, 'usr/lib/sysusers.d'), { recursive: true });
+  const text = [
+    '# The accounts this tree was composed with, so that a host upgraded to it gets those it lacks.',
+    ...sysusersLines(accounts),
+  ];
+  writeFileSync(join(root, 'usr/lib/sysusers.d/00-atomic-tree.conf'), `${text.join('\n')}\n`);
+}

@@ -1,0 +1,52 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { PackageManager } from '../packages/manager.ts';
+import { settleAccounts } from './accounts.ts';
+import { findKernel, settleKernel } from './kernel.ts';
+import { linkHostFolders, moveEtc, setOsRelease, settleEtc, sweep, writeLayoutFiles } from './layout.ts';
+import { emptyVar } from './var.ts';
+
+export { findKernel } from './kernel.ts';
+export { applyTreefile } from './treefile-steps.ts';
+
+export interface ShapeOptions {
+  manager: PackageManager;
+  hostname?: string | undefined;
+  version?: string | undefined;
+  /** the text in os-release's VERSION and PRETTY_NAME that the version replaces */
+  mutateOsRelease?: string | undefined;
+  kernelArguments?: readonly string[] | undefined;
+  /** content of the initramfs, for the tree's kernel */
+  initramfs?: Uint8Array | undefined;
+}
+
+/**
+ * Turns an installed root, in place, into the shape of an ostree deployment: /usr holds everything the tree owns,
+ * /usr/etc the defaults of /etc, /var is empty and made at boot. The order matters: the package database leaves /var
+ * before it is emptied, /etc moves last because accounts are read from it.
+ * Shape: libostree's docs/adapting-existing.md and rpm-ostree's postprocess.
+ */
+export function shapeTree(root: string, options: ShapeOptions): void {
+  const kernel = findKernel(root);
+  settleKernel(root, kernel);
+  if (kernel !== undefined && options.initramfs !== undefined) {
+    writeFileSync(join(root, 'usr/lib/modules', kernel, 'initramfs.img'), options.initramfs, { mode: 0o600 });
+  }
+  if (options.kernelArguments !== undefined && options.kernelArguments.length > 0) {
+    // bootc's place and format, so that other installers of the tree find them too.
+    mkdirSync(join(root, 'usr/lib/bootc/kargs.d'), { recursive: true });
+    writeFileSync(
+      join(root, 'usr/lib/bootc/kargs.d/10-treefile.toml'),
+      `kargs = ${JSON.stringify(options.kernelArguments)}\n`,
+    );
+  }
+  options.manager.settle(root);
+  settleEtc(root, options.hostname);
+  settleAccounts(root);
+  if (options.version !== undefined) setOsRelease(root, options.version, options.mutateOsRelease);
+  linkHostFolders(root);
+  writeLayoutFiles(root);
+  emptyVar(root);
+  moveEtc(root);
+  sweep(root);
+}

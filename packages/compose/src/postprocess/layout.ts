@@ -1,0 +1,169 @@
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { AtomicError } from '@atomic/ostree';
+
+/** Top-level folders that belong to the host, not to the tree: links into /var (or /run). */
+const HOST_FOLDERS: readonly (readonly [string, string, string])[] = [
+  // link, its text, mode of the folder it leads to
+  ['home', 'var/home', '0755'],
+  ['srv', 'var/srv', '0755'],
+  ['mnt', 'var/mnt', '0755'],
+  ['opt', 'var/opt', '0755'],
+  ['root', 'var/roothome', '0700'],
+  ['usr/local', '../var/usrlocal', '0755'],
+];
+
+/** Standard folders below /usr/local, which administrators expect to find. */
+const USRLOCAL = ['bin', 'etc', 'include', 'lib', 'sbin', 'share', 'src'];
+
+/** Moves what packages put into folders of the host to /var (from where it goes to the factory) and links them there. */
+export function linkHostFolders(root: string): void {
+  for (const [folder, text] of HOST_FOLDERS) {
+    const path = join(root, folder);
+    const inVar = join(root, text.replace(/^(\.\.\/)*/, ''));
+    const stat = lstatSync(path, { throwIfNoEntry: false });
+    if (stat?.isDirectory()) {
+      mkdirSync(inVar, { recursive: true });
+      // A rename keeps owners and modes.
+      for (const name of readdirSync(path)) renameSync(join(path, name), join(inVar, name));
+    }
+    rmSync(path, { recursive: true, force: true });
+    symlinkSync(text, path);
+  }
+  rmSync(join(root, 'media'), { recursive: true, force: true });
+  symlinkSync('run/media', join(root, 'media'));
+  rmSync(join(root, 'ostree'), { recursive: true, force: true });
+  symlinkSync('sysroot/ostree', join(root, 'ostree'));
+  for (const [name, mode] of [
+    ['dev', 0o755],
+    ['proc', 0o755],
+    ['sys', 0o755],
+    ['run', 0o755],
+    ['tmp', 0o1777],
+    ['boot', 0o755],
+    ['sysroot', 0o755],
+  ] as const) {
+    rmSync(join(root, name), { recursive: true, force: true });
+    mkdirSync(join(root, name));
+    chmodSync(join(root, name), mode);
+  }
+}
+
+/** tmpfiles.d(5) lines for the folders behind those links, and for the package database inside /usr. */
+export function layoutTmpfiles(root: string): string[] {
+  const lines = HOST_FOLDERS.map(([, text, mode]) => `d /${text.replace(/^(\.\.\/)*/, '')} ${mode} root root - -`);
+  for (const name of USRLOCAL) lines.push(`d /var/usrlocal/${name} 0755 root root - -`);
+  lines.push('d /run/media 0755 root root - -');
+  if (existsSync(join(root, 'usr/lib/sysimage/dpkg'))) {
+    lines.push(
+      'd /var/lib 0755 root root - -',
+      'L+ /var/lib/dpkg - - - - ../../usr/lib/sysimage/dpkg',
+      'd /var/lib/apt/lists/partial 0755 root root - -',
+      'd /var/cache/apt/archives/partial 0755 root root - -',
+      'd /var/backups 0755 root root - -',
+    );
+  }
+  return lines;
+}
+
+/** Writes those lines, and mounts a tmpfs on /tmp: a tree has no /tmp of its own. */
+export function writeLayoutFiles(root: string): void {
+  const folder = join(root, 'usr/lib/tmpfiles.d');
+  mkdirSync(folder, { recursive: true });
+  // "00": before the lines of packages for the same paths, such as Debian's `q /home`, which must not win.
+  writeFileSync(
+    join(folder, '00-atomic-layout.conf'),
+    `# Folders of the host behind the links of the tree.\n${layoutTmpfiles(root).join('\n')}\n`,
+  );
+  const units = join(root, 'usr/lib/systemd/system');
+  const unit = [join(units, 'tmp.mount'), join(root, 'usr/share/systemd/tmp.mount')].find((path) => existsSync(path));
+  if (unit === undefined) return;
+  if (unit !== join(units, 'tmp.mount')) writeFileSync(join(units, 'tmp.mount'), readFileSync(unit));
+  mkdirSync(join(units, 'local-fs.target.wants'), { recursive: true });
+  rmSync(join(units, 'local-fs.target.wants/tmp.mount'), { force: true });
+  symlinkSync('../tmp.mount', join(units, 'local-fs.target.wants/tmp.mount'));
+}
+
+/** Files in /etc that belong to one machine, or to the machine that composed. */
+export function settleEtc(root: string, hostname: string | undefined): void {
+  for (const name of ['mtab.lock', 'adjtime', 'hostname', 'ld.so.cache~', '.updated'])
+    rmSync(join(root, 'etc', name), { force: true });
+  for (const name of existsSync(join(root, 'etc/ssh')) ? readdirSync(join(root, 'etc/ssh')) : []) {
+    if (/^ssh_host_.*_key(\.pub)?$/.test(name)) rmSync(join(root, 'etc/ssh', name));
+  }
+  // mmdebstrap leaves this machine's; a link to where systemd-resolved writes is the tree's own.
+  if (lstatSync(join(root, 'etc/resolv.conf'), { throwIfNoEntry: false })?.isFile()) rmSync(join(root, 'etc/resolv.conf'));
+  // Empty, not missing: systemd then makes an id at boot, and does not take every boot for the first.
+  writeFileSync(join(root, 'etc/machine-id'), '');
+  if (hostname !== undefined) writeFileSync(join(root, 'etc/hostname'), `${hostname}\n`);
+  writeFileSync(join(root, 'etc/fstab'), '# The root file system is mounted by the initramfs; add others here.\n');
+}
+
+/** /etc of a tree is /usr/etc: the defaults that each deployment's /etc is merged from. */
+export function moveEtc(root: string): void {
+  if (existsSync(join(root, 'usr/etc')))
+    throw new AtomicError('invalid', 'the tree has a /usr/etc already; /etc is moved there by compose');
+  renameSync(join(root, 'etc'), join(root, 'usr/etc'));
+}
+
+/** Drops what differs from run to run and what is worthless in a tree whose files all carry the time 0. */
+export function sweep(root: string): void {
+  const walk = (path: string): void => {
+    for (const entry of readdirSync(path, { withFileTypes: true })) {
+      const full = join(path, entry.name);
+      if (entry.isDirectory()) {
+        // Python checks .pyc against the source's time, which ostree does not keep.
+        if (entry.name === '__pycache__') rmSync(full, { recursive: true });
+        else walk(full);
+      } else if (entry.isSocket() || entry.isFIFO() || entry.isBlockDevice() || entry.isCharacterDevice()) {
+        const kind = entry.isSocket() ? 'a socket' : entry.isFIFO() ? 'a fifo' : 'a device';
+        throw new AtomicError('invalid', `/${full.slice(root.length + 1)} is ${kind}, which a tree cannot hold`, {
+          hint: 'remove it with remove-files or a postprocess script, and make it at boot with tmpfiles.d',
+        });
+      }
+    }
+  };
+  walk(root);
+}
+
+/** Sets the version in os-release(5): OSTREE_VERSION always; VERSION and PRETTY_NAME when `releasever` is to be replaced. */
+export function setOsRelease(root: string, version: string, releasever: string | undefined): void {
+  const path = ['usr/lib/os-release', 'usr/etc/os-release', 'etc/os-release']
+    .map((p) => join(root, p))
+    .find((p) => lstatSync(p, { throwIfNoEntry: false })?.isFile());
+  if (path === undefined) return;
+  const lines = readFileSync(path, 'utf8')
+    .split('\n')
+    .filter((line) => line !== '' && !/^OSTREE_VERSION=/.test(line));
+  const changed = lines.map((line) =>
+    releasever !== undefined && /^(VERSION|PRETTY_NAME)=/.test(line) ? line.replace(releasever, version) : line,
+  );
+  writeFileSync(path, `${[...changed, `OSTREE_VERSION='${version}'`].join('\n')}\n`);
+  const link = join(root, 'etc/os-release');
+  if (lstatSync(link, { throwIfNoEntry: false }) === undefined && existsSync(join(root, 'etc')))
+    symlinkSync('../usr/lib/os-release', link);
+}
+
+/** True when a path of the tree is a link leading out of it: scripts may have made one. */
+export function escapes(root: string, path: string): boolean {
+  let at = root;
+  for (const part of path.split('/').filter(Boolean)) {
+    at = join(at, part);
+    const stat = lstatSync(at, { throwIfNoEntry: false });
+    if (stat === undefined) return false;
+    if (stat.isSymbolicLink() && (readlinkSync(at).startsWith('/') || readlinkSync(at).includes('..'))) return true;
+  }
+  return false;
+}

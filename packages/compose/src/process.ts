@@ -1,0 +1,85 @@
+import { spawn } from 'node:child_process';
+import { AtomicError } from '@atomic/ostree';
+
+export interface RunOptions {
+  input?: string | undefined;
+  env?: Record<string, string> | undefined;
+  cwd?: string | undefined;
+  signal?: AbortSignal | undefined;
+  /** called with each line of standard output and standard error */
+  onLine?: ((line: string) => void) | undefined;
+  /** turns a failed command's output into the error to throw; undefined: the common one */
+  explain?: ((output: string, code: number | null) => AtomicError | undefined) | undefined;
+}
+
+const KEEP = 256 * 1024;
+
+/**
+ * Runs a program in a process group of its own and waits for it; returns its standard output.
+ * An abort kills the whole group, waits until it is gone, and throws AtomicError 'aborted'.
+ * Throws 'not-found' when there is no such program, 'failed' with the output's end when it fails.
+ */
+export async function run(command: string, args: readonly string[], options: RunOptions = {}): Promise<string> {
+  const { signal, onLine } = options;
+  if (signal?.aborted) throw new AtomicError('aborted', `interrupted before ${command} was started`);
+  return await new Promise<string>((resolve, reject) => {
+    // Its own group: a Ctrl-C at the terminal reaches us alone, and we end the group in order.
+    const child = spawn(command, args, {
+      detached: true,
+      stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+      ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+      env: options.env ?? { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C.UTF-8' },
+    });
+    let out = '';
+    let all = '';
+    let rest = '';
+    const take = (chunk: Buffer, isOut: boolean): void => {
+      const text = chunk.toString('utf8');
+      if (isOut) out += text;
+      all = (all + text).slice(-KEEP);
+      if (onLine === undefined) return;
+      const lines = (rest + text).split('\n');
+      rest = lines.pop() ?? '';
+      for (const line of lines) onLine(line);
+    };
+    child.stdout?.on('data', (chunk: Buffer) => take(chunk, true));
+    child.stderr?.on('data', (chunk: Buffer) => take(chunk, false));
+    child.stdin?.on('error', () => {});
+    child.stdin?.end(options.input);
+    const kill = (): void => {
+      if (child.pid === undefined) return;
+      try {
+        process.kill(-child.pid, 'SIGKILL');
+      } catch {
+        // gone already
+      }
+    };
+    signal?.addEventListener('abort', kill, { once: true });
+    child.once('error', (error: NodeJS.ErrnoException) => {
+      signal?.removeEventListener('abort', kill);
+      if (error.code === 'ENOENT') {
+        reject(
+          new AtomicError('not-found', `cannot run ${command}: it is not installed`, {
+            hint: `apt install ${packageOf(command)}`,
+          }),
+        );
+      } else reject(new AtomicError('failed', `cannot run ${command}: ${error.message}`, { cause: error }));
+    });
+    child.once('close', (code, killedBy) => {
+      signal?.removeEventListener('abort', kill);
+      if (signal?.aborted) reject(new AtomicError('aborted', `interrupted while ${command} was running`));
+      else if (code === 0) resolve(out);
+      else reject(options.explain?.(all, code) ?? failure(command, all, code, killedBy));
+    });
+  });
+}
+
+function packageOf(command: string): string {
+  return command === 'bwrap' ? 'bubblewrap' : command === 'apt-get' ? 'apt' : command;
+}
+
+function failure(command: string, output: string, code: number | null, signal: NodeJS.Signals | null): AtomicError {
+  const tail = output.trim().split('\n').slice(-3).join(' | ');
+  const how = code === null ? `was killed by ${signal}` : `failed with status ${code}`;
+  return new AtomicError('failed', `${command} ${how}${tail === '' ? '' : `: ${tail}`}`);
+}

@@ -1,0 +1,179 @@
+import { createHash } from 'node:crypto';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { createRequire } from 'node:module';
+import { arch } from 'node:os';
+import { dirname, join, relative, resolve } from 'node:path';
+import { AtomicError } from '@atomic/ostree';
+import { stripElf } from './elf.ts';
+
+/** Where `atomic` lies in a tree. */
+export const RUNTIME_DIRECTORY = 'usr/lib/atomic';
+
+/** Files of `atomic` for a tree: path in the tree → content and mode. */
+export interface Runtime {
+  files: Map<string, { content: Buffer; mode: number }>;
+  /** sha256 over all of them */
+  digest: string;
+}
+
+// Compiled code is kept, so that commands start faster from the second on; on a host that cannot write there Node goes on
+// without.
+const launcher = (words: string): string => `#!/bin/sh
+: "\${NODE_COMPILE_CACHE=/var/cache/atomic/compiled}"
+export NODE_COMPILE_CACHE
+exec /usr/lib/atomic/node --disable-warning=ExperimentalWarning /usr/lib/atomic/atomic.mjs ${words}"$@"
+`;
+
+const TMPFILES = `# Compiled code of the atomic command.
+d /var/cache/atomic 0755 root root - -
+d /var/cache/atomic/compiled 0755 root root - -
+`;
+
+/** The checkout this code runs from, undefined when it runs from the bundle inside a tree. */
+function checkoutRoot(): string | undefined {
+  const root = resolve(dirname(import.meta.filename), '../../../..');
+  return existsSync(join(root, 'packages/cli/src/atomic.ts')) ? root : undefined;
+}
+
+/**
+ * Gathers `atomic` for a tree: the locked Node runtime (without symbol tables), all our code bundled into one file,
+ * koffi with its native half, launchers, systemd units. Run from inside a tree it copies that tree's own files.
+ * Throws AtomicError 'not-found' when a part is missing (no `npm ci`).
+ */
+export async function gatherRuntime(): Promise<Runtime> {
+  const root = checkoutRoot();
+  const files = root === undefined ? gatherInstalled(dirname(import.meta.filename)) : await gatherCheckout(root);
+  const hash = createHash('sha256');
+  for (const [path, { content, mode }] of [...files].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    hash.update(`${path}\0${mode}\0${content.length}\0`).update(content);
+  }
+  return { files, digest: hash.digest('hex') };
+}
+
+async function gatherCheckout(root: string): Promise<Runtime['files']> {
+  const files: Runtime['files'] = new Map();
+  const add = (path: string, content: Buffer | string, mode = 0o644): void => {
+    files.set(path, { content: Buffer.from(content), mode });
+  };
+  const need = (path: string): Buffer => {
+    if (!existsSync(path))
+      throw new AtomicError('not-found', `${relative(root, path)} is missing from the checkout`, {
+        hint: 'run npm ci',
+      });
+    return readFileSync(path);
+  };
+  const nodeModules = join(root, 'node_modules');
+  const platform = `linux-${arch()}`;
+  const node = join(nodeModules, `node-${platform}`);
+  add(`${RUNTIME_DIRECTORY}/node`, stripElf(need(join(node, 'bin/node'))), 0o755);
+  add('usr/share/licenses/atomic/node', need(join(node, 'LICENSE')));
+
+  const { build } = await import('esbuild');
+  const bundle = await build({
+    absWorkingDir: root,
+    entryPoints: [join(root, 'packages/cli/src/atomic.ts')],
+    bundle: true,
+    write: false,
+    platform: 'node',
+    target: 'node24',
+    format: 'esm',
+    minifyWhitespace: true,
+    minifySyntax: true,
+    keepNames: false,
+    legalComments: 'none',
+    external: ['koffi', 'esbuild'],
+    // Dependencies that are CommonJS ask for Node's modules by require().
+    banner: {
+      js: "import { createRequire as __createRequire } from 'node:module';const require = __createRequire(import.meta.url);",
+    },
+    logLevel: 'silent',
+  }).catch((error: unknown) => {
+    throw new AtomicError(
+      'failed',
+      `bundling atomic failed: ${error instanceof Error ? (error.message.split('\n')[1] ?? error.message) : String(error)}`,
+      { cause: error },
+    );
+  });
+  const code = bundle.outputFiles[0];
+  if (code === undefined) throw new AtomicError('failed', 'bundling atomic gave no output');
+  add(`${RUNTIME_DIRECTORY}/atomic.mjs`, Buffer.from(code.contents));
+
+  const modules = `${RUNTIME_DIRECTORY}/node_modules`;
+  const koffi = dirname(createRequire(join(root, 'packages/linux/package.json')).resolve('koffi'));
+  for (const name of ['package.json', 'index.cjs', 'index.js', 'src/koffi/index.cjs', 'src/koffi/index.js'])
+    add(`${modules}/koffi/${name}`, need(join(koffi, name)));
+  add('usr/share/licenses/atomic/koffi', need(join(koffi, 'LICENSE.txt')));
+  const native = join(koffi, `../@koromix/koffi-${platform}`);
+  for (const name of ['package.json', 'index.js', `${platform.replace('-', '_')}/koffi.node`])
+    add(`${modules}/@koromix/koffi-${platform}/${name}`, need(join(native, name)));
+
+  add('usr/bin/atomic', launcher(''), 0o755);
+  add('usr/bin/ostree', launcher('ostree '), 0o755);
+  add('usr/lib/tmpfiles.d/atomic.conf', TMPFILES);
+  const units = join(root, 'packages/sysroot/units');
+  for (const name of existsSync(units) ? readdirSync(units).sort() : []) {
+    if (/\.(service|path|timer|socket|target|mount)$/.test(name))
+      add(`usr/lib/systemd/system/${name}`, need(join(units, name)));
+  }
+  return files;
+}
+
+function gatherInstalled(directory: string): Runtime['files'] {
+  const files: Runtime['files'] = new Map();
+  const root = resolve(directory, '../../..');
+  const add = (path: string, mode: number): void => {
+    files.set(path, { content: readFileSync(join(root, path)), mode });
+  };
+  const walk = (path: string): void => {
+    for (const entry of readdirSync(join(root, path), { withFileTypes: true })) {
+      if (entry.isDirectory()) walk(`${path}/${entry.name}`);
+      else add(`${path}/${entry.name}`, entry.name === 'node' ? 0o755 : 0o644);
+    }
+  };
+  if (!existsSync(join(directory, 'node'))) {
+    throw new AtomicError('not-found', `${directory} has no Node runtime to put into the tree`, {
+      hint: 'run from a checkout, or from a host that atomic composed',
+    });
+  }
+  walk(RUNTIME_DIRECTORY);
+  if (existsSync(join(root, 'usr/share/licenses/atomic'))) walk('usr/share/licenses/atomic');
+  for (const name of ['usr/bin/atomic', 'usr/bin/ostree']) add(name, 0o755);
+  add('usr/lib/tmpfiles.d/atomic.conf', 0o644);
+  for (const name of readdirSync(join(root, 'usr/lib/systemd/system'))) {
+    if (/^atomic-.*\.(service|path|timer|socket|target|mount)$/.test(name))
+      add(`usr/lib/systemd/system/${name}`, 0o644);
+  }
+  return files;
+}
+
+/** Puts the files into a root and enables those units that say what wants them, below /usr: they are the tree's, not the administrator's. */
+export function installRuntime(root: string, runtime: Runtime): void {
+  for (const [path, { content, mode }] of runtime.files) {
+    // The distribution's own ostree is left alone.
+    if (path === 'usr/bin/ostree' && existsSync(join(root, path))) continue;
+    const full = join(root, path);
+    mkdirSync(dirname(full), { recursive: true });
+    rmSync(full, { force: true });
+    writeFileSync(full, content);
+    chmodSync(full, mode);
+    const unit = /^usr\/lib\/systemd\/system\/([^/]+)$/.exec(path)?.[1];
+    if (unit === undefined) continue;
+    for (const [, kind = '', targets = ''] of content.toString('utf8').matchAll(/^(WantedBy|RequiredBy)=(.*)$/gm)) {
+      for (const target of targets.split(/\s+/).filter(Boolean)) {
+        const folder = join(root, 'usr/lib/systemd/system', `${target}.${kind === 'WantedBy' ? 'wants' : 'requires'}`);
+        mkdirSync(folder, { recursive: true });
+        rmSync(join(folder, unit), { force: true });
+        symlinkSync(`../${unit}`, join(folder, unit));
+      }
+    }
+  }
+}
