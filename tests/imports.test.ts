@@ -26,7 +26,7 @@ function code(file: string): string {
 
 function imports(file: string): Import[] {
   const found = code(file).matchAll(
-    /(?:^\s*(?:import|export)\b[^'"`;]*?\bfrom\s*|^\s*import\s*|\bimport\(\s*|\bresolve\(\s*)['"]([^'"]+)['"]/gm,
+    /(?:^\s*(?:import|export)\b[^'"`;]*?\bfrom\s*|^\s*import\s*|\bimport\(\s*)['"]([^'"]+)['"]/gm,
   );
   return [...found].flatMap(([, specifier]) => (specifier === undefined ? [] : [{ file, specifier }]));
 }
@@ -44,7 +44,8 @@ for (const [level, name] of ORDER.entries()) {
       if (specifier.startsWith('.')) {
         const target = path.relative(root, path.resolve(root, path.dirname(file), specifier));
         if (!target.startsWith(`packages/${name}/`)) wrong.push(`${file}: ${specifier} leaves the package`);
-        else if (!specifier.endsWith('.ts') && !specifier.endsWith('.json')) wrong.push(`${file}: ${specifier} lacks .ts`);
+        else if (!specifier.endsWith('.ts') && !specifier.endsWith('.json'))
+          wrong.push(`${file}: ${specifier} lacks .ts`);
         continue;
       }
       const own = /^@atomic\/([^/]+)$/.exec(specifier);

@@ -136,7 +136,10 @@ export function register(program: Command): void {
     .description('print a completion script for a shell')
     .argument('<shell>', 'bash, zsh or fish')
     .option('--for <program>', 'atomic or ostree', 'atomic')
-    .addHelpText('after', '\nExamples:\n  atomic completion bash > /etc/bash_completion.d/atomic\n  source <(atomic completion zsh)')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  atomic completion bash > /etc/bash_completion.d/atomic\n  source <(atomic completion zsh)',
+    )
     .action(
       action(async (ctx, shell: string, options: { for: string }) => {
         const script = completionScript(shell, await modelFor(options.for));
@@ -148,11 +151,9 @@ export function register(program: Command): void {
 
 async function modelFor(name: string): Promise<CommandModel> {
   const { ostreeModel } = await import('./ostree/main.ts');
-  if (name === 'ostree') return ostreeModel();
+  const ostree = await ostreeModel();
+  if (name === 'ostree') return ostree;
   const { buildProgram } = await import('./main.ts');
   const model = modelOf(await buildProgram('all'));
-  return {
-    ...model,
-    commands: model.commands.map((command) => (command.name === 'ostree' ? ostreeModel() : command)),
-  };
+  return { ...model, commands: model.commands.map((command) => (command.name === 'ostree' ? ostree : command)) };
 }

@@ -102,7 +102,10 @@ export function reportError(error: unknown, verbose: boolean): void {
  * Runs one command's work: errors are printed, signals abort it. Returns the exit status: what `fn` returns, else 0; 1
  * on an error; 128 + the signal's number when interrupted.
  */
-export async function runCommand(ctx: Context, fn: (ctx: Context) => Promise<number | void>): Promise<number> {
+export async function runCommand(
+  ctx: Context,
+  fn: (ctx: Context) => Promise<number | undefined> | Promise<void>,
+): Promise<number> {
   handleSignals();
   try {
     const status = await fn(ctx);
@@ -131,7 +134,7 @@ function flag(options: unknown, name: string): boolean | undefined {
  * number it returns becomes the exit status.
  */
 export function action<A extends unknown[]>(
-  fn: (ctx: Context, ...args: A) => Promise<number | void>,
+  fn: (ctx: Context, ...args: A) => Promise<number | undefined> | Promise<void>,
 ): (this: Command, ...args: A) => Promise<void> {
   return async function (this: Command, ...args: A): Promise<void> {
     const options: unknown = this.optsWithGlobals();

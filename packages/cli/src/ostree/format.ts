@@ -1,0 +1,224 @@
+import {
+  asArray,
+  asBigint,
+  asVariant,
+  type Commit,
+  metadataString,
+  print,
+  swap32,
+  swap64,
+  type Value,
+} from '@atomic/ostree';
+
+/** A time in seconds as `show` and `log` print it, always in UTC. */
+export function formatDate(seconds: number): string {
+  const date = new Date(seconds * 1000);
+  if (Number.isNaN(date.getTime())) return '(invalid date)';
+  return `${date.toISOString().slice(0, 19).replace('T', ' ')} +0000`;
+}
+
+/** A time in seconds as `summary -v` prints it: local, with the shortest zone. */
+export function formatLocalDate(seconds: number): string {
+  const date = new Date(seconds * 1000);
+  const offset = -date.getTimezoneOffset();
+  const local = new Date(date.getTime() + offset * 60_000).toISOString().slice(0, 19);
+  const hours = String(Math.floor(Math.abs(offset) / 60)).padStart(2, '0');
+  const minutes = Math.abs(offset) % 60;
+  return `${local}${offset < 0 ? '-' : '+'}${hours}${minutes === 0 ? '' : `:${String(minutes).padStart(2, '0')}`}`;
+}
+
+/** A size as g_format_size() has it: decimal units, one digit, a no-break space. */
+export function formatSize(bytes: number): string {
+  if (bytes < 1000) return `${bytes} byte${bytes === 1 ? '' : 's'}`;
+  const units = ['kB', 'MB', 'GB', 'TB', 'PB'];
+  let value = bytes / 1000;
+  let unit = 0;
+  while (value >= 1000 && unit < units.length - 1) {
+    value /= 1000;
+    unit++;
+  }
+  return `${value.toFixed(1)}\u00a0${units[unit]}`;
+}
+
+const MONTHS = ['jan', 'feb', 'mar', 'apr', 'may', 'jun', 'jul', 'aug', 'sep', 'oct', 'nov', 'dec'];
+const UNITS: Record<string, number> = {
+  sec: 1,
+  second: 1,
+  min: 60,
+  minute: 60,
+  hour: 3600,
+  day: 86_400,
+  week: 604_800,
+  fortnight: 1_209_600,
+};
+
+/** Seconds east of UTC for `Z`, `UTC`, `+0200`, `+02:00`; undefined for local time. */
+function zoneOffset(text: string | undefined): number | undefined {
+  if (text === undefined || text === '') return undefined;
+  const match = /^([+-])(\d{2}):?(\d{2})?$/.exec(text);
+  if (match === null) return 0;
+  const seconds = Number(match[2]) * 3600 + Number(match[3] ?? '0') * 60;
+  return match[1] === '-' ? -seconds : seconds;
+}
+
+function moment(parts: (string | undefined)[], zone: string | undefined): number | null {
+  const [year, month, day, hour, minute, second] = parts.map((part) => Number(part ?? '0'));
+  if (year === undefined || month === undefined || day === undefined) return null;
+  if (month < 1 || month > 12 || day < 1 || day > 31 || (hour ?? 0) > 24 || (minute ?? 0) > 59) return null;
+  const offset = zoneOffset(zone);
+  const time =
+    offset === undefined
+      ? new Date(year, month - 1, day, hour, minute, second).getTime() / 1000
+      : Date.UTC(year, month - 1, day, hour, minute, second) / 1000 - offset;
+  return Number.isFinite(time) ? time : null;
+}
+
+/**
+ * Reads a date as `--timestamp` takes it: `@SECONDS`, ISO 8601, RFC 2822, `now`, `yesterday`, `3 days ago`. Null when
+ * it is none of these.
+ */
+export function parseDate(text: string, now: number = Math.floor(Date.now() / 1000)): number | null {
+  const trimmed = text.trim();
+  const epoch = /^@(-?\d+)(?:\.\d+)?$/.exec(trimmed);
+  if (epoch?.[1] !== undefined) return Number(epoch[1]);
+  const lower = trimmed.toLowerCase();
+  if (lower === 'now' || lower === '' || lower === 'today') return now;
+  if (lower === 'yesterday') return now - 86_400;
+  if (lower === 'tomorrow') return now + 86_400;
+  const relative = /^([+-]?\d+)\s*([a-z]+?)s?(\s+ago)?$/.exec(lower);
+  const unit = UNITS[relative?.[2] ?? ''];
+  if (relative?.[1] !== undefined && unit !== undefined) {
+    return now + Number(relative[1]) * unit * (relative[3] === undefined ? 1 : -1);
+  }
+  const iso =
+    /^(\d{4})-(\d{1,2})-(\d{1,2})(?:[T ](\d{1,2}):(\d{2})(?::(\d{2})(?:[.,]\d+)?)?)?\s*(Z|UTC|GMT|[+-]\d{2}:?(?:\d{2})?)?$/i.exec(
+      trimmed,
+    );
+  if (iso !== null) return moment(iso.slice(1, 7), iso[7]);
+  const mail =
+    /^(?:[a-z]{3},?\s+)?(\d{1,2})\s+([a-z]{3})[a-z]*\s+(\d{4})(?:\s+(\d{1,2}):(\d{2})(?::(\d{2}))?)?\s*(Z|UTC|GMT|[+-]\d{4})?$/i.exec(
+      trimmed,
+    );
+  if (mail !== null) {
+    const month = MONTHS.indexOf((mail[2] ?? '').toLowerCase()) + 1;
+    return moment([mail[3], String(month), mail[1], mail[4], mail[5], mail[6]], mail[7]);
+  }
+  return null;
+}
+
+/** SHA-256 digests in GVariants are bytes; people read hex. */
+export interface ShownCommit {
+  checksum: string;
+  commit: Commit;
+  contentChecksum: string;
+}
+
+/** A commit as `show` and `log` print it, with the blank line that ends it. */
+export function commitText(shown: ShownCommit): string {
+  const { checksum, commit, contentChecksum } = shown;
+  const lines = [`commit ${checksum}`];
+  if (commit.parent !== null) lines.push(`Parent:  ${commit.parent}`);
+  lines.push(`ContentChecksum:  ${contentChecksum}`, `Date:  ${formatDate(commit.timestamp)}`);
+  const version = metadataString(commit.metadata, 'version');
+  if (version !== undefined) lines.push(`Version: ${version}`);
+  if (commit.subject === '') lines.push('(no subject)');
+  else lines.push('', ...indent(commit.subject));
+  if (commit.body !== '') lines.push('', ...indent(commit.body));
+  const rebase = metadataString(commit.metadata, 'ostree.endoflife-rebase');
+  if (rebase !== undefined) lines.push('', `    This commit reached its end of life; rebase to ${rebase}`);
+  return `${lines.join('\n')}\n\n`;
+}
+
+function indent(text: string): string[] {
+  const lines = text.split('\n');
+  if (lines.at(-1) === '') lines.pop();
+  return lines.map((line) => `    ${line}`);
+}
+
+/** A commit as JSON. */
+export function commitJson(shown: ShownCommit): Record<string, unknown> {
+  const { commit } = shown;
+  return {
+    checksum: shown.checksum,
+    parent: commit.parent,
+    contentChecksum: shown.contentChecksum,
+    timestamp: commit.timestamp,
+    date: formatDate(commit.timestamp),
+    version: metadataString(commit.metadata, 'version') ?? null,
+    subject: commit.subject,
+    body: commit.body,
+    metadata: Object.fromEntries(
+      [...commit.metadata].map(([key, variant]) => [
+        key,
+        typeof variant.value === 'string' || typeof variant.value === 'boolean'
+          ? variant.value
+          : print(variant.type, variant.value),
+      ]),
+    ),
+  };
+}
+
+/**
+ * Swaps every number in a value, as stock does before it prints: some fields are stored big-endian, and it swaps all of
+ * them alike, also those inside the metadata.
+ */
+export function swapNumbers(type: string, value: Value): Value {
+  return swapAt(type, 0, value).value;
+}
+
+/** Swaps the value of the type that begins at `at`; `end` is where that type ends. */
+function swapAt(type: string, at: number, value: Value): { value: Value; end: number } {
+  const code = type[at];
+  switch (code) {
+    case 'n':
+    case 'q': {
+      const swapped = ((Number(value) & 0xff) << 8) | ((Number(value) >> 8) & 0xff);
+      return { value: code === 'n' ? (swapped << 16) >> 16 : swapped, end: at + 1 };
+    }
+    case 'i':
+    case 'h':
+      return { value: swap32(Number(value) >>> 0) | 0, end: at + 1 };
+    case 'u':
+      return { value: swap32(Number(value)), end: at + 1 };
+    case 'x':
+      return { value: BigInt.asIntN(64, swap64(BigInt.asUintN(64, asBigint(value)))), end: at + 1 };
+    case 't':
+      return { value: swap64(asBigint(value)), end: at + 1 };
+    case 'v': {
+      const inner = asVariant(value);
+      return { value: { type: inner.type, value: swapNumbers(inner.type, inner.value) }, end: at + 1 };
+    }
+    case 'a': {
+      const end = swapEnd(type, at + 1);
+      if (Buffer.isBuffer(value)) return { value, end };
+      return { value: asArray(value).map((item) => swapAt(type, at + 1, item).value), end };
+    }
+    case 'm': {
+      const end = swapEnd(type, at + 1);
+      return { value: value === null ? null : swapAt(type, at + 1, value).value, end };
+    }
+    case '(':
+    case '{': {
+      const members: Value[] = [];
+      let next = at + 1;
+      for (const item of asArray(value)) {
+        const swapped = swapAt(type, next, item);
+        members.push(swapped.value);
+        next = swapped.end;
+      }
+      return { value: members, end: next + 1 };
+    }
+    default:
+      return { value, end: at + 1 };
+  }
+}
+
+/** Where the complete type that begins at `at` ends. */
+function swapEnd(type: string, at: number): number {
+  const code = type[at];
+  if (code === 'a' || code === 'm') return swapEnd(type, at + 1);
+  if (code !== '(' && code !== '{') return at + 1;
+  let next = at + 1;
+  while (next < type.length && type[next] !== ')' && type[next] !== '}') next = swapEnd(type, next);
+  return next + 1;
+}
