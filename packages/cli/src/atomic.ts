@@ -1,7 +1,3 @@
-import { finish, reportError } from './context.ts';
-import { main } from './main.ts';
+import { start } from './start.ts';
 
-main(process.argv.slice(2)).then(finish, (error: unknown) => {
-  reportError(error, process.argv.includes('--verbose'));
-  return finish(1);
-});
+void start(async () => (await import('./main.ts')).main);

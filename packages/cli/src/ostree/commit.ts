@@ -140,7 +140,7 @@ async function run(call: Call): Promise<void> {
   if (branch === undefined && !options.flag('orphan')) {
     throw new UsageError('A branch must be specified with --branch, or use --orphan');
   }
-  if (branch !== undefined) checkRefspec(branch);
+  if (branch !== undefined) parseRefspec(branch);
   if (options.flag('canonical-permissions')) {
     for (const name of ['owner-uid', 'owner-gid']) {
       if ((options.int(name) ?? 0) > 0) {
@@ -192,14 +192,6 @@ async function run(call: Call): Promise<void> {
     ctx.print(`Content Total: ${entries.files}\nContent Written: ${stats.contentWritten}`);
     ctx.print(`Content Cache Hits: 0\nContent Bytes Written: ${stats.contentBytes}`);
   } else ctx.print(result.commit);
-}
-
-function checkRefspec(refspec: string): void {
-  try {
-    parseRefspec(refspec);
-  } catch {
-    throw new UsageError(`Invalid refspec ${refspec}`);
-  }
 }
 
 export const verb: Verb = {

@@ -11,7 +11,7 @@ function* listed(repo: Repo, commit: string, asked: string, depth: Depth): Gener
     else yield* listTree(repo, commit, path, { recurse: depth === 'all' });
   } catch (error) {
     if (!(error instanceof AtomicError) || !error.message.startsWith('No such file')) throw error;
-    throw new AtomicError('not-found', `Inspecting path '${asked}': No such file or directory: ${path}`);
+    throw new AtomicError('not-found', `Inspecting path '${asked}': ${error.message}`);
   }
 }
 

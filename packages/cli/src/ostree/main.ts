@@ -137,7 +137,8 @@ async function runVerb(name: string, verb: Verb, argv: readonly string[]): Promi
     });
     return await runCommand(ctx, async (inner) => {
       try {
-        return await verb.run({ ctx: inner, options, args });
+        const status = await verb.run({ ctx: inner, options, args });
+        return typeof status === 'number' ? status : 0;
       } catch (error) {
         if (error instanceof UsageError && error.help) writeErr(verbHelp(name, verb));
         throw error;

@@ -51,9 +51,8 @@ function viewText(value: Value): string {
   for (const item of asArray(refs)) {
     const [name, details] = asArray(item);
     const [size, commit, extra] = asArray(details);
-    // The size is one of the fields stock writes big-endian here.
     lines.push(`* ${asString(name)}`);
-    lines.push(`    Latest Commit (${formatSize(Number(swap64(asBigint(size))))}):`);
+    lines.push(`    Latest Commit (${formatSize(Number(asBigint(size)))}):`);
     lines.push(`      ${asBytes(commit).toString('hex')}`);
     for (const [key, variant] of metadataFromValue(extra)) lines.push(`    ${keyText(key, variant)}`);
     lines.push('');
@@ -73,7 +72,7 @@ function viewJson(value: Value): unknown {
       return {
         ref: asString(name),
         commit: asBytes(commit).toString('hex'),
-        size: Number(swap64(asBigint(size))),
+        size: Number(asBigint(size)),
         metadata: plain(metadataFromValue(extra)),
       };
     }),

@@ -19,9 +19,10 @@ export function validateRemoteName(remote: string): string {
 /** Splits `REMOTE:REF` or `REF`, validating both parts. */
 export function parseRefspec(refspec: string): { remote: string | null; ref: string } {
   const colon = refspec.indexOf(':');
-  if (colon < 0) return { remote: null, ref: validateRefName(refspec) };
-  return {
-    remote: validateRemoteName(refspec.slice(0, colon)),
-    ref: validateRefName(refspec.slice(colon + 1)),
-  };
+  const remote = colon < 0 ? null : refspec.slice(0, colon);
+  const ref = refspec.slice(colon + 1);
+  if (!refPattern.test(ref) || (remote !== null && !remotePattern.test(remote))) {
+    throw new AtomicError('invalid', `Invalid refspec ${refspec}`);
+  }
+  return { remote, ref };
 }

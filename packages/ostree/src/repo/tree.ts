@@ -30,7 +30,7 @@ export function lookup(repo: Repo, rev: string, path: string): TreeEntry {
     const entry = tree?.files.find((candidate) => candidate.name === name);
     if (dir !== undefined) found = directory(repo, here, dir.tree, dir.meta);
     else if (entry !== undefined) found = file(repo, here, entry.checksum);
-    else throw new AtomicError('not-found', `No such file or directory: ${path}`);
+    else throw new AtomicError('not-found', `No such file or directory: ${here}`);
   }
   return found;
 }

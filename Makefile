@@ -1,0 +1,41 @@
+# The targets a person or CI calls. `make` alone lists them.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+NODE := node_modules/.bin/node
+
+.PHONY: help setup demo test test-fast lint format typecheck bench man clean
+
+help: ## list the targets
+	@echo 'usage: make TARGET'
+	@echo
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-14s%s\n", $$1, $$2}'
+
+setup: ## install what the other targets need: Debian packages (as root) and locked npm packages
+	@sh tools/setup.sh
+
+demo: setup ## compose a host, boot it, upgrade it, roll it back, showing each step
+	@$(NODE) --disable-warning=ExperimentalWarning demo/main.ts
+
+test: setup ## run all tests (those that need root, QEMU or stock tools say so when they skip)
+	@$(NODE) --disable-warning=ExperimentalWarning tests/run.ts
+
+test-fast: setup ## run the tests beside the code and against stock tools, without machines
+	@$(NODE) --disable-warning=ExperimentalWarning tests/run.ts --fast
+
+lint: setup ## check style and common mistakes
+	@node_modules/.bin/biome check .
+
+format: setup ## rewrite the code in the project's style
+	@node_modules/.bin/biome check --write .
+
+typecheck: setup ## check the types
+	@node_modules/.bin/tsc --noEmit
+
+bench: setup ## measure against stock tools on a real tree; writes bench/RESULTS.md
+	@$(NODE) --disable-warning=ExperimentalWarning bench/run.ts
+
+man: setup ## write the manual pages from the commands' definitions to build/man
+	@$(NODE) --disable-warning=ExperimentalWarning tools/man.ts build/man
+
+clean: ## remove what the other targets made, except installed packages
+	rm -rf build node_modules/.cache

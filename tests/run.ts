@@ -1,0 +1,106 @@
+/**
+ * Runs the tests with Node's own runner, in groups one after another: what boots machines must not compete with the
+ * rest for two cores. One closing summary for all. `--fast` leaves the machines out; other arguments name files.
+ */
+import { globSync } from 'node:fs';
+import path from 'node:path';
+import { run } from 'node:test';
+import { spec } from 'node:test/reporters';
+
+const root = path.join(import.meta.dirname, '..');
+const MINUTE = 60_000;
+
+interface Group {
+  patterns: string[];
+  concurrency: number;
+  /** For one file, in milliseconds. */
+  timeout: number;
+  fast: boolean;
+}
+
+const GROUPS: Group[] = [
+  {
+    patterns: ['packages/*/src/**/*.test.ts', 'tests/*.test.ts', 'tests/interop/**/*.test.ts', 'demo/**/*.test.ts'],
+    concurrency: 2,
+    timeout: 8 * MINUTE,
+    fast: true,
+  },
+  {
+    patterns: ['tests/compose/**/*.test.ts', 'tests/vm/**/*.test.ts'],
+    concurrency: 1,
+    timeout: 15 * MINUTE,
+    fast: false,
+  },
+  { patterns: ['tests/power/**/*.test.ts'], concurrency: 1, timeout: 15 * MINUTE, fast: false },
+];
+
+/** The counts of Node's closing lines, in their order. */
+const COUNTS = ['tests', 'suites', 'passed', 'failed', 'cancelled', 'skipped', 'todo'] as const;
+const NAMES: Record<(typeof COUNTS)[number], string> = {
+  tests: 'tests',
+  suites: 'suites',
+  passed: 'pass',
+  failed: 'fail',
+  cancelled: 'cancelled',
+  skipped: 'skipped',
+  todo: 'todo',
+};
+
+const started = performance.now();
+const totals: Record<(typeof COUNTS)[number], number> = {
+  tests: 0,
+  suites: 0,
+  passed: 0,
+  failed: 0,
+  cancelled: 0,
+  skipped: 0,
+  todo: 0,
+};
+let good = true;
+
+/** Everything the groups report, save each group's own closing lines; then the closing lines of all. */
+async function* events(groups: { files: string[]; concurrency: number; timeout: number }[]) {
+  for (const { files, concurrency, timeout } of groups) {
+    if (files.length === 0) continue;
+    for await (const event of run({ files, concurrency, timeout, cwd: root })) {
+      if (event.type === 'test:summary') {
+        if (event.data.file !== undefined) continue;
+        good &&= event.data.success;
+        for (const name of COUNTS) totals[name] += event.data.counts[name];
+        continue;
+      }
+      if (event.type === 'test:diagnostic' && event.data.nesting === 0 && isClosingLine(event.data.message)) continue;
+      yield event;
+    }
+  }
+  const lines = COUNTS.map((name) => `${NAMES[name]} ${totals[name]}`);
+  for (const message of [...lines, `duration_ms ${performance.now() - started}`]) {
+    yield { type: 'test:diagnostic', data: { nesting: 0, message, level: 'info' } } as const;
+  }
+}
+
+function isClosingLine(message: string): boolean {
+  return /^(tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) [\d.]+$/.test(message);
+}
+
+const args = process.argv.slice(2);
+const named = args.filter((arg) => !arg.startsWith('--'));
+const groups =
+  named.length > 0
+    ? [{ files: named.map((file) => path.resolve(file)), concurrency: 1, timeout: 15 * MINUTE }]
+    : GROUPS.filter((group) => group.fast || !args.includes('--fast')).map(({ patterns, concurrency, timeout }) => ({
+        files: globSync(patterns, { cwd: root })
+          .map((file) => path.join(root, file))
+          .sort(),
+        concurrency,
+        timeout,
+      }));
+
+const reporter = new spec();
+reporter.pipe(process.stdout);
+for await (const event of events(groups))
+  if (!reporter.write(event)) await new Promise((next) => reporter.once('drain', next));
+reporter.end();
+await new Promise((end) => reporter.once('end', end));
+if (totals.tests === 0) process.stderr.write('error: no tests were found\n');
+process.exitCode = good && totals.tests > 0 ? 0 : 1;

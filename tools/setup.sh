@@ -1,0 +1,50 @@
+#!/bin/sh
+# Makes a fresh Debian 12 machine ready: Debian packages, then the locked npm packages (the Node runtime among them).
+# Does nothing, fast, when all is there. Only the first part needs root, and only when something is missing.
+set -eu
+cd "$(dirname "$0")/.."
+
+# What for: qemu (machines), ostree (the stock tool we compare with, and its tests' boot pieces come inside trees),
+# mmdebstrap + keyring (a tree's root), grub/dosfstools/mtools/fdisk/e2fsprogs (disk images), cpio/zstd (initramfs and
+# packages), attr/libcap2-bin (fixtures of tests), python3-minimal (holds locks in tests), bubblewrap (sandbox).
+packages='qemu-system-x86 qemu-utils ostree mmdebstrap debian-archive-keyring grub-pc-bin grub-common dosfstools mtools
+fdisk e2fsprogs cpio zstd attr libcap2-bin python3-minimal bubblewrap ca-certificates'
+
+say() { printf '==> %s\n' "$*"; }
+fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
+
+missing=
+if command -v dpkg-query > /dev/null; then
+  for package in $packages; do
+    dpkg-query -W -f '${db:Status-Status}' "$package" 2> /dev/null | grep -qx installed || missing="$missing $package"
+  done
+  command -v npm > /dev/null || missing="$missing nodejs npm"
+else
+  echo "note: not a Debian machine; install the equivalents of: $packages" >&2
+fi
+if [ -n "$missing" ]; then
+  if [ "$(id -u)" != 0 ]; then
+    printf 'error: Debian packages are missing:%s\n' "$missing" >&2
+    echo "  hint: installing them needs root; run: sudo make setup" >&2
+    exit 1
+  fi
+  say "installing Debian packages:$missing"
+  log=$(mktemp)
+  trap 'rm -f "$log"' EXIT
+  export DEBIAN_FRONTEND=noninteractive
+  # shellcheck disable=SC2086 # a list of words
+  if ! { apt-get update -q && apt-get install -q -y --no-install-recommends $missing; } > "$log" 2>&1; then
+    tail -n 20 "$log" >&2
+    fail "apt-get could not install:$missing"
+  fi
+fi
+
+stamp=node_modules/.atomic-setup
+want=$(cat package.json package-lock.json packages/*/package.json .npmrc | sha256sum)
+if [ "$(cat "$stamp" 2> /dev/null || true)" != "$want" ] || [ ! -x node_modules/.bin/node ]; then
+  say "installing npm packages from the lock file (npm $(npm --version))"
+  # The engine check would only tell that the machine's Node is old; nothing of ours runs on it.
+  npm ci --no-audit --no-fund --loglevel=error || fail 'npm ci failed; is the npm registry reachable?'
+  [ -x node_modules/.bin/node ] || fail 'the locked Node runtime is not there: no package for this processor?'
+  printf '%s\n' "$want" > "$stamp"
+fi
