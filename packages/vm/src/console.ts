@@ -177,7 +177,7 @@ export class SerialConsole {
     }
     const encoded = Buffer.from(command).toString('base64');
     this.type('_b=\r');
-    for (let at = 0; at < encoded.length; at += CHUNK) this.type(`_b=$_b${encoded.slice(at, at + CHUNK)}\r`);
+    for (let at = 0; at < encoded.length; at += CHUNK) this.type(`_b=\${_b}${encoded.slice(at, at + CHUNK)}\r`);
     this.type(`_r ${tag} "$(printf %s "$_b" | base64 -d)"\r`);
   }
 

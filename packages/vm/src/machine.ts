@@ -153,14 +153,14 @@ export class Machine implements AsyncDisposable {
     await running.ended;
   }
 
-  /** Wait until the machine stops by itself. Throws AtomicError 'failed' when it takes longer (180 s). */
+  /** Wait until the machine stops by itself. Throws AtomicError 'failed' when it takes longer (180 s; Infinity waits on). */
   async waitExit(options: WaitOptions = {}): Promise<ExitReason> {
     const running = this.#running;
     if (!running) return 'killed';
     const seconds = options.timeoutSeconds ?? 180;
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<null>((done) => {
-      timer = setTimeout(() => done(null), seconds * 1000);
+      if (Number.isFinite(seconds)) timer = setTimeout(() => done(null), seconds * 1000);
     });
     const reason = await Promise.race([running.ended, late]);
     clearTimeout(timer);

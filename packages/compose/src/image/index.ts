@@ -1,0 +1,2 @@
+export { type BuildImageOptions, type BuildImageResult, buildImage, type ImageFormat } from './build-image.ts';
+export type { Firmware } from './grub.ts';
