@@ -358,7 +358,7 @@ describe('our ostree does to a repository what stock ostree does', { skip }, () 
         assert.equal(result.status, 0, result.stderr);
       }
       const list = (dir: string): string =>
-        run('find', [dir, '-printf', '%P %y %m %U %G %l %T@\n']).stdout.split('\n').sort().join('\n');
+        run('find', [dir, '-printf', '%P %y %m %U %G %l\n']).stdout.split('\n').sort().join('\n');
       assert.equal(list('out-1'), list('out-0'));
       assert.equal(run('diff', ['-r', 'out-0', 'out-1']).status, 0);
     }
@@ -401,7 +401,10 @@ describe('what is ours alone', { skip }, () => {
   });
 
   test('a reader that goes away early is no error', () => {
-    const result = run('sh', ['-c', `set -o pipefail; "${OURS}" ls --repo=repo -R main | head -n1`]);
+    const result = run('sh', [
+      '-c',
+      `{ "${OURS}" ls --repo=repo -R main; test $? = 0 || echo failed >&2; } | head -n1`,
+    ]);
     assert.equal(result.stderr, '');
     assert.match(result.stdout, /^d0/);
   });

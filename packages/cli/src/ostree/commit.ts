@@ -60,9 +60,7 @@ function metadataOf(repo: Repo, options: Options, parent: string | null): Metada
   }
   const branch = options.value('branch');
   const refs = [...(branch === undefined ? [] : [branch]), ...options.list('bind-ref')].sort();
-  if (branch !== undefined || !options.flag('orphan') || refs.length > 0) {
-    metadata.set('ostree.ref-binding', { type: 'as', value: refs });
-  }
+  metadata.set('ostree.ref-binding', { type: 'as', value: refs });
   const collection = repo.config.get('core', 'collection-id');
   if (collection !== undefined) metadata.set('ostree.collection-binding', stringVariant(collection));
   return metadata;
@@ -157,7 +155,7 @@ async function run(call: Call): Promise<void> {
   const bodyFile = options.value('body-file');
   const result = await commitTree(repo, {
     trees,
-    branch: options.flag('orphan') ? undefined : branch,
+    branch,
     parent,
     subject: options.value('subject'),
     body: bodyFile === undefined ? options.value('body') : readFileSync(bodyFile, 'utf8'),

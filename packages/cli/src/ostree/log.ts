@@ -20,7 +20,7 @@ export const verb: Verb = {
       } catch (error) {
         // History that was never pulled, or was pruned, is no fault.
         if (first || !(error instanceof AtomicError) || error.code !== 'not-found') throw error;
-        if (!call.ctx.json) call.ctx.print('<< History beyond this commit not fetched >>\n');
+        if (!call.ctx.json) call.ctx.print('<< History beyond this commit not fetched >>');
         break;
       }
       if (call.ctx.json) commits.push(item);

@@ -46,7 +46,8 @@ export async function prune(repo: Repo, options: PruneOptions = {}): Promise<Pru
   const result: PruneResult = { total: 0, deleted: 0, freedBytes: 0 };
   const doomed: { path: string; type: string; checksum: Checksum }[] = [];
   for (const { type, checksum, path } of repo.listObjects()) {
-    result.total++;
+    // Detached metadata belongs to its commit: it goes with it and, as in stock's figures, is not counted.
+    if (type !== 'commitmeta') result.total++;
     const owner = type === 'commitmeta' ? 'commit' : type;
     if (type !== 'tombstone-commit' && !reachable.has(objectKey(owner, checksum)))
       doomed.push({ path, type, checksum });
@@ -55,8 +56,8 @@ export async function prune(repo: Repo, options: PruneOptions = {}): Promise<Pru
   for (const { path, type, checksum } of doomed) {
     await pause();
     const stat = lstatSync(path, { throwIfNoEntry: false });
-    result.freedBytes += stat === undefined || stat.nlink > 1 ? 0 : stat.size;
-    result.deleted++;
+    result.freedBytes += stat === undefined || stat.nlink > 1 || type === 'commitmeta' ? 0 : stat.size;
+    if (type !== 'commitmeta') result.deleted++;
     if (options.dryRun) continue;
     rmSync(path, { force: true });
     if (type === 'commit') rmSync(repo.partialPath(checksum), { force: true });
