@@ -26,6 +26,7 @@ interface ImageOptions {
   remoteName: string;
   remoteUrl?: string;
   karg: string[];
+  firmware: string[];
 }
 
 const collect = (value: string, all: string[]): string[] => [...all, value];
@@ -76,6 +77,12 @@ Examples:
     .option('--remote-name <name>', 'name of the remote upgrades come from', 'origin')
     .option('--remote-url <url>', 'where upgrades come from')
     .option('--karg <argument>', "kernel argument beyond the tree's own; may be repeated", collect, [])
+    .option(
+      '--firmware <kind>',
+      'firmware the disk starts with, bios or uefi; may be repeated (default: bios)',
+      collect,
+      [],
+    )
     .addHelpText(
       'after',
       `
@@ -175,6 +182,10 @@ async function composeImageAction(ctx: Context, output: string | undefined, opti
   const size = parseSize(options.size);
   if (size === undefined)
     throw new AtomicError('usage', `--size must be a number with K, M, G or T, such as 4G, but is '${options.size}'`);
+  const firmware = options.firmware.map((kind) => {
+    if (kind === 'bios' || kind === 'uefi') return kind;
+    throw new AtomicError('usage', `--firmware must be bios or uefi, but is '${kind}'`);
+  });
   const repo = Repo.open(options.repo);
   // The tree says which kernel arguments it needs; those named here come after them.
   const own = repo.loadCommit(repo.resolveRev(options.ref)).metadata.get('atomic.kernel-arguments');
@@ -187,6 +198,7 @@ async function composeImageAction(ctx: Context, output: string | undefined, opti
     size,
     os: options.os,
     kargs,
+    ...(firmware.length === 0 ? {} : { firmware }),
     ...(options.remoteUrl === undefined ? {} : { remote: { name: options.remoteName, url: options.remoteUrl } }),
     signal: ctx.signal,
     progress: ctx.progress,

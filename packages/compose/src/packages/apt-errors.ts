@@ -14,7 +14,7 @@ export function explainApt(
     return place === undefined ? `package '${name}'` : `package '${name}' (${place})`;
   };
 
-  if (find(/No space left on device/i)) {
+  if (find(/No space left on device|don't have enough free space/i)) {
     return new AtomicError('no-space', 'no space left while installing packages', {
       hint: 'free some space, or put the cache elsewhere with --cachedir',
     });
@@ -46,7 +46,8 @@ export function explainApt(
       },
     );
   }
-  const key = find(/NO_PUBKEY (\S+)|EXPKEYSIG (\S+)|is not signed|couldn't be verified because the public key/i);
+  const key =
+    find(/(?:NO_PUBKEY|EXPKEYSIG) (\S+)/) ?? find(/is not signed|couldn't be verified because the public key/i);
   const fetch = find(
     /(?:E|W|Err:\d+)[: ]+(?:Failed to fetch )?(https?:\/\/\S+|file:\/\S+|copy:\/\S+)[^\n]*\n?\s*([^\n]*)/,
   );

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 export interface User {
@@ -51,12 +51,13 @@ export function readAccounts(root: string): Accounts {
  * sysusers.d(5) lines that make these accounts with these very numbers. /etc/passwd of a running host stays as its
  * administrator left it, so accounts a later version brings can only come this way.
  */
-export function sysusersLines({ users, groups }: Accounts): string[] {
+export function sysusersLines({ users, groups }: Accounts, declared: ReadonlySet<string> = new Set()): string[] {
   const quoted = (text: string): string =>
     text === '' ? '-' : `"${text.replace(/["\\]/g, '\\$&').replaceAll('%', '%%')}"`;
   const groupName = new Map(groups.map((group) => [group.gid, group.name]));
-  const lines = groups.map((group) => `g ${group.name} ${group.gid}`);
+  const lines = groups.filter((g) => !declared.has(`g ${g.name} ${g.gid}`)).map((g) => `g ${g.name} ${g.gid}`);
   for (const user of users) {
+    if (declared.has(`u ${user.name} ${user.uid}`)) continue;
     const numbers =
       groupName.get(user.gid) === user.name && user.uid === user.gid ? `${user.uid}` : `${user.uid}:${user.gid}`;
     const shell = user.shell === '' ? '-' : user.shell;
@@ -64,6 +65,21 @@ export function sysusersLines({ users, groups }: Accounts): string[] {
   }
   for (const group of groups) for (const member of group.members) lines.push(`m ${member} ${group.name}`);
   return lines;
+}
+
+/** "u NAME NUMBER" and "g NAME NUMBER" of every account the tree's packages declare with a fixed number. */
+function declaredAccounts(root: string): Set<string> {
+  const declared = new Set<string>();
+  const folder = join(root, 'usr/lib/sysusers.d');
+  for (const name of existsSync(folder) ? readdirSync(folder) : []) {
+    for (const [, kind, account, uid, gid] of readFileSync(join(folder, name), 'utf8').matchAll(
+      /^([ug])!?\s+(\S+)\s+(\d+)(?::(\d+))?/gm,
+    )) {
+      declared.add(`${kind} ${account} ${uid}`);
+      if (kind === 'u' && gid === undefined) declared.add(`g ${account} ${uid}`);
+    }
+  }
+  return declared;
 }
 
 /**
@@ -90,7 +106,7 @@ export function settleAccounts(root: string): void {
   mkdirSync(join(root, 'usr/lib/sysusers.d'), { recursive: true });
   const text = [
     '# The accounts this tree was composed with, so that a host upgraded to it gets those it lacks.',
-    ...sysusersLines(accounts),
+    ...sysusersLines(accounts, declaredAccounts(root)),
   ];
   writeFileSync(join(root, 'usr/lib/sysusers.d/00-atomic-tree.conf'), `${text.join('\n')}\n`);
 }

@@ -87,11 +87,13 @@ export function writeLayoutFiles(root: string): void {
     join(folder, '00-atomic-layout.conf'),
     `# Folders of the host behind the links of the tree.\n${layoutTmpfiles(root).join('\n')}\n`,
   );
+  // systemd's own lines for /home and /srv insist on directories; those above take their place.
+  rmSync(join(folder, 'home.conf'), { force: true });
   const units = join(root, 'usr/lib/systemd/system');
   const unit = [join(units, 'tmp.mount'), join(root, 'usr/share/systemd/tmp.mount')].find((path) => existsSync(path));
   if (unit === undefined) return;
-  if (unit !== join(units, 'tmp.mount')) writeFileSync(join(units, 'tmp.mount'), readFileSync(unit));
   mkdirSync(join(units, 'local-fs.target.wants'), { recursive: true });
+  if (unit !== join(units, 'tmp.mount')) writeFileSync(join(units, 'tmp.mount'), readFileSync(unit));
   rmSync(join(units, 'local-fs.target.wants/tmp.mount'), { force: true });
   symlinkSync('../tmp.mount', join(units, 'local-fs.target.wants/tmp.mount'));
 }
@@ -104,7 +106,8 @@ export function settleEtc(root: string, hostname: string | undefined): void {
     if (/^ssh_host_.*_key(\.pub)?$/.test(name)) rmSync(join(root, 'etc/ssh', name));
   }
   // mmdebstrap leaves this machine's; a link to where systemd-resolved writes is the tree's own.
-  if (lstatSync(join(root, 'etc/resolv.conf'), { throwIfNoEntry: false })?.isFile()) rmSync(join(root, 'etc/resolv.conf'));
+  if (lstatSync(join(root, 'etc/resolv.conf'), { throwIfNoEntry: false })?.isFile())
+    rmSync(join(root, 'etc/resolv.conf'));
   // Empty, not missing: systemd then makes an id at boot, and does not take every boot for the first.
   writeFileSync(join(root, 'etc/machine-id'), '');
   if (hostname !== undefined) writeFileSync(join(root, 'etc/hostname'), `${hostname}\n`);

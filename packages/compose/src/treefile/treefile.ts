@@ -183,7 +183,8 @@ function describeIssue(
   if (issue.code === 'invalid_type') {
     return invalid(file, line, `'${name}' must be ${expectedNames[issue.expected] ?? issue.expected}, but is ${got}`);
   }
-  if (issue.code === 'too_small') return invalid(file, line, `'${name}' must not be empty`);
+  if (issue.code === 'too_small' && !issue.message.startsWith('must'))
+    return invalid(file, line, `'${name}' must not be empty`);
   return invalid(
     file,
     line,

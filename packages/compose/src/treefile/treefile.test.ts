@@ -1,0 +1,191 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { after, describe, test } from 'node:test';
+import { AtomicError } from '@atomic/ostree';
+import { editDistance, nearest } from './suggest.ts';
+import { debianArchitecture, loadTreefile, treefileToJson } from './treefile.ts';
+
+const directory = mkdtempSync(join(tmpdir(), 'atomic-treefile-'));
+after(() => rmSync(directory, { recursive: true }));
+let count = 0;
+
+/** Writes files below a new directory; returns the path of the first. */
+function files(content: Record<string, string>): string {
+  const base = join(directory, String(count++));
+  for (const [name, text] of Object.entries(content)) {
+    mkdirSync(dirname(join(base, name)), { recursive: true });
+    writeFileSync(join(base, name), text);
+  }
+  return join(base, Object.keys(content)[0] ?? '');
+}
+const load = (text: string, more: Record<string, string> = {}) => loadTreefile(files({ 'tree.yaml': text, ...more }));
+
+describe('treefile: what is refused, and how it is said', () => {
+  const cases: [name: string, text: string, message: RegExp, hint?: RegExp][] = [
+    [
+      'unknown key',
+      'ref: a\npackags: [x]\n',
+      /tree\.yaml:2: unknown key 'packags'; did you mean 'packages'\?$/,
+      /allowed keys: .*exclude-packages/,
+    ],
+    ['underscore for dash', 'add_files: []\n', /:1: unknown key 'add_files'; did you mean 'add-files'\?/],
+    ['unknown key, nothing near', 'zzzzzzzz: 1\n', /:1: unknown key 'zzzzzzzz'$/],
+    [
+      'unknown key inside',
+      'initramfs:\n  driver: [a]\n',
+      /:2: unknown key 'driver' in 'initramfs'; did you mean 'drivers'\?/,
+    ],
+    ['a key of rpm-ostree we lack', 'ref: a\nselinux: true\n', /:2: key 'selinux' of rpm-ostree is not supported/],
+    ['wrong type', 'ref: a\npackages: bash\n', /:2: 'packages' must be a list, but is the text "bash"/],
+    ['wrong type in a list', 'packages:\n  - bash\n  - 7\n', /:3: 'packages\[1\]' must be a text, but is number 7/],
+    ['list for a boolean', 'recommends: [1]\n', /:1: 'recommends' must be true or false, but is a list/],
+    ['package name', 'packages:\n  - "a;b"\n', /:2: 'packages\[0\]' must be a package name/],
+    [
+      'option instead of a package',
+      'packages:\n  - --allow-unauthenticated\n',
+      /:2: 'packages\[0\]' must be a package name/,
+    ],
+    ['unit name', 'units: [sshd]\n', /:1: 'units\[0\]' must be a unit name with its suffix/],
+    ['ref', 'ref: /a\n', /:1: 'ref' must be a ref/],
+    ['host name', 'hostname: a_b\n', /:1: 'hostname' must be a host name/],
+    ['timestamp', 'timestamp: yesterday\n', /:1: 'timestamp' must be seconds since 1970 or a date/],
+    ['empty components', 'components: []\n', /:1: 'components' must not be empty/],
+    ['mirror', 'mirror: deb.debian.org\n', /:1: 'mirror' must be a URL/],
+    ['YAML', 'a: [1\nb: 2\n', /:\d: not valid YAML/],
+    ['same key twice', 'ref: a\nref: b\n', /:2: not valid YAML: Map keys must be unique/],
+    ['not a map', '- a\n', /:1: '' must be a map of keys, but is a list/],
+    [
+      'unset variable',
+      'ref: os/${nosuch}\n',
+      /:1: 'ref' uses \$\{nosuch\}, which is not set/,
+      /set here: \$\{basearch\}/,
+    ],
+    ['missing added file', 'add-files:\n  - [nofile, /x]\n', /:2: 'add-files' names nofile, but there is no such file/],
+    [
+      'added file from outside',
+      'add-files:\n  - [/etc/passwd, /x]\n',
+      /:2: 'add-files' names \/etc\/passwd, which is outside/,
+    ],
+    [
+      'added file by ..',
+      'add-files:\n  - [../../../../../../../etc/passwd, /x]\n',
+      /:2: 'add-files' names .*, which is outside/,
+    ],
+    [
+      'destination not absolute',
+      'add-files:\n  - [tree.yaml, x]\n',
+      /:2: 'add-files\[0\]\[1\]' must be an absolute path/,
+    ],
+    [
+      'destination with ..',
+      'add-files:\n  - [tree.yaml, /a/../../x]\n',
+      /:2: 'add-files\[0\]\[1\]' must not contain \.\./,
+    ],
+    ['destination missing', 'add-files:\n  - [tree.yaml]\n', /:2: 'add-files\[0\]' must be a pair/],
+    [
+      'remove-files absolute',
+      'remove-files: [/etc/passwd]\n',
+      /:1: 'remove-files' names \/etc\/passwd, but must be relative/,
+    ],
+    [
+      'remove-files with ..',
+      'remove-files: [a/../../b]\n',
+      /:1: 'remove-files' names a\/\.\.\/\.\.\/b, but must be relative/,
+    ],
+    [
+      'script from outside',
+      'postprocess-script: /bin/true\n',
+      /:1: 'postprocess-script' names \/bin\/true, which is outside/,
+    ],
+    [
+      'missing include',
+      'ref: a\ninclude: nosuch.yaml\n',
+      /cannot read treefile .*nosuch\.yaml \(named by .*tree\.yaml:2\): no such file/,
+    ],
+  ];
+  for (const [name, text, message, hint] of cases) {
+    test(name, () => {
+      assert.throws(
+        () => load(text),
+        (error) => {
+          assert(error instanceof AtomicError);
+          assert.match(error.message, message);
+          assert(!error.message.includes('\n'), 'one line');
+          if (hint !== undefined) assert.match(error.hint ?? '', hint);
+          return true;
+        },
+      );
+    });
+  }
+
+  test('a link out of the directory', () => {
+    const path = files({ 'tree.yaml': 'add-files:\n  - [link, /x]\n' });
+    symlinkSync('/etc/passwd', join(dirname(path), 'link'));
+    assert.throws(() => loadTreefile(path), /which is outside the treefile's directory/);
+  });
+  test('includes in a circle', () => {
+    assert.throws(
+      () => load('include: b.yaml\n', { 'b.yaml': 'ref: b\ninclude: tree.yaml\n' }),
+      /b\.yaml:2: 'include' goes round in a circle: tree\.yaml → b\.yaml → tree\.yaml/,
+    );
+  });
+  test('aliases that grow without end', () => {
+    const bomb = Array.from(
+      { length: 12 },
+      (_, i) =>
+        `k${i}: &a${i} [${
+          i === 0
+            ? 'x'
+            : Array(10)
+                .fill(`*a${i - 1}`)
+                .join(',')
+        }]`,
+    ).join('\n');
+    assert.throws(() => load(`${bomb}\n`), AtomicError);
+  });
+});
+
+describe('treefile: what it means', () => {
+  test('includes: scalars of the including file win, lists are joined, included first', () => {
+    const tree = load('include: [a.yaml, sub/b.yaml]\nref: own/${basearch}\npackages: [c]\nrecommends: false\n', {
+      'a.yaml': 'ref: a\nversion: 1\npackages: [a1 a2]\nkernel-arguments: [quiet]\n',
+      'sub/b.yaml': 'version: 2\npackages: [b]\nadd-files: [[f, /etc/f]]\npostprocess: ["echo b ${not_ours}"]\n',
+      'sub/f': 'text',
+    });
+    assert.equal(tree.ref, `own/${debianArchitecture()}`);
+    assert.equal(tree.version, '2');
+    assert.deepEqual(
+      tree.packages.map((p) => p.value),
+      ['a1', 'a2', 'b', 'c'],
+    );
+    assert.deepEqual(
+      tree.packages.map((p) => p.line),
+      [3, 3, 2, 3],
+    );
+    assert.deepEqual(tree.kernelArguments, ['quiet']);
+    assert.equal(tree.recommends, false);
+    assert.equal(tree.documentation, true);
+    assert.equal(tree.addFiles[0]?.value.source, join(dirname(tree.path), 'sub/f'));
+    assert.equal(tree.postprocess[0]?.value, 'echo b ${not_ours}');
+    assert.equal(JSON.parse(JSON.stringify(treefileToJson(tree)))['add-files'][0][0], 'sub/f');
+  });
+  test('the digest changes with an added file, and with nothing else', () => {
+    const digest = (content: string) => load('add-files: [[f, /f]]\n', { f: content }).digest;
+    assert.equal(digest('1'), digest('1'));
+    assert.notEqual(digest('1'), digest('2'));
+  });
+  test('timestamps', () => {
+    assert.equal(load('timestamp: 12\n').timestamp, 12);
+    assert.equal(load('timestamp: 2026-01-01T00:00:00Z\n').timestamp, 1767225600);
+  });
+  test('an empty file is an empty treefile', () => assert.equal(load('').ref, undefined));
+});
+
+test('nearest', () => {
+  assert.equal(editDistance('abc', 'acb'), 1);
+  assert.equal(editDistance('', 'abc'), 3);
+  assert.equal(nearest('pakages', ['packages', 'repos']), 'packages');
+  assert.equal(nearest('x', ['packages', 'repos']), undefined);
+});
