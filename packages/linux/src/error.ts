@@ -1,6 +1,11 @@
 import { constants } from 'node:os';
 
-const names = new Map<number, string>(Object.entries(constants.errno).map(([name, number]) => [number, name]));
+// Two names for one number (EAGAIN and EWOULDBLOCK): Node's own errors carry the first, which comes last here and wins.
+const names = new Map<number, string>(
+  Object.entries(constants.errno)
+    .reverse()
+    .map(([name, number]) => [number, name]),
+);
 
 /** A failed system call, in the shape of Node's own file-system errors. */
 export class SyscallError extends Error {
