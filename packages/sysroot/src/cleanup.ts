@@ -1,0 +1,117 @@
+import { readdirSync, rmSync, statSync } from 'node:fs';
+import { errnoCode } from '@atomic/linux';
+import { type BeginOptions, prune } from '@atomic/ostree';
+import type { SysrootState } from './deployment.ts';
+import { removeTree } from './durable.ts';
+import { type DeploymentId, deploymentPath, parseDeploymentName } from './layout.ts';
+import type { Sysroot } from './sysroot.ts';
+
+export interface CleanupResult {
+  deploymentsRemoved: number;
+  kernelsRemoved: number;
+  /** Null when the repository was left alone. */
+  pruned: { objects: number; bytes: number } | null;
+}
+
+function list(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch (error) {
+    if (errnoCode(error) === 'ENOENT' || errnoCode(error) === 'ENOTDIR') return [];
+    throw error;
+  }
+}
+
+/** Removes a deployment's files. Its tree goes last: as long as that is there, the next cleanup finds the rest. */
+export function removeDeployment(sysroot: Sysroot, id: DeploymentId): void {
+  const tree = sysroot.layout.deployment(id);
+  const stat = statSync(tree, { throwIfNoEntry: false });
+  const root = statSync(sysroot.root);
+  // Never the ground we stand on, whatever the boot entries say.
+  if (stat !== undefined && stat.dev === root.dev && stat.ino === root.ino) return;
+  rmSync(sysroot.layout.backing(id), { recursive: true, force: true });
+  rmSync(sysroot.layout.origin(id), { force: true });
+  removeTree(tree);
+}
+
+function removeOtherBootVersions(sysroot: Sysroot, state: SysrootState): void {
+  const { layout } = sysroot;
+  const other = state.bootVersion === 0 ? 1 : 0;
+  const paths = [
+    layout.loader(other),
+    layout.bootLinks(other),
+    layout.bootLinks(other, 0),
+    layout.bootLinks(other, 1),
+    layout.bootLinks(state.bootVersion, state.subbootVersion === 0 ? 1 : 0),
+    `${layout.boot}/loader.tmp`,
+    `${layout.boot}/loader.tmp.atomic-tmp`,
+    `${layout.bootLinks(0)}.atomic-tmp`,
+    `${layout.bootLinks(1)}.atomic-tmp`,
+  ];
+  for (const path of paths) rmSync(path, { recursive: true, force: true });
+}
+
+function removeOldDeployments(sysroot: Sysroot, state: SysrootState): number {
+  const active = new Set(state.deployments.map(deploymentPath));
+  let removed = 0;
+  for (const os of list(sysroot.layout.stateroots)) {
+    for (const name of list(sysroot.layout.at('ostree/deploy', os, 'deploy'))) {
+      const parsed = parseDeploymentName(name.endsWith('.origin') ? name.slice(0, -'.origin'.length) : name);
+      if (parsed === null || active.has(deploymentPath({ os, ...parsed }))) continue;
+      if (!name.endsWith('.origin')) removed++;
+      removeDeployment(sysroot, { os, ...parsed });
+    }
+  }
+  return removed;
+}
+
+/** Removes kernels in /boot that no deployment needs. */
+export function removeOldKernels(sysroot: Sysroot, state: SysrootState): number {
+  const active = new Set(state.deployments.map(({ bootChecksum }) => bootChecksum));
+  let removed = 0;
+  for (const name of list(sysroot.layout.kernels)) {
+    const checksum = /-([0-9a-f]{64})$/.exec(name)?.[1];
+    if (checksum === undefined || active.has(checksum)) continue;
+    rmSync(`${sysroot.layout.kernels}/${name}`, { recursive: true, force: true });
+    removed++;
+  }
+  return removed;
+}
+
+/** The refs `ostree/V/S/N` keep deployed commits from being pruned, by us or by stock tools. */
+function writeDeploymentRefs(sysroot: Sysroot, state: SysrootState): void {
+  const prefix = `ostree/${state.bootVersion}/${state.subbootVersion}`;
+  const wanted = new Map(state.deployments.map(({ checksum }, index) => [`${prefix}/${index}`, checksum]));
+  const present = [...sysroot.repo.listRefs()].filter(([ref]) => /^ostree\/[01]\/[01]\/\d+$/.test(ref));
+  // New ones first: a crash in between keeps too much, never too little.
+  const there = new Map(present);
+  for (const [ref, checksum] of wanted) if (there.get(ref) !== checksum) sysroot.repo.setRef(ref, checksum);
+  for (const [ref] of present) if (!wanted.has(ref)) sysroot.repo.setRef(ref, null);
+}
+
+/**
+ * Removes what nothing refers to: the boot version not in use, trees and kernels that are not deployed (leftovers of
+ * interrupted runs among them) and, with `prune`, objects no deployment or ref reaches. Only called once the boot
+ * loader's switch is durable. A crash leaves less to do.
+ */
+export async function cleanup(
+  sysroot: Sysroot,
+  options: BeginOptions & { prune?: boolean | undefined } = {},
+): Promise<CleanupResult> {
+  using _lock = await sysroot.lock(options);
+  const state = sysroot.load();
+  removeOtherBootVersions(sysroot, state);
+  const deploymentsRemoved = removeOldDeployments(sysroot, state);
+  const kernelsRemoved = removeOldKernels(sysroot, state);
+  writeDeploymentRefs(sysroot, state);
+  if (options.prune === false) return { deploymentsRemoved, kernelsRemoved, pruned: null };
+  const { deleted, freedBytes } = await prune(sysroot.repo, {
+    refsOnly: true,
+    depth: 0,
+    keep: state.deployments.map(({ checksum }) => checksum),
+    signal: options.signal,
+    wait: options.wait,
+    onWait: options.onWait,
+  });
+  return { deploymentsRemoved, kernelsRemoved, pruned: { objects: deleted, bytes: freedBytes } };
+}

@@ -1,0 +1,170 @@
+import { existsSync, lstatSync, readdirSync, renameSync, rmdirSync, rmSync } from 'node:fs';
+import { errnoCode, setImmutable, withFd } from '@atomic/linux';
+import { AtomicError, type BeginOptions, type Checksum, checkout, type KeyFile, type Progress } from '@atomic/ostree';
+import { cleanup, removeDeployment } from './cleanup.ts';
+import type { Deployment, SysrootState } from './deployment.ts';
+import { mergeEtc } from './etc-merge.ts';
+import { withoutKarg } from './kargs.ts';
+import { bootChecksum, findKernel } from './kernel.ts';
+import { deploymentPath, parseDeploymentName, validateOsName } from './layout.ts';
+import { isPinned, writeOrigin } from './origin.ts';
+import { stageDeployment } from './staging.ts';
+import { initStateroot, type Sysroot } from './sysroot.ts';
+import { type Retain, withDeployment, writeDeployments } from './write-deployments.ts';
+
+export interface DeployOptions extends BeginOptions {
+  os: string;
+  /** A complete commit in the sysroot's repository. */
+  rev: Checksum;
+  origin: KeyFile;
+  /** Whose /etc and kernel arguments are carried over; default: the booted one, else the first of this system. */
+  mergeFrom?: Deployment | null | undefined;
+  /** Instead of the merge deployment's. */
+  kargs?: readonly string[] | undefined;
+  /** Leave the switch to the shutdown; only on the running system. */
+  stage?: boolean | undefined;
+  retain?: Retain | undefined;
+  progress?: Progress | undefined;
+}
+
+/** Whose configuration a new deployment continues: the booted one of that system, else the first. */
+export const mergeDeployment = (state: SysrootState, os: string): Deployment | null =>
+  state.booted?.os === os
+    ? state.booted
+    : (state.deployments.find((deployment) => deployment.os === os && !deployment.staged) ?? null);
+
+/**
+ * Makes a deployment of a commit and lets it boot first, or stages it. What was there before stays bootable: the merge
+ * deployment, the booted one, pinned ones. Interrupted at any point, what is half made has no boot entry and the next
+ * run removes it. Throws `not-found` (commit, kernel), `invalid` (a tree with both /etc and /usr/etc), `no-space`.
+ */
+export async function deploy(sysroot: Sysroot, options: DeployOptions): Promise<Deployment> {
+  using _lock = await sysroot.lock(options);
+  validateOsName(options.os);
+  if (sysroot.repo.commitState(options.rev) !== 'complete') {
+    throw new AtomicError('not-found', `commit ${options.rev} is not complete in ${sysroot.repo.path}`, {
+      hint: 'pull it first',
+    });
+  }
+  // Leftovers of interrupted runs go first: they may hold the space we need.
+  await cleanup(sysroot, { ...options, prune: false });
+  const state = sysroot.load();
+  const merge = options.mergeFrom === undefined ? mergeDeployment(state, options.os) : options.mergeFrom;
+  const stage = options.stage === true;
+  if (stage && state.booted === null) {
+    throw new AtomicError('invalid', 'Cannot stage a deployment: this system is not booted from one', {
+      hint: 'leave out --stage',
+    });
+  }
+  initStateroot(sysroot, options.os);
+  const deployment = await makeTree(sysroot, options, merge);
+  try {
+    if (stage) await stageDeployment(sysroot, state, deployment, merge);
+    else {
+      finishTree(sysroot, state, deployment, merge);
+      const list = withDeployment(state, deployment, merge, options.retain);
+      await writeDeployments(sysroot, state, list, { ...options, cleanup: 'full' });
+    }
+  } catch (error) {
+    discard(sysroot, deployment);
+    throw explainSpace(error, sysroot);
+  }
+  const written = sysroot.load().deployments.find(({ path }) => path === deployment.path);
+  if (written === undefined) throw new AtomicError('failed', `${deployment.path} is not among the deployments`);
+  return written;
+}
+
+/** Removes a tree that did not make it, unless the boot loader knows it already. */
+function discard(sysroot: Sysroot, deployment: Deployment): void {
+  try {
+    if (!sysroot.load().deployments.some(({ path }) => path === deployment.path)) removeDeployment(sysroot, deployment);
+  } catch {
+    // The first error is the one to report; the next run cleans up.
+  }
+}
+
+function explainSpace(error: unknown, sysroot: Sysroot): unknown {
+  if (errnoCode(error) !== 'ENOSPC') return error;
+  return new AtomicError('no-space', `no space left on the disk of ${sysroot.path}; nothing was changed`, {
+    hint: 'free some space (a pinned or pending deployment, files in /var) and run it again',
+    cause: error,
+  });
+}
+
+function nextSerial(sysroot: Sysroot, os: string, checksum: Checksum): number {
+  const serials = readdirSync(`${sysroot.layout.stateroot(os)}/deploy`).flatMap((name) => {
+    const parsed = parseDeploymentName(name);
+    return parsed?.checksum === checksum ? [parsed.serial] : [];
+  });
+  return Math.max(-1, ...serials) + 1;
+}
+
+/** Checks out a commit as a deployment, with /etc as its defaults are. */
+async function makeTree(sysroot: Sysroot, options: DeployOptions, merge: Deployment | null): Promise<Deployment> {
+  const { repo, layout } = sysroot;
+  const id = { os: options.os, checksum: options.rev, serial: nextSerial(sysroot, options.os, options.rev) };
+  const tree = layout.deployment(id);
+  try {
+    await checkout(repo, id.checksum, tree, { signal: options.signal, progress: options.progress });
+    const etc = lstatSync(`${tree}/etc`, { throwIfNoEntry: false });
+    const defaults = existsSync(`${tree}/usr/etc`);
+    if (etc !== undefined && readdirSync(`${tree}/etc`).length === 0) {
+      if (defaults) rmdirSync(`${tree}/etc`);
+    } else if (etc !== undefined) {
+      if (defaults) throw new AtomicError('invalid', 'Tree contains both /etc and /usr/etc');
+      renameSync(`${tree}/etc`, `${tree}/usr/etc`);
+    }
+    if (existsSync(`${tree}/usr/etc`)) {
+      const subpath = defaults ? '/usr/etc' : '/etc';
+      // Copies, not links: an editor that writes in place must not reach the repository.
+      await checkout(repo, id.checksum, `${tree}/etc`, { subpath, forceCopy: true, signal: options.signal });
+    }
+    const kargs = withoutKarg(options.kargs ?? merge?.kargs ?? [], 'ostree');
+    return {
+      ...id,
+      index: 0,
+      path: deploymentPath(id),
+      bootChecksum: bootChecksum(findKernel(tree)),
+      bootSerial: 0,
+      origin: options.origin,
+      kargs,
+      entry: merge?.entry?.filter((key) => key.startsWith('x-')) ?? null,
+      ...sysroot.commitFacts(id.checksum),
+      booted: false,
+      staged: false,
+      pinned: isPinned(options.origin),
+      pending: false,
+      rollback: false,
+    };
+  } catch (error) {
+    removeDeployment(sysroot, id);
+    throw explainSpace(error, sysroot);
+  }
+}
+
+/**
+ * Completes a deployment's tree: the merge deployment's changes to /etc, the origin, and the seal on its root. Idle
+ * until boot entries lead to it, so a cut leaves a leftover.
+ */
+export function finishTree(
+  sysroot: Sysroot,
+  state: SysrootState,
+  deployment: Deployment,
+  merge: Deployment | null,
+): void {
+  const tree = sysroot.layout.deployment(deployment);
+  if (merge !== null) {
+    const from = sysroot.layout.deployment(merge);
+    if (existsSync(`${from}/usr/etc`) && existsSync(`${from}/etc`) && existsSync(`${tree}/etc`)) {
+      mergeEtc({ defaults: `${from}/usr/etc`, current: `${from}/etc`, target: `${tree}/etc` });
+    }
+  }
+  // systemd's ConditionNeedsUpdate= compares these with /usr: the new system shall see that it is new.
+  rmSync(`${tree}/etc/.updated`, { force: true });
+  const booted = state.booted?.os === deployment.os;
+  rmSync(booted ? `${sysroot.root}/var/.updated` : `${sysroot.layout.stateroot(deployment.os)}/var/.updated`, {
+    force: true,
+  });
+  if (deployment.origin !== null) writeOrigin(sysroot.layout.origin(deployment), deployment.origin, { sync: false });
+  if (!sysroot.mutableDeployments) withFd(tree, (fd) => setImmutable(fd, true));
+}

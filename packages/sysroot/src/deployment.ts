@@ -1,0 +1,43 @@
+import type { KeyFile } from '@atomic/ostree';
+import type { BlsEntry } from './bootloader/bls.ts';
+import type { DeploymentId } from './layout.ts';
+
+/** A tree on the disk that the boot loader can start, or will be able to after the next shutdown (`staged`). */
+export interface Deployment extends DeploymentId {
+  /** Position in the boot order: 0 is the default. */
+  index: number;
+  /** SHA-256 of kernel and initramfs: names the folder in /boot they are in. */
+  bootChecksum: string;
+  /** Tells deployments apart that share a kernel. */
+  bootSerial: number;
+  /** Relative to the sysroot. */
+  path: string;
+  origin: KeyFile | null;
+  /** Kernel arguments, without `ostree=`. */
+  kargs: string[];
+  /** The boot entry as it was read; null for a deployment not yet written out. */
+  entry: BlsEntry | null;
+  version: string | undefined;
+  /** Of the commit, in Unix seconds; 0 when the commit is gone. */
+  timestamp: number;
+  booted: boolean;
+  staged: boolean;
+  pinned: boolean;
+  /** Comes before the booted one. */
+  pending: boolean;
+  /** The first of the same stateroot after the booted one. */
+  rollback: boolean;
+}
+
+export const sameDeployment = (a: DeploymentId | null, b: DeploymentId | null): boolean =>
+  a !== null && b !== null && a.os === b.os && a.checksum === b.checksum && a.serial === b.serial;
+
+/** What a sysroot holds at one moment. */
+export interface SysrootState {
+  /** In boot order; a staged deployment comes first. */
+  deployments: Deployment[];
+  bootVersion: 0 | 1;
+  subbootVersion: 0 | 1;
+  booted: Deployment | null;
+  staged: Deployment | null;
+}

@@ -1,0 +1,55 @@
+import { readFileSync } from 'node:fs';
+import { errnoCode } from '@atomic/linux';
+import { AtomicError, KeyFile, parseRefspec, replaceFile } from '@atomic/ostree';
+
+/** The origin of a deployment that follows a branch (`REMOTE:REF`, or `REF` of the local repository). */
+export function makeOrigin(refspec: string): KeyFile {
+  parseRefspec(refspec);
+  const origin = new KeyFile();
+  origin.set('origin', 'refspec', refspec);
+  return origin;
+}
+
+export function readOrigin(path: string): KeyFile | null {
+  try {
+    return KeyFile.parse(readFileSync(path, 'utf8'), path);
+  } catch (error) {
+    if (errnoCode(error) === 'ENOENT') return null;
+    throw error;
+  }
+}
+
+/** Replaces an origin file; a crash leaves the old or the new one. `sync: false` when a full sync follows anyway. */
+export function writeOrigin(path: string, origin: KeyFile, options: { sync?: boolean } = {}): void {
+  replaceFile(path, origin.toString(), { mode: 0o644, ...options });
+}
+
+/** The branch a deployment follows (`baserefspec` is what rpm-ostree writes once packages are layered), or undefined. */
+export const originRefspec = (origin: KeyFile | null): string | undefined =>
+  origin?.get('origin', 'refspec') ?? origin?.get('origin', 'baserefspec');
+
+/** The branch a deployment follows; throws `invalid` when it follows none. */
+export function requireRefspec(origin: KeyFile | null): string {
+  const refspec = originRefspec(origin);
+  if (refspec !== undefined) return refspec;
+  throw new AtomicError('invalid', 'the deployment has no origin to upgrade from', {
+    hint: 'its .origin file needs [origin] refspec=REMOTE:REF',
+  });
+}
+
+/** `[libostree-transient] pinned`: never removed by what other deployments do. */
+export const isPinned = (origin: KeyFile | null): boolean =>
+  origin?.getBoolean('libostree-transient', 'pinned') ?? false;
+
+/** How the deployment was made writable: none, development, hotfix or transient. */
+export const unlockedState = (origin: KeyFile | null): string => origin?.get('origin', 'unlocked') ?? 'none';
+
+/** A copy for the next deployment: what was true of one deployment only is dropped, as upstream does. */
+export function inheritOrigin(origin: KeyFile, overrideCommit?: string): KeyFile {
+  const next = origin.clone();
+  next.removeGroup('libostree-transient');
+  next.removeKey('origin', 'unlocked');
+  next.removeKey('origin', 'override-commit');
+  if (overrideCommit !== undefined) next.set('origin', 'override-commit', overrideCommit);
+  return next;
+}

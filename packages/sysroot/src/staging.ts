@@ -1,0 +1,88 @@
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import { AtomicError, type BeginOptions, replaceFile } from '@atomic/ostree';
+import { cleanup, removeDeployment } from './cleanup.ts';
+import { finishTree } from './deploy.ts';
+import { type Deployment, type SysrootState, sameDeployment } from './deployment.ts';
+import { writeOrigin } from './origin.ts';
+import { readStaged, writeStaged } from './staged-file.ts';
+import type { Sysroot } from './sysroot.ts';
+import { FINALIZE_UNIT } from './systemd.ts';
+import { withDeployment, writeDeployments } from './write-deployments.ts';
+
+/** Where a finalization that failed at shutdown says why (upstream's name and place). */
+const failurePath = (sysroot: Sysroot) => `${sysroot.layout.kernels}/finalize-failure.stamp`;
+
+/**
+ * Notes that `deployment` (its tree is made) is to be switched to at shutdown, and sees to the unit that does it. The
+ * note is in /run: after a power cut nothing is staged and the tree is a leftover.
+ */
+export async function stageDeployment(
+  sysroot: Sysroot,
+  state: SysrootState,
+  deployment: Deployment,
+  merge: Deployment | null,
+): Promise<void> {
+  // First, and checked: a staged deployment without it would never come to be.
+  await sysroot.system.startUnit(FINALIZE_UNIT);
+  if (deployment.origin !== null) writeOrigin(sysroot.layout.origin(deployment), deployment.origin);
+  writeStaged(sysroot.stagedPath, {
+    target: deployment,
+    mergeDeployment: merge,
+    kargs: deployment.kargs,
+    locked: false,
+  });
+  if (state.staged !== null && !sameDeployment(state.staged, deployment)) removeDeployment(sysroot, state.staged);
+  rmSync(sysroot.stagedLockPath, { force: true });
+  rmSync(failurePath(sysroot), { force: true });
+  sysroot.touch();
+  await cleanup(sysroot, { prune: false });
+}
+
+/** Why the last finalization failed, or null. */
+export async function lastFinalizeFailure(sysroot: Sysroot): Promise<string | null> {
+  if (!existsSync(failurePath(sysroot))) return null;
+  const { readFile } = await import('node:fs/promises');
+  return (await readFile(failurePath(sysroot), 'utf8')).trim();
+}
+
+/**
+ * Switches to what is staged; run at shutdown, when /etc no longer changes. Returns the deployment, or null when
+ * nothing is staged or it is locked. A failure is noted in /boot for the next boot to report, and thrown.
+ */
+export async function finalizeStaged(sysroot: Sysroot, options: BeginOptions = {}): Promise<Deployment | null> {
+  using _lock = await sysroot.lock(options);
+  try {
+    const finished = await finalize(sysroot, options);
+    rmSync(failurePath(sysroot), { force: true });
+    return finished;
+  } catch (error) {
+    mkdirSync(sysroot.layout.kernels, { recursive: true });
+    replaceFile(failurePath(sysroot), error instanceof Error ? error.message : String(error), { mode: 0o644 });
+    throw error;
+  }
+}
+
+async function finalize(sysroot: Sysroot, options: BeginOptions): Promise<Deployment | null> {
+  const state = sysroot.load();
+  const { staged } = state;
+  const data = readStaged(sysroot.stagedPath);
+  if (staged === null || data === null) return null;
+  if (data.locked || existsSync(sysroot.stagedLockPath)) return null;
+  const merge = state.deployments.find((deployment) => sameDeployment(deployment, data.mergeDeployment)) ?? null;
+  if (merge === null && data.mergeDeployment !== null) {
+    const { checksum, serial } = data.mergeDeployment;
+    throw new AtomicError('not-found', `Failed to find merge deployment ${checksum}.${serial} for staged`);
+  }
+  // Its note goes first: interrupted from here on, the old system boots and the tree is a leftover, never half used.
+  rmSync(sysroot.stagedPath);
+  finishTree(sysroot, state, staged, merge);
+  const settled: SysrootState = {
+    ...state,
+    staged: null,
+    deployments: state.deployments.filter((deployment) => !deployment.staged),
+  };
+  const list = withDeployment(settled, { ...staged, staged: false }, merge);
+  // The shutdown waits for us: objects are pruned by the next upgrade.
+  const after = await writeDeployments(sysroot, settled, list, { ...options, cleanup: 'prepare' });
+  return after.deployments[0] ?? null;
+}

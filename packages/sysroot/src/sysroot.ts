@@ -1,0 +1,331 @@
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+} from 'node:fs';
+import { errnoCode, FileLock, LockedError } from '@atomic/linux';
+import {
+  AtomicError,
+  asArray,
+  asBigint,
+  type BeginOptions,
+  corrupt,
+  decodeVardict,
+  metadataString,
+  Repo,
+} from '@atomic/ostree';
+import { type BlsEntry, readEntries } from './bootloader/bls.ts';
+import { type Deployment, type SysrootState, sameDeployment } from './deployment.ts';
+import { kargValues, parseKargs, withoutKarg } from './kargs.ts';
+import { deploymentPath, Layout, parseBootLink, validateOsName } from './layout.ts';
+import { isPinned, readOrigin } from './origin.ts';
+import { readStaged } from './staged-file.ts';
+import { type SystemManager, systemd } from './systemd.ts';
+
+export interface SysrootOptions {
+  /** Where the running system keeps its state (default /run). */
+  run?: string | undefined;
+  /** The running system's root (default /): the deployment that is this folder is the booted one. */
+  root?: string | undefined;
+  system?: SystemManager | undefined;
+  /** Leave deployments without the immutable flag (OSTREE_SYSROOT_DEBUG=mutable-deployments), for tests. */
+  mutableDeployments?: boolean | undefined;
+}
+
+/** A disk, or a folder, with deployments on it. What it holds is read anew by every {@link Sysroot.load}. */
+export class Sysroot {
+  readonly path: string;
+  readonly layout: Layout;
+  readonly repo: Repo;
+  readonly run: string;
+  readonly root: string;
+  readonly system: SystemManager;
+  readonly mutableDeployments: boolean;
+  #lock: FileLock | undefined;
+  #holders = 0;
+
+  private constructor(path: string, repo: Repo, options: SysrootOptions) {
+    this.path = path;
+    this.layout = new Layout(path);
+    this.repo = repo;
+    this.run = options.run ?? '/run';
+    this.root = options.root ?? '/';
+    this.system = options.system ?? systemd;
+    this.mutableDeployments = options.mutableDeployments ?? false;
+  }
+
+  /** Throws `not-found` when `path` has no ostree/repo. */
+  static open(path: string, options: SysrootOptions = {}): Sysroot {
+    const layout = new Layout(path);
+    if (!existsSync(layout.repo)) {
+      throw new AtomicError('not-found', `${path} is not an ostree sysroot: there is no ${layout.repo}`, {
+        hint:
+          path === '/'
+            ? 'this machine was not installed from an image; name another with --sysroot=PATH'
+            : `make one with: ostree admin init-fs ${path}`,
+      });
+    }
+    return new Sysroot(path, Repo.open(layout.repo), options);
+  }
+
+  /** Whether `/boot` paths in boot entries start with /boot (one partition) or not (`sysroot.bootprefix`). */
+  get bootPrefix(): boolean {
+    return this.repo.config.getBoolean('sysroot', 'bootprefix') ?? false;
+  }
+  /** Whether a GRUB menu is written beside the boot entries. */
+  get grub(): boolean {
+    return this.repo.config.get('atomic', 'bootloader') === 'grub';
+  }
+  get stagedPath(): string {
+    return `${this.run}/ostree/staged-deployment`;
+  }
+  get stagedLockPath(): string {
+    return `${this.run}/ostree/staged-deployment-locked`;
+  }
+
+  /**
+   * Takes the lock on ostree/lock that stock tools take too; whoever changes deployments holds it. Nests.
+   * Throws `locked` with `wait: false`, `permission` where it cannot be written.
+   */
+  async lock(options: BeginOptions = {}): Promise<Disposable> {
+    if (this.#lock === undefined) {
+      try {
+        this.#lock = await FileLock.acquire(this.layout.lock, 'exclusive', options);
+      } catch (error) {
+        if (error instanceof LockedError) {
+          throw new AtomicError('locked', `${this.path}: another command is changing deployments (${error.message})`, {
+            hint: 'wait for it, or leave out --no-wait',
+            cause: error,
+          });
+        }
+        const code = errnoCode(error);
+        if (code === 'EACCES' || code === 'EPERM') {
+          throw new AtomicError('permission', `cannot change ${this.path}: permission denied`, {
+            hint: 'run as root',
+            cause: error,
+          });
+        }
+        if (code === 'EROFS') {
+          throw new AtomicError('permission', `cannot change ${this.path}: it is mounted read-only`, {
+            hint: 'remount it first: mount -o remount,rw /sysroot',
+            cause: error,
+          });
+        }
+        throw error;
+      }
+    }
+    this.#holders++;
+    let held = true;
+    return {
+      [Symbol.dispose]: () => {
+        if (!held) return;
+        held = false;
+        if (--this.#holders === 0) {
+          this.#lock?.[Symbol.dispose]();
+          this.#lock = undefined;
+        }
+      },
+    };
+  }
+
+  /** Reads what is there; throws `corrupt` for boot entries that lead nowhere. */
+  load(): SysrootState {
+    const bootVersion = this.#version(`${this.layout.boot}/loader`, 'loader');
+    const subbootVersion = this.#version(this.layout.bootLinks(bootVersion), `boot.${bootVersion}`);
+    const booted = this.#bootedInodes();
+    const deployments: Deployment[] = [];
+    const add = (deployment: Omit<Deployment, 'index' | 'booted' | 'pending' | 'rollback' | 'path'>) => {
+      const stat = statSync(this.layout.deployment(deployment), { throwIfNoEntry: false });
+      deployments.push({
+        ...deployment,
+        index: deployments.length,
+        path: deploymentPath(deployment),
+        booted: !deployment.staged && stat !== undefined && booted.has(`${stat.dev}:${stat.ino}`),
+        pending: false,
+        rollback: false,
+      });
+    };
+    for (const { name, entry } of readEntries(`${this.layout.loader(bootVersion)}/entries`)) {
+      add(this.#fromEntry(name, entry));
+    }
+    // Kept in /run, so it is there only on the system that staged it.
+    const staged = this.#staged(deployments);
+    if (staged !== null) {
+      const written = deployments.splice(0);
+      add(staged);
+      for (const deployment of written) deployments.push({ ...deployment, index: deployments.length });
+    }
+    const current = deployments.find((deployment) => deployment.booted) ?? null;
+    if (current !== null) {
+      const mine = deployments.filter(({ os }) => os === current.os);
+      const at = mine.indexOf(current);
+      const [first] = mine;
+      const next = mine[at + 1];
+      if (first !== undefined && at > 0) first.pending = true;
+      if (next !== undefined) next.rollback = true;
+    }
+    return {
+      deployments,
+      bootVersion,
+      subbootVersion,
+      booted: current,
+      staged: deployments.find((deployment) => deployment.staged) ?? null,
+    };
+  }
+
+  /** Which subversion a boot version's links have now (0 when it has none). */
+  subversionOf(bootVersion: 0 | 1): 0 | 1 {
+    return this.#version(this.layout.bootLinks(bootVersion), `boot.${bootVersion}`);
+  }
+
+  /** Tells processes that watch (`stat` of ostree/deploy) that deployments changed. */
+  touch(): void {
+    const now = new Date();
+    utimesSync(this.layout.stateroots, now, now);
+  }
+
+  /** Reads a version switch: a link to NAME.0 or NAME.1; 0 when there is none yet. */
+  #version(path: string, name: string): 0 | 1 {
+    let target: string;
+    try {
+      target = readlinkSync(path);
+    } catch (error) {
+      if (errnoCode(error) === 'ENOENT') return 0;
+      if (errnoCode(error) === 'EINVAL') {
+        throw new AtomicError('unsupported', `${path} is a folder, where a link to ${name}.0 or ${name}.1 is needed`, {
+          hint: '/boot must be on a file system that has symbolic links, with a boot loader that follows them',
+        });
+      }
+      throw error;
+    }
+    if (target === `${name}.0`) return 0;
+    if (target === `${name}.1`) return 1;
+    throw corrupt(`${path} points to '${target}', neither ${name}.0 nor ${name}.1`);
+  }
+
+  #fromEntry(name: string, entry: BlsEntry): Omit<Deployment, 'index' | 'booted' | 'pending' | 'rollback' | 'path'> {
+    const kargs = parseKargs(entry.get('options') ?? '');
+    const [argument] = kargValues(kargs, 'ostree');
+    const link = argument === undefined ? null : parseBootLink(argument);
+    if (link === null) throw corrupt(`boot entry ${name} has no usable ostree= argument: '${argument ?? ''}'`);
+    const path = `${this.layout.bootLinks(link.bootVersion)}/${link.os}/${link.bootChecksum}/${link.bootSerial}`;
+    let target: string;
+    try {
+      target = readlinkSync(path);
+    } catch (error) {
+      throw corrupt(`boot entry ${name} leads nowhere: there is no ${path}`, error);
+    }
+    const match = /^\.\.\/\.\.\/\.\.\/deploy\/([^/]+)\/deploy\/([0-9a-f]{64})\.(\d+)$/.exec(target);
+    if (match?.[1] === undefined || match[2] === undefined) throw corrupt(`${path} points to '${target}'`);
+    const id = { os: match[1], checksum: match[2], serial: Number(match[3]) };
+    const origin = readOrigin(this.layout.origin(id));
+    return {
+      ...id,
+      bootChecksum: link.bootChecksum,
+      bootSerial: link.bootSerial,
+      origin,
+      kargs: withoutKarg(kargs, 'ostree'),
+      entry,
+      ...this.commitFacts(id.checksum),
+      staged: false,
+      pinned: isPinned(origin),
+    };
+  }
+
+  #staged(deployments: readonly Deployment[]) {
+    if (!existsSync(`${this.run}/ostree-booted`)) return null;
+    const data = readStaged(this.stagedPath);
+    // Its tree may be on another disk than this one, or removed by hand.
+    if (data === null || !existsSync(this.layout.deployment(data.target))) return null;
+    const origin = readOrigin(this.layout.origin(data.target));
+    const merge = deployments.find((deployment) => sameDeployment(deployment, data.mergeDeployment));
+    return {
+      os: data.target.os,
+      checksum: data.target.checksum,
+      serial: data.target.serial,
+      bootChecksum: data.target.bootChecksum,
+      bootSerial: 0,
+      origin,
+      kargs: withoutKarg(data.kargs ?? merge?.kargs ?? [], 'ostree'),
+      entry: merge?.entry?.filter((key) => key.startsWith('x-')) ?? null,
+      ...this.commitFacts(data.target.checksum),
+      staged: true,
+      pinned: isPinned(origin),
+    };
+  }
+
+  /** Version and time of a commit, as far as it is still there. */
+  commitFacts(checksum: string): { version: string | undefined; timestamp: number } {
+    try {
+      const { metadata, timestamp } = this.repo.loadCommit(checksum);
+      return { version: metadataString(metadata, 'version'), timestamp };
+    } catch (error) {
+      if (error instanceof AtomicError && error.code === 'not-found') return { version: undefined, timestamp: 0 };
+      throw error;
+    }
+  }
+
+  /** `dev:inode` of what the running system has as its root (libostree's ostree-sysroot.c, otcore RUN_BOOTED_KEY). */
+  #bootedInodes(): Set<string> {
+    const marker = `${this.run}/ostree-booted`;
+    const found = new Set<string>();
+    const stat = lstatSync(marker, { throwIfNoEntry: false });
+    if (stat === undefined) return found;
+    const root = statSync(this.root);
+    found.add(`${root.dev}:${root.ino}`);
+    if (stat.size > 0) {
+      const backing = decodeVardict(readFileSync(marker)).get('backing-root-device-inode');
+      if (backing?.type === '(tt)') {
+        const [dev, inode] = asArray(backing.value);
+        found.add(`${asBigint(dev)}:${asBigint(inode)}`);
+      }
+    }
+    return found;
+  }
+}
+
+/**
+ * Makes a sysroot (`ostree admin init-fs`) or completes one: the folders of a root, and a bare repository. Boot entries
+ * get /boot in their paths (one partition) and a GRUB menu beside them unless told otherwise; stock tools are told to
+ * leave boot loaders alone.
+ */
+export function initSysroot(
+  path: string,
+  options: { bootPrefix?: boolean; bootloader?: 'grub' | 'none' } & SysrootOptions = {},
+): Sysroot {
+  const layout = new Layout(path);
+  for (const name of ['boot', 'dev', 'home', 'proc', 'run', 'sys', 'root', 'tmp']) {
+    mkdirSync(layout.at(name), { recursive: true });
+  }
+  chmodSync(layout.at('root'), 0o700);
+  chmodSync(layout.at('tmp'), 0o1777);
+  mkdirSync(layout.stateroots, { recursive: true });
+  const repo = Repo.create(layout.repo, { mode: 'bare' });
+  repo.config.set('sysroot', 'bootloader', 'none');
+  repo.config.set('sysroot', 'bootprefix', String(options.bootPrefix ?? true));
+  repo.config.set('atomic', 'bootloader', options.bootloader ?? 'grub');
+  repo.saveConfig();
+  return Sysroot.open(path, options);
+}
+
+/** Makes a stateroot: what one operating system keeps across its deployments (`ostree admin os-init`). Idempotent. */
+export function initStateroot(sysroot: Sysroot, os: string): void {
+  const root = sysroot.layout.stateroot(validateOsName(os));
+  mkdirSync(`${root}/deploy`, { recursive: true });
+  for (const name of ['lib', 'log', 'tmp']) mkdirSync(`${root}/var/${name}`, { recursive: true });
+  chmodSync(`${root}/var/tmp`, 0o1777);
+  for (const [name, target] of [
+    ['run', '../run'],
+    ['lock', '../run/lock'],
+  ] as const) {
+    if (lstatSync(`${root}/var/${name}`, { throwIfNoEntry: false }) === undefined) {
+      symlinkSync(target, `${root}/var/${name}`);
+    }
+  }
+}
