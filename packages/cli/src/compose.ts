@@ -103,7 +103,9 @@ async function sourceDateEpoch(): Promise<number | undefined> {
 }
 
 async function composeTreeAction(ctx: Context, path: string, options: TreeOptions): Promise<void> {
-  const { composeTree, loadTreefile, resolveTree, treefileToJson, writeCommitId } = await import('@atomic/compose');
+  const { composeTree, loadTreefile, requireRoot, resolveTree, treefileToJson, writeCommitId } = await import(
+    '@atomic/compose'
+  );
   const { AtomicError, Repo } = await import('@atomic/ostree');
   const treefile = loadTreefile(path);
   if (options.printOnly === true) return ctx.printJson(treefileToJson(treefile));
@@ -115,6 +117,7 @@ async function composeTreeAction(ctx: Context, path: string, options: TreeOption
     else for (const p of packages) ctx.print(`${p.name}-${p.version}.${p.architecture}`);
     return;
   }
+  requireRoot();
   const metadata = new Map<string, string>();
   for (const pair of options.addMetadataString) {
     const equals = pair.indexOf('=');

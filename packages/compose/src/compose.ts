@@ -10,7 +10,7 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { FileLock } from '@atomic/linux';
 import {
   AtomicError,
@@ -63,7 +63,7 @@ export interface ComposeResult {
   parent: Checksum | null;
   version: string | undefined;
   timestamp: number;
-  /** false when the parent was made from the same input: nothing was done */
+  /** false when the ref has a commit of the same input already: nothing was done */
   changed: boolean;
   packages: number;
   kernel: string | undefined;
@@ -75,7 +75,8 @@ export interface ComposeResult {
 const COMPOSE_FORMAT = '1';
 const KEPT_ROOTS = 4;
 
-function requireRoot(): void {
+/** Throws AtomicError 'permission' unless this process may make trees: owners, devices and mounts need root. */
+export function requireRoot(): void {
   if (process.getuid?.() !== 0) {
     throw new AtomicError('permission', 'composing a tree needs root', { hint: 'run it again with sudo' });
   }
@@ -114,7 +115,7 @@ export async function resolveTree(
   const cachedir = resolve(options.cachedir);
   mkdirSync(cachedir, { recursive: true });
   const manager = managerFor(options.treefile, cachedir);
-  if (options.cacheOnly !== true) await manager.refresh(options);
+  await manager.refresh(options);
   return await manager.resolve(treeRequest(options.treefile, manager), options);
 }
 
@@ -190,7 +191,7 @@ async function composeLocked(options: ComposeOptions, cachedir: string, work: st
   const manager = managerFor(treefile, cachedir);
   const request = treeRequest(treefile, manager);
   const { repositories, packages, runtime } = await timed('resolve', async () => {
-    const { id } = options.cacheOnly === true ? { id: 'cached' } : await manager.refresh({ signal, progress });
+    const { id } = await manager.refresh({ signal, progress, cacheOnly: options.cacheOnly });
     progress?.({ phase: 'resolve', message: `${request.packages.length} packages and what they need` });
     return {
       repositories: id,
@@ -217,6 +218,35 @@ async function composeLocked(options: ComposeOptions, cachedir: string, work: st
       changed: false,
       packages: packages.length,
       kernel: metadataString(before, 'ostree.linux'),
+      seconds,
+    };
+  }
+
+  // Made before, from the same input with the same parent: take that commit, wherever the ref stands now.
+  const made = join(
+    cachedir,
+    'commits',
+    createHash('sha256')
+      .update(JSON.stringify([inputHash, ref, parent, version ?? null, timestamp]))
+      .digest('hex')
+      .slice(0, 32),
+  );
+  const known = options.forceNoCache !== true && existsSync(made) ? readFileSync(made, 'utf8').trim() : undefined;
+  if (known !== undefined && /^[0-9a-f]{64}$/.test(known) && repo.commitState(known) === 'complete') {
+    const moved = repo.readRef(ref) !== known;
+    if (moved) {
+      repo.setRef(ref, known);
+      updateSummary(repo);
+    }
+    return {
+      ref,
+      commit: known,
+      parent,
+      version,
+      timestamp,
+      changed: moved,
+      packages: packages.length,
+      kernel: metadataString(repo.loadCommit(known).metadata, 'ostree.linux'),
       seconds,
     };
   }
@@ -301,6 +331,8 @@ async function composeLocked(options: ComposeOptions, cachedir: string, work: st
     }),
   );
   updateSummary(repo);
+  mkdirSync(dirname(made), { recursive: true });
+  writeFileSync(made, `${commit}\n`);
   return { ref, commit, parent, version, timestamp, changed: true, packages: packages.length, kernel, seconds };
 }
 

@@ -68,15 +68,26 @@ export class Apt implements PackageManager {
     writeFileSync(join(state, 'status'), '');
   }
 
-  async refresh(options: ManagerOptions): Promise<{ id: string }> {
+  async refresh(options: ManagerOptions & { cacheOnly?: boolean | undefined }): Promise<{ id: string }> {
+    if (options.cacheOnly !== true) await this.#update(options);
+    const hash = createHash('sha256');
+    let found = 0;
+    for (const name of readdirSync(this.#lists).sort()) {
+      if (!/(InRelease|_Release)$/.test(name)) continue;
+      found++;
+      hash.update(name).update(readFileSync(join(this.#lists, name)));
+    }
+    if (found === 0)
+      throw new AtomicError('not-found', 'there are no package lists yet', {
+        hint: 'run it once without --cache-only',
+      });
+    return { id: hash.digest('hex') };
+  }
+
+  async #update(options: ManagerOptions): Promise<void> {
     options.progress?.({ phase: 'repositories', message: 'fetching package lists' });
     // "any" makes a failed source an error; without it apt warns and goes on with old lists.
     await this.#apt(['update', '-q', '-o', 'APT::Update::Error-Mode=any'], [], options);
-    const hash = createHash('sha256');
-    for (const name of readdirSync(this.#lists).sort()) {
-      if (/(InRelease|_Release)$/.test(name)) hash.update(name).update(readFileSync(join(this.#lists, name)));
-    }
-    return { id: hash.digest('hex') };
   }
 
   async resolve(request: InstallRequest, options: ManagerOptions): Promise<Package[]> {

@@ -28,8 +28,11 @@ export interface PackageManager {
   readonly name: string;
   /** Package names `atomic` itself and the initramfs build need in this distribution. */
   readonly needs: { runtime: readonly string[]; initramfs: readonly string[] };
-  /** Fetches the repositories' metadata; `id` names their state: same id, same request, same root. */
-  refresh(options: ManagerOptions): Promise<{ id: string }>;
+  /**
+   * Fetches the repositories' metadata, or with `cacheOnly` takes what is at hand; `id` names their state: same id, same
+   * request, same root.
+   */
+  refresh(options: ManagerOptions & { cacheOnly?: boolean | undefined }): Promise<{ id: string }>;
   /** What `install` would install. Fails as it would (unknown package, broken dependencies), in a moment. */
   resolve(request: InstallRequest, options: ManagerOptions): Promise<Package[]>;
   /** Makes a new root in `directory`, which must not exist; on failure nothing of it is left. */
