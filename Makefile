@@ -14,7 +14,7 @@ setup: ## install what the other targets need: Debian packages (as root) and loc
 	@sh tools/setup.sh
 
 demo: setup ## compose a host, boot it, upgrade it, roll it back, showing each step
-	@$(NODE) --disable-warning=ExperimentalWarning demo/main.ts
+	@$(NODE) --disable-warning=ExperimentalWarning demo/run.ts
 
 test: setup ## run all tests (those that need root, QEMU or stock tools say so when they skip)
 	@$(NODE) --disable-warning=ExperimentalWarning tests/run.ts

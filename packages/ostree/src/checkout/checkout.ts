@@ -75,8 +75,15 @@ export async function checkout(
   if (start.kind === 'file') {
     mkdirSync(destination, { recursive: true });
     await job.file(start.checksum, join(destination, start.path.slice(start.path.lastIndexOf('/') + 1)));
-  } else {
+    return result;
+  }
+  const fresh = lstatSync(destination, { throwIfNoEntry: false }) === undefined;
+  try {
     await job.directory(start.tree, start.meta, destination, true);
+  } catch (error) {
+    // A tree that stopped half-way (interrupted, no space) must not be taken for the whole one.
+    if (fresh) rmSync(destination, { recursive: true, force: true });
+    throw error;
   }
   return result;
 }
