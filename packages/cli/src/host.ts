@@ -102,18 +102,19 @@ Examples:
   atomic host deploy 12.20240105.0       a certain version of the branch
   atomic host status --sysroot=/mnt      the same for a disk mounted elsewhere`,
   );
+  const osOption = host.createOption('--os <name>', 'operate on this system (stateroot)');
   const add = (name: string, summary: string, examples: string[]) =>
     host
       .command(name)
       .description(summary)
       .option('--sysroot <path>', 'use the sysroot at PATH (default: /)')
-      .option('--os <name>', 'operate on this system (stateroot)')
       .addHelpText('after', `\nExamples:\n${examples.map((line) => `  ${line}`).join('\n')}`);
 
   add('status', 'get the version of the booted system, and the others', [
     'atomic host status',
     'atomic host status --json | jq .deployments[0].version',
   ])
+    .addOption(osOption)
     .option('-b, --booted', 'only print the booted deployment')
     .option('--pending-exit-77', 'exit with status 77 when something boots next that does not run now')
     .action(
@@ -145,6 +146,7 @@ Examples:
     'atomic host upgrade --sysroot=/mnt --os=debian',
   ])
     .alias('update')
+    .addOption(osOption)
     .option('-r, --reboot', 'reboot when it is ready')
     .option('--allow-downgrade', 'permit a version older than the present one')
     .option('--check', 'only check whether there is a newer version (exit status 77: there is none)')
@@ -185,12 +187,13 @@ Examples:
     );
 
   add('rollback', 'boot the previous version next', ['atomic host rollback', 'atomic host rollback --reboot'])
+    .addOption(osOption)
     .option('-r, --reboot', 'reboot when it is ready')
     .action(
       action(async (ctx, options: UpgradeFlags) => {
         const { rollback } = await import('@atomic/sysroot');
         const sysroot = await open(options);
-        const first = await rollback(sysroot, running(ctx));
+        const first = await rollback(sysroot, { ...running(ctx), os: options.os });
         if (ctx.json) ctx.printJson({ deployment: brief(first) });
         else ctx.print(`Moving '${first.checksum}.${first.serial}' to be first deployment`);
         await next(ctx, sysroot, options.reboot);
@@ -201,6 +204,7 @@ Examples:
     'atomic host deploy 1',
     'atomic host deploy revision=CHECKSUM --reboot',
   ])
+    .addOption(osOption)
     .argument('<version>', 'a version, or a commit checksum; version=… and revision=… say which')
     .option('-r, --reboot', 'reboot when it is ready')
     .option('--stage', 'switch at shutdown (the default on the running system)')

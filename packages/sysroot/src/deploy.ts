@@ -46,6 +46,7 @@ export async function deploy(sysroot: Sysroot, options: DeployOptions): Promise<
       hint: 'pull it first',
     });
   }
+  options.signal?.throwIfAborted();
   // Leftovers of interrupted runs go first: they may hold the space we need.
   await cleanup(sysroot, { ...options, prune: false });
   const state = sysroot.load();
@@ -59,6 +60,7 @@ export async function deploy(sysroot: Sysroot, options: DeployOptions): Promise<
   initStateroot(sysroot, options.os);
   const deployment = await makeTree(sysroot, options, merge);
   try {
+    options.signal?.throwIfAborted(); // the last moment: from here on it is quick, and goes to the end
     if (stage) await stageDeployment(sysroot, state, deployment, merge);
     else {
       finishTree(sysroot, state, deployment, merge);

@@ -1,6 +1,7 @@
 import { AtomicError, type BeginOptions } from '@atomic/ostree';
 import { type Deployment, sameDeployment } from './deployment.ts';
 import type { Sysroot } from './sysroot.ts';
+import { chooseOs } from './upgrade.ts';
 import { writeDeployments } from './write-deployments.ts';
 
 /**
@@ -8,7 +9,10 @@ import { writeDeployments } from './write-deployments.ts';
  * but something pending, the booted one again, which takes an earlier rollback back. On a disk that is not running, the
  * second one. Nothing is removed. Throws `not-found` when there is nothing to go back to.
  */
-export async function rollback(sysroot: Sysroot, options: BeginOptions = {}): Promise<Deployment> {
+export async function rollback(
+  sysroot: Sysroot,
+  options: BeginOptions & { os?: string | undefined } = {},
+): Promise<Deployment> {
   using _lock = await sysroot.lock(options);
   const state = sysroot.load();
   if (state.staged !== null) {
@@ -18,8 +22,8 @@ export async function rollback(sysroot: Sysroot, options: BeginOptions = {}): Pr
   }
   const pending = state.deployments.find((deployment) => deployment.pending) ?? null;
   const target =
-    state.booted === null
-      ? state.deployments[1]
+    state.booted === null || (options.os !== undefined && options.os !== state.booted.os)
+      ? state.deployments.filter(({ os }) => os === chooseOs(state, options.os))[1]
       : (state.deployments.find((deployment) => deployment.rollback) ?? (pending === null ? undefined : state.booted));
   if (target === undefined) {
     throw new AtomicError('not-found', 'No rollback deployment found', {

@@ -6,6 +6,7 @@ import {
   metadataString,
   type Progress,
   parseRefspec,
+  pull,
 } from '@atomic/ostree';
 import { cleanup } from './cleanup.ts';
 import { deploy } from './deploy.ts';
@@ -77,7 +78,6 @@ async function fetch(
 ): Promise<UpgradeResult['pull']> {
   const { remote, ref: branch } = parseRefspec(refspec);
   if (remote === null) return { requests: 0, bytes: 0, objects: 0 };
-  const { pull } = await import('@atomic/ostree');
   const { requests, bytes, objects } = await pull(sysroot.repo, {
     remote,
     refs: [ref ?? branch],
