@@ -1,0 +1,135 @@
+import {
+  closeSync,
+  createReadStream,
+  openSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { AtomicError } from '../error.ts';
+
+/** Bodies above this go to a file, so that a cut connection (or a killed pull) costs only what is missing. */
+const defaultSpillBytes = 1024 * 1024;
+
+export interface DownloadOptions {
+  /** Folder for the partial file. */
+  dir: string;
+  /** File name of the partial; the same name in a later run continues it. */
+  name: string;
+  /** Continue what an earlier run left, and leave what this one could not finish. */
+  keep: boolean;
+  /** An earlier run's partial file is known to be there. */
+  existing: boolean;
+  spillBytes?: number | undefined;
+}
+
+/**
+ * The bytes of one object while they come in: in memory while few, in a partial file beyond. It knows how far it got
+ * and which version of the resource that was, which is what a Range request needs.
+ */
+export class Download {
+  readonly #path: string;
+  readonly #keep: boolean;
+  readonly #spillBytes: number;
+  #chunks: Buffer[] = [];
+  #fd: number | null = null;
+  size = 0;
+  /** The first bytes, at most 16: enough to know how long an archive object may be. */
+  head: Buffer = Buffer.alloc(0);
+  /** Strong ETag or Last-Modified of what has been received, for If-Range. */
+  validator: string | undefined;
+  /** Some of the bytes are from an earlier response, so a bad checksum may be a bad splice. */
+  spliced = false;
+
+  constructor(options: DownloadOptions) {
+    this.#path = join(options.dir, options.name);
+    this.#keep = options.keep;
+    this.#spillBytes = options.spillBytes ?? defaultSpillBytes;
+    if (!options.existing || !options.keep) return;
+    try {
+      this.#fd = openSync(this.#path, 'a+', 0o600);
+      const head = Buffer.alloc(16);
+      this.head = head.subarray(0, readSync(this.#fd, head, 0, 16, 0));
+      this.size = statSync(this.#path).size;
+      this.validator = readFileSync(`${this.#path}.validator`, 'utf8') || undefined;
+    } catch {
+      // Without the validator file nobody knows what the partial is a part of.
+      this.reset();
+    }
+  }
+
+  /** Forgets everything: the next response starts at byte 0. */
+  reset(): void {
+    this.#close();
+    rmSync(this.#path, { force: true });
+    rmSync(`${this.#path}.validator`, { force: true });
+    this.#chunks = [];
+    this.size = 0;
+    this.head = Buffer.alloc(0);
+    this.validator = undefined;
+    this.spliced = false;
+  }
+
+  write(chunk: Buffer): void {
+    if (this.#fd === null && this.size + chunk.length > this.#spillBytes) this.#spill();
+    if (this.#fd === null) this.#chunks.push(chunk);
+    else this.#append(chunk);
+    if (this.head.length < 16) this.head = Buffer.concat([this.head, chunk]).subarray(0, 16);
+    this.size += chunk.length;
+  }
+
+  #spill(): void {
+    // The validator is written first: a partial without one is thrown away, so a crash between the two is harmless.
+    writeFileSync(`${this.#path}.validator`, this.validator ?? '', { mode: 0o600 });
+    this.#fd = openSync(this.#path, 'w', 0o600);
+    for (const chunk of this.#chunks) this.#append(chunk);
+    this.#chunks = [];
+  }
+
+  #append(chunk: Buffer): void {
+    if (this.#fd === null) return;
+    try {
+      for (let done = 0; done < chunk.length; ) done += writeSync(this.#fd, chunk, done);
+    } catch (error) {
+      const code = error instanceof Error && 'code' in error ? error.code : undefined;
+      if (code !== 'ENOSPC' && code !== 'EDQUOT') throw error;
+      this.reset(); // give the space back
+      throw new AtomicError('no-space', `no space left for ${this.#path}`, {
+        hint: 'free some space and run the pull again; objects already fetched are kept',
+        cause: error,
+      });
+    }
+  }
+
+  /** All bytes so far. */
+  async *read(): AsyncGenerator<Uint8Array> {
+    if (this.#fd === null) yield* this.#chunks;
+    else yield* createReadStream(this.#path, { highWaterMark: 1024 * 1024 });
+  }
+
+  /** The bytes are stored elsewhere, or not wanted. */
+  discard(): void {
+    if (this.#fd !== null) this.reset();
+    this.#chunks = [];
+  }
+
+  /** The download did not end: keeps the partial file for the next run, if there is one and it may be kept. */
+  suspend(): void {
+    if (this.#fd === null) return;
+    if (this.#keep) {
+      this.#close();
+      const now = new Date();
+      utimesSync(this.#path, now, now);
+    } else this.reset();
+  }
+
+  #close(): void {
+    if (this.#fd !== null) closeSync(this.#fd);
+    this.#fd = null;
+  }
+}
