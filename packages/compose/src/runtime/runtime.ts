@@ -109,8 +109,8 @@ async function gatherCheckout(root: string): Promise<Runtime['files']> {
 
   const modules = `${RUNTIME_DIRECTORY}/node_modules`;
   const koffi = dirname(createRequire(join(root, 'packages/linux/package.json')).resolve('koffi'));
-  for (const name of ['package.json', 'index.cjs', 'index.js', 'src/koffi/index.cjs', 'src/koffi/index.js'])
-    add(`${modules}/koffi/${name}`, need(join(koffi, name)));
+  const loaders = ['index', 'src/koffi/index', 'src/koffi/src/static'].flatMap((name) => [`${name}.cjs`, `${name}.js`]);
+  for (const name of ['package.json', ...loaders]) add(`${modules}/koffi/${name}`, need(join(koffi, name)));
   add('usr/share/licenses/atomic/koffi', need(join(koffi, 'LICENSE.txt')));
   const native = join(koffi, `../@koromix/koffi-${platform}`);
   for (const name of ['package.json', 'index.js', `${platform.replace('-', '_')}/koffi.node`])
