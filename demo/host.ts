@@ -18,17 +18,22 @@ export function command(name: 'atomic' | 'ostree', args: string[], options: Host
   options.signal?.throwIfAborted();
   options.reporter.command('host', [`bin/${name}`, ...args.map((arg) => shorten(arg))].join(' '));
   return new Promise((done, fail) => {
-    const child = spawn(join(ROOT, 'bin', name), args, { stdio: ['ignore', 'pipe', 'pipe'], cwd: ROOT });
+    // On a terminal the command draws its progress itself; elsewhere hundreds of lines of it would help nobody.
+    const live = options.progress && process.stderr.isTTY;
+    const quiet = live || name !== 'atomic' ? [] : ['--quiet'];
+    const child = spawn(join(ROOT, 'bin', name), [...quiet, ...args], {
+      stdio: ['ignore', 'pipe', live ? 'inherit' : 'pipe'],
+      cwd: ROOT,
+    });
     let output = '';
     let errors = '';
     const stop = () => child.kill('SIGTERM');
     options.signal?.addEventListener('abort', stop);
-    child.stdout.on('data', (chunk: Buffer) => {
+    child.stdout?.on('data', (chunk: Buffer) => {
       output += chunk.toString();
     });
-    child.stderr.on('data', (chunk: Buffer) => {
+    child.stderr?.on('data', (chunk: Buffer) => {
       errors = (errors + chunk.toString()).slice(-8000);
-      if (options.progress) process.stderr.write(chunk);
     });
     child.on('error', fail);
     child.on('close', (code) => {
