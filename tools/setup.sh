@@ -45,6 +45,9 @@ if [ "$(cat "$stamp" 2> /dev/null || true)" != "$want" ] || [ ! -x node_modules/
   say "installing npm packages from the lock file (npm $(npm --version))"
   # The engine check would only tell that the machine's Node is old; nothing of ours runs on it.
   npm ci --no-audit --no-fund --loglevel=error || fail 'npm ci failed; is the npm registry reachable?'
+  # The npm of Debian 12 does not link the runtime, because the one for another processor claims the same name.
+  case $(uname -m) in x86_64) arch=x64 ;; aarch64) arch=arm64 ;; *) arch=$(uname -m) ;; esac
+  [ -x node_modules/.bin/node ] || ln -sf "../node-linux-$arch/bin/node" node_modules/.bin/node
   [ -x node_modules/.bin/node ] || fail 'the locked Node runtime is not there: no package for this processor?'
   printf '%s\n' "$want" > "$stamp"
 fi
