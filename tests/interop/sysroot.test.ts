@@ -451,13 +451,13 @@ describe('sysroot and stock ostree', { skip }, () => {
     await upgrade(host);
     writeFileSync(join(host.root, 'etc/thing'), 'mine');
     await assert.rejects(finalizeStaged(host), /newly defaults to directory/);
-    assert.match((await lastFinalizeFailure(host)) ?? '', /newly defaults to directory 'thing'/);
+    assert.match(lastFinalizeFailure(host) ?? '', /newly defaults to directory 'thing'/);
     assert.deepEqual(walkBoot(disk.path), ['1']);
     renameSync(join(host.root, 'etc/thing'), join(host.root, 'etc/thing.mine'));
     await upgrade(host);
     await finalizeStaged(host);
     assert.deepEqual(walkBoot(disk.path), ['2', '1']);
-    assert.equal(await lastFinalizeFailure(host), null);
+    assert.equal(lastFinalizeFailure(host), null);
   });
 
   test('killed at any change to the disk, the old or the new boots, and the next run goes on', {
@@ -542,6 +542,30 @@ describe('sysroot and stock ostree', { skip }, () => {
       [`boot.${bootVersion}`, `boot.${bootVersion}.${subbootVersion}`],
     );
     assert.deepEqual(readdirSync(sysroot.layout.boot).sort(), ['boot', 'loader', `loader.${bootVersion}`, 'ostree']);
+  });
+
+  test('a /boot without room: refused before anything changes, or the oldest deployment makes way', async (t) => {
+    const big = (name: string) => name.padEnd(750_000, '.');
+    const sysroot = newSysroot();
+    const mount = (size: string) =>
+      spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'none', sysroot.layout.boot]).status === 0;
+    if (!mount('3m')) return t.skip('needs to mount a tmpfs');
+    try {
+      await put(sysroot, await commit(sysroot, '1', big('A')));
+      const c2 = await commit(sysroot, '2', big('B'));
+      await assert.rejects(put(sysroot, c2), { code: 'no-space', message: /not enough space in .*boot/ });
+      assert.deepEqual(walkBoot(sysroot.path), ['1']);
+      assert.deepEqual(readdirSync(sysroot.layout.kernels).length, 1);
+      spawnSync('mount', ['-o', 'remount,size=4400k', sysroot.layout.boot]);
+      await put(sysroot, c2);
+      assert.deepEqual(walkBoot(sysroot.path), ['2', '1']);
+      // Room for two kernels and no third: version 1 is on its way out anyway, and goes first.
+      await put(sysroot, await commit(sysroot, '3', big('C')));
+      assert.deepEqual(walkBoot(sysroot.path), ['3', '2']);
+      assert.deepEqual(stockNames(sysroot.path).length, 2);
+    } finally {
+      execFileSync('umount', [sysroot.layout.boot]);
+    }
   });
 
   test('boot entries that lead nowhere are named', async () => {

@@ -134,7 +134,7 @@ Examples:
             ctx.print(line);
           }
         }
-        const failure = await lastFinalizeFailure(sysroot);
+        const failure = lastFinalizeFailure(sysroot);
         if (failure !== null) ctx.warn(`warning: the last upgrade was not switched to at shutdown: ${failure}`);
         return options.pendingExit77 && state.deployments.some(({ pending }) => pending) ? UNCHANGED : 0;
       }),

@@ -56,6 +56,9 @@ function removeOldDeployments(sysroot: Sysroot, state: SysrootState): number {
   let removed = 0;
   for (const os of list(sysroot.layout.stateroots)) {
     for (const name of list(sysroot.layout.at('ostree/deploy', os, 'deploy'))) {
+      // An origin being replaced when the power went.
+      if (/^\.[0-9a-f]+\.tmp$/.test(name))
+        rmSync(sysroot.layout.at('ostree/deploy', os, 'deploy', name), { force: true });
       const parsed = parseDeploymentName(name.endsWith('.origin') ? name.slice(0, -'.origin'.length) : name);
       if (parsed === null || active.has(deploymentPath({ os, ...parsed }))) continue;
       if (!name.endsWith('.origin')) removed++;

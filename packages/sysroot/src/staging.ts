@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { AtomicError, type BeginOptions, replaceFile } from '@atomic/ostree';
 import { cleanup, removeDeployment } from './cleanup.ts';
 import { finishTree } from './deploy.ts';
@@ -39,10 +39,9 @@ export async function stageDeployment(
 }
 
 /** Why the last finalization failed, or null. */
-export async function lastFinalizeFailure(sysroot: Sysroot): Promise<string | null> {
+export function lastFinalizeFailure(sysroot: Sysroot): string | null {
   if (!existsSync(failurePath(sysroot))) return null;
-  const { readFile } = await import('node:fs/promises');
-  return (await readFile(failurePath(sysroot), 'utf8')).trim();
+  return readFileSync(failurePath(sysroot), 'utf8').trim();
 }
 
 /**

@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { flushForBoot, replaceSymlink } from './durable.ts';
+
+const has = (tool: string) => spawnSync('sh', ['-c', `command -v ${tool}`]).status === 0;
+const missing = ['mkfs.ext4', 'debugfs', 'fsfreeze', 'strace'].filter((tool) => !has(tool));
+const scratch = mkdtempSync(join(tmpdir(), 'atomic-durable-'));
+const image = join(scratch, 'image');
+const folder = join(scratch, 'mnt');
+let mounted = false;
+
+before(() => {
+  if (process.getuid?.() !== 0 || missing.length > 0) return;
+  writeFileSync(image, '');
+  execFileSync('truncate', ['-s', '32M', image]);
+  execFileSync('mkfs.ext4', ['-q', image]);
+  mkdirSync(folder);
+  mounted = spawnSync('mount', ['-o', 'loop', image, folder]).status === 0;
+});
+after(() => {
+  if (mounted) {
+    spawnSync('fsfreeze', ['-u', folder]); // in case a test left it so
+    execFileSync('umount', [folder]);
+  }
+  rmSync(scratch, { recursive: true, force: true });
+});
+
+const skip = process.getuid?.() !== 0 ? 'needs root' : missing.length > 0 ? `needs ${missing.join(', ')}` : false;
+
+describe('what a boot loader sees', { skip }, () => {
+  /** Reads the disk as GRUB does: without replaying the journal. */
+  const onDisk = () =>
+    execFileSync('debugfs', ['-c', '-R', 'stat /loader', image], { encoding: 'utf8', stdio: 'pipe' });
+
+  test('a swap is on disk, not only in the journal, when the flush returns', async (t) => {
+    if (!mounted) return t.skip('needs loop mounts');
+    symlinkSync('loader.0', join(folder, 'loader'));
+    await flushForBoot(folder, true);
+    assert.match(onDisk(), /Fast link dest: "loader.0"/);
+    replaceSymlink('loader.1', join(folder, 'loader.tmp'));
+    renameSync(join(folder, 'loader.tmp'), join(folder, 'loader'));
+    await flushForBoot(folder, true);
+    assert.match(onDisk(), /Fast link dest: "loader.1"/);
+    writeFileSync(join(folder, 'after'), 'the file system is thawed');
+  });
+
+  test('killed while it is frozen, the file system thaws by itself', (t) => {
+    if (!mounted) return t.skip('needs loop mounts');
+    const script = join(scratch, 'flush.ts');
+    writeFileSync(
+      script,
+      'const { flushForBoot } = await import(process.argv[2]); await flushForBoot(process.argv[3], true);',
+    );
+    const trace = join(scratch, 'trace');
+    const run = (...inject: string[]) =>
+      spawnSync('strace', [
+        ...['-qq', '-o', trace, '-e', 'trace=ioctl', ...inject],
+        ...[process.execPath, script, import.meta.resolve('./durable.ts'), folder],
+      ]);
+    assert.equal(run().status, 0);
+    const calls = readFileSync(trace, 'utf8').split('\n');
+    const thawing = calls.findIndex((line) => line.includes('FITHAW'));
+    assert.ok(thawing > 0 && calls[thawing - 1]?.includes('FIFREEZE'), 'the trace shows freeze, then thaw');
+    run('-e', `inject=ioctl:signal=SIGKILL:when=${thawing + 1}`);
+    assert.match(readFileSync(trace, 'utf8'), /FIFREEZE[^\n]*= 0\n(?:.*FITHAW.*\n)?.*killed by SIGKILL/);
+    const write = spawnSync('timeout', ['10', 'sh', '-c', 'echo whole > "$0"', join(folder, 'thawed')]);
+    assert.equal(write.status, 0, 'writing works again');
+  });
+});
