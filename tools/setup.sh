@@ -40,7 +40,7 @@ if [ -n "$missing" ]; then
 fi
 
 stamp=node_modules/.atomic-setup
-want=$(cat package.json package-lock.json packages/*/package.json .npmrc | sha256sum)
+want=$(cat package-lock.json .npmrc | sha256sum)
 if [ "$(cat "$stamp" 2> /dev/null || true)" != "$want" ] || [ ! -x node_modules/.bin/node ]; then
   say "installing npm packages from the lock file (npm $(npm --version))"
   # The engine check would only tell that the machine's Node is old; nothing of ours runs on it.

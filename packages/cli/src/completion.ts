@@ -7,6 +7,8 @@ export interface CommandModel {
   summary: string;
   options: { flags: string[]; takesValue: boolean; summary: string }[];
   commands: CommandModel[];
+  /** Command lines, one a line. */
+  examples?: string | undefined;
 }
 
 /** Reads a commander command's definition. */
@@ -149,7 +151,8 @@ export function register(program: Command): void {
     );
 }
 
-async function modelFor(name: string): Promise<CommandModel> {
+/** The definitions of `atomic` (all groups) or `ostree`. */
+export async function modelFor(name: string): Promise<CommandModel> {
   const { ostreeModel } = await import('./ostree/main.ts');
   const ostree = await ostreeModel();
   if (name === 'ostree') return ostree;

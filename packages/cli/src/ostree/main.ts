@@ -152,12 +152,10 @@ async function runVerb(name: string, verb: Verb, argv: readonly string[]): Promi
 
 /** The definitions of the `ostree` commands, for completion and manual pages. */
 export async function ostreeModel(): Promise<CommandModel> {
-  const model = async ({ name, summary, load }: Entry): Promise<CommandModel> => ({
-    name,
-    summary,
-    options: optionsModel((await load()).verb.options),
-    commands: [],
-  });
+  const model = async ({ name, summary, load }: Entry): Promise<CommandModel> => {
+    const { verb } = await load();
+    return { name, summary, options: optionsModel(verb.options), commands: [], examples: verb.examples?.join('\n') };
+  };
   const group: CommandModel = {
     name: 'remote',
     summary: REMOTE_SUMMARY,
