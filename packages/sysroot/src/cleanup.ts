@@ -92,14 +92,28 @@ function writeDeploymentRefs(sysroot: Sysroot, state: SysrootState): void {
   for (const [ref] of present) if (!wanted.has(ref)) sysroot.repo.setRef(ref, null);
 }
 
+/** Whether a commit is there that neither a ref nor a deployment names. */
+function hasOldCommits(sysroot: Sysroot, state: SysrootState): boolean {
+  const kept = new Set([...sysroot.repo.listRefs().values(), ...state.deployments.map(({ checksum }) => checksum)]);
+  for (const { type, checksum } of sysroot.repo.listObjects())
+    if (type === 'commit' && !kept.has(checksum)) return true;
+  return false;
+}
+
+/**
+ * When to prune the repository. Walking every tree costs seconds on a slow machine, and objects without a commit are
+ * only left by an interrupted prune, so operations look for old commits first.
+ */
+export type Prune = 'always' | 'old-commits' | 'never';
+
 /**
  * Removes what nothing refers to: the boot version not in use, trees and kernels that are not deployed (leftovers of
- * interrupted runs among them) and, with `prune`, objects no deployment or ref reaches. Only called once the boot
+ * interrupted runs among them) and, as `prune` says, objects no deployment or ref reaches. Only called once the boot
  * loader's switch is durable. A crash leaves less to do.
  */
 export async function cleanup(
   sysroot: Sysroot,
-  options: BeginOptions & { prune?: boolean | undefined } = {},
+  options: BeginOptions & { prune?: Prune | undefined } = {},
 ): Promise<CleanupResult> {
   using _lock = await sysroot.lock(options);
   const state = sysroot.load();
@@ -107,7 +121,10 @@ export async function cleanup(
   const deploymentsRemoved = removeOldDeployments(sysroot, state);
   const kernelsRemoved = removeOldKernels(sysroot, state);
   writeDeploymentRefs(sysroot, state);
-  if (options.prune === false) return { deploymentsRemoved, kernelsRemoved, pruned: null };
+  const mode = options.prune ?? 'always';
+  if (mode === 'never' || (mode === 'old-commits' && !hasOldCommits(sysroot, state))) {
+    return { deploymentsRemoved, kernelsRemoved, pruned: null };
+  }
   const { deleted, freedBytes } = await prune(sysroot.repo, {
     refsOnly: true,
     depth: 0,

@@ -48,7 +48,7 @@ export async function deploy(sysroot: Sysroot, options: DeployOptions): Promise<
   }
   options.signal?.throwIfAborted();
   // Leftovers of interrupted runs go first: they may hold the space we need.
-  await cleanup(sysroot, { ...options, prune: false });
+  await cleanup(sysroot, { ...options, prune: 'never' });
   const state = sysroot.load();
   const merge = options.mergeFrom === undefined ? mergeDeployment(state, options.os) : options.mergeFrom;
   const stage = options.stage === true;

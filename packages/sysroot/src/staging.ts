@@ -35,7 +35,7 @@ export async function stageDeployment(
   rmSync(sysroot.stagedLockPath, { force: true });
   rmSync(failurePath(sysroot), { force: true });
   sysroot.touch();
-  await cleanup(sysroot, { prune: false });
+  await cleanup(sysroot, { prune: 'never' });
 }
 
 /** Why the last finalization failed, or null. */

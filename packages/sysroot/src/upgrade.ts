@@ -154,7 +154,7 @@ async function switchTo(
     onWait: options.onWait,
     progress: options.progress,
   });
-  if (stage) await cleanup(sysroot, options);
+  if (stage) await cleanup(sysroot, { ...options, prune: 'old-commits' });
   return deployment;
 }
 

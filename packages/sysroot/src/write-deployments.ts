@@ -78,7 +78,8 @@ export async function writeDeployments(
     await switchLinks(sysroot, state, list);
   }
   sysroot.touch();
-  if (options.cleanup !== 'none') await cleanup(sysroot, { ...options, prune: options.cleanup === 'full' });
+  if (options.cleanup !== 'none')
+    await cleanup(sysroot, { ...options, prune: options.cleanup === 'full' ? 'old-commits' : 'never' });
   return sysroot.load();
 }
 
