@@ -185,7 +185,7 @@ class Checkout {
   async #create(checksum: Checksum, path: string): Promise<void> {
     if (this.#canLink) {
       const object = this.#repo.objectPath('file', checksum);
-      const linkable = this.#repo.mode !== 'bare-user' || !this.#isBareUserSymlink(checksum);
+      const linkable = this.#repo.mode !== 'bare-user' || this.#bareUserLinkable(checksum);
       if (linkable && !(this.#options.copyEmpty && isEmptyFile(object))) {
         try {
           linkSync(object, path);
@@ -205,8 +205,10 @@ class Checkout {
     this.#result.copied++;
   }
 
-  #isBareUserSymlink(checksum: Checksum): boolean {
-    return isSymlink(this.#repo.loadFile(checksum).header.mode);
+  /** Symlinks are files there; and stock copies what is empty or unreadable, so modes are the commit's own. */
+  #bareUserLinkable(checksum: Checksum): boolean {
+    const { header, size } = this.#repo.loadFile(checksum);
+    return !isSymlink(header.mode) && !(this.#options.user && (size === 0 || (header.mode & 0o400) === 0));
   }
 
   async #copy(checksum: Checksum, path: string): Promise<void> {
@@ -231,7 +233,7 @@ class Checkout {
     const fd = openSync(path, constants.O_RDONLY);
     try {
       if (!this.#options.user) fchownSync(fd, header.uid, header.gid);
-      fchmodSync(fd, this.#options.user ? header.mode & 0o1777 : header.mode & 0o7777);
+      fchmodSync(fd, this.#options.user ? (header.mode & 0o1777) | 0o400 : header.mode & 0o7777);
       if (!this.#options.user) for (const { name, value } of header.xattrs) fsetxattr(fd, name.toString(), value);
       futimesSync(fd, 0, 0);
     } finally {
