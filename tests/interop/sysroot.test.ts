@@ -20,7 +20,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { FileLock } from '@atomic/linux';
-import { commitTree, stringVariant } from '@atomic/ostree';
+import { commitTree, pull, Repo, remoteAdd, stringVariant } from '@atomic/ostree';
 import {
   type Deployment,
   deploy,
@@ -566,6 +566,79 @@ describe('sysroot and stock ostree', { skip }, () => {
     } finally {
       execFileSync('umount', [sysroot.layout.boot]);
     }
+  });
+
+  test('the commands: a remote followed, checked, a version chosen, back again; text, JSON and exit status', async () => {
+    const server = Repo.create(join(scratch, 'server'), { mode: 'archive' });
+    const publish = async (version: string) =>
+      (
+        await commitTree(server, {
+          trees: [{ dir: makeTree(version, version) }],
+          branch: REF,
+          timestamp: 1700000000 + Number(version),
+          metadata: new Map([['version', stringVariant(version)]]),
+        })
+      ).commit;
+    const c1 = await publish('1');
+    const c2 = await publish('2');
+    const sysroot = newSysroot();
+    remoteAdd(sysroot.repo, 'host', `file://${server.path}`, { options: { 'gpg-verify': 'false' }, branches: [REF] });
+    await pull(sysroot.repo, { remote: 'host', refs: [REF] });
+    await deploy(sysroot, { os: 'test', rev: c2, origin: makeOrigin(`host:${REF}`) });
+    const atomic = (...args: string[]) =>
+      spawnSync(join(import.meta.dirname, '../../bin/atomic'), ['host', ...args, `--sysroot=${sysroot.path}`], {
+        encoding: 'utf8',
+        env,
+      });
+    const none = atomic('upgrade', '--check');
+    assert.equal(none.status, 77, none.stderr);
+    assert.match(none.stdout, /No updates available\./);
+    assert.equal(atomic('upgrade', '--unchanged-exit-77').status, 77);
+    const c3 = await publish('3');
+    const found = atomic('upgrade', '--check');
+    assert.equal(found.status, 0, found.stderr);
+    assert.match(found.stdout, new RegExp(`AvailableUpdate:\\n +Version: 3 \\(.*\\n +Commit: ${c3}`));
+    assert.equal(sysroot.repo.readRef(`host:${REF}`), c2, 'looking moves nothing');
+    const upgraded = atomic('upgrade');
+    assert.match(upgraded.stdout, /Deployed: 2 \([0-9a-f]{10}\) -> 3 \([0-9a-f]{10}\)/, upgraded.stderr);
+    assert.equal(sysroot.load().deployments[0]?.checksum, c3);
+    // Version 1 was never here: its commit is found in the history, its objects fetched.
+    const chosen = atomic('deploy', '1');
+    assert.match(chosen.stdout, /Deployed: 3 .* -> 1 /, chosen.stderr);
+    const [first] = sysroot.load().deployments;
+    assert.equal(first?.checksum, c1);
+    assert.equal(first?.origin?.get('origin', 'override-commit'), c1);
+    assert.equal(sysroot.repo.readRef(`host:${REF}`), c3);
+    assert.match(atomic('deploy', '9').stderr, /Version 9 not found in host:test\/main/);
+    assert.equal(atomic('deploy', '9').status, 1);
+    assert.equal(atomic('deploy', `revision=${c1}`, '--unchanged-exit-77').status, 77);
+    // The next upgrade follows the branch again.
+    assert.equal(atomic('upgrade').status, 0);
+    assert.equal(sysroot.load().deployments[0]?.origin?.get('origin', 'override-commit'), undefined);
+    const back = atomic('rollback');
+    assert.match(back.stdout, new RegExp(`^Moving '${c1}\\.0' to be first deployment$`, 'm'), back.stderr);
+    const status = JSON.parse(atomic('status', '--json').stdout);
+    assert.deepEqual(
+      status.deployments.map((d: Record<string, unknown>) => [d['version'], d['origin'], d['booted'], d['id']]),
+      [
+        ['1', `host:${REF}`, false, `test-${c1}.0`],
+        ['3', `host:${REF}`, false, `test-${c3}.1`],
+      ],
+    );
+    assert.match(atomic('status').stdout, /^State: idle\nDeployments:\n {2}host:test\/main\n {18}Version: 1 \(/);
+    assert.match(stock('fsck', `--repo=${sysroot.layout.repo}`), /completed/);
+    {
+      using _lock = await FileLock.acquire(sysroot.layout.lock, 'exclusive');
+      const refused = atomic('rollback', '--no-wait');
+      assert.equal(refused.status, 1);
+      assert.match(refused.stderr, /another command is changing deployments/);
+    }
+    // A server that is gone: said, and nothing changed.
+    renameSync(server.path, `${server.path}.gone`);
+    const gone = atomic('upgrade');
+    assert.equal(gone.status, 1);
+    assert.match(gone.stderr, /^error: /);
+    assert.deepEqual(walkBoot(sysroot.path), ['1', '3']);
   });
 
   test('boot entries that lead nowhere are named', async () => {
