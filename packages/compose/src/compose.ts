@@ -72,7 +72,7 @@ export interface ComposeResult {
 }
 
 /** Bumped when the same input gives another tree. */
-const COMPOSE_FORMAT = '1';
+const COMPOSE_FORMAT = '3';
 const KEPT_ROOTS = 4;
 
 /** Throws AtomicError 'permission' unless this process may make trees: owners, devices and mounts need root. */

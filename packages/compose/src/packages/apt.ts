@@ -27,20 +27,20 @@ export interface AptOptions {
   where?: ((packageName: string) => string | undefined) | undefined;
 }
 
-/** Files of packages that are only read by people. */
-const DOCUMENTATION = [
-  '/usr/share/man/*',
-  '/usr/share/doc/*',
-  '/usr/share/info/*',
-  '/usr/share/locale/*',
-  '/usr/share/lintian/*',
-  '/usr/share/bug/*',
-];
+/** Folders of packages' files that are only read by people; licences (doc/PACKAGE/copyright) stay. */
+const DOCUMENTATION = ['man', 'doc', 'info', 'locale', 'lintian', 'bug'];
+const DPKG_EXCLUDES = `${DOCUMENTATION.map((name) => `path-exclude=/usr/share/${name}/*`).join('\n')}\npath-include=/usr/share/doc/*/copyright\n`;
 
 // usrmerge moves files about in a finished root; a root that is born merged needs only its empty sibling.
 const ALWAYS_EXCLUDED = ['usrmerge'];
 
 const quote = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
+
+// mmdebstrap unpacks the first packages itself, without those excludes; this is run before they are configured.
+const DROP_DOCUMENTATION = `set -e
+cd "$1/usr/share"
+find ${DOCUMENTATION.map((name) => `"$PWD/${name}"`).join(' ')} -mindepth 1 -not -type d -not -path '*/doc/*/copyright' -delete 2>/dev/null || true
+find ${DOCUMENTATION.map((name) => `"$PWD/${name}"`).join(' ')} -mindepth 1 -type d -empty -delete 2>/dev/null || true`;
 
 /** Debian's package manager: apt resolves and fetches, mmdebstrap makes the root, dpkg's database is read directly. */
 export class Apt implements PackageManager {
@@ -113,6 +113,13 @@ export class Apt implements PackageManager {
       // Merged from birth, as Debian's installer makes it.
       'for d in bin lib lib64 sbin; do mkdir -p "$1/usr/$d"; ln -s "usr/$d" "$1/$d"; done',
       'mkdir -p "$1/etc/apt/preferences.d" "$1/var/cache/apt/archives/partial" "$1/var/lib/apt/lists/partial"',
+      // As a file and not by mmdebstrap's --dpkgopt, which would pass the first packages through a slow filter.
+      ...(request.documentation
+        ? []
+        : [
+            'mkdir -p "$1/etc/dpkg/dpkg.cfg.d"',
+            `printf %s ${quote(DPKG_EXCLUDES)} > "$1/etc/dpkg/dpkg.cfg.d/99compose"`,
+          ]),
       `printf %s ${quote(this.#pins(request.exclude))} > "$1/etc/apt/preferences.d/99compose"`,
       `cp -a ${quote(this.#lists)}/. "$1/var/lib/apt/lists/"`,
       // Hard links when on one file system; packages fetched before are not fetched again.
@@ -127,12 +134,6 @@ export class Apt implements PackageManager {
       `--include=${packages.join(',')}`,
       `--aptopt=APT::Install-Recommends "${request.recommends}"`,
       '--aptopt=Acquire::Languages "none"',
-      ...(request.documentation
-        ? []
-        : [
-            ...DOCUMENTATION.map((p) => `--dpkgopt=path-exclude=${p}`),
-            '--dpkgopt=path-include=/usr/share/doc/*/copyright',
-          ]),
       // The lists are those of refresh(): what was resolved is what is installed.
       '--skip=update',
       '--skip=essential/unlink',
@@ -140,6 +141,7 @@ export class Apt implements PackageManager {
       '--skip=cleanup/apt',
       '--skip=cleanup/reproducible',
       `--setup-hook=${setup}`,
+      ...(request.documentation ? [] : [`--extract-hook=${DROP_DOCUMENTATION}`]),
       this.#options.sources.suite,
       directory,
       '-',
@@ -167,6 +169,7 @@ export class Apt implements PackageManager {
         'etc/apt/preferences.d/99compose',
         'etc/apt/apt.conf.d/99mmdebstrap',
         'etc/dpkg/dpkg.cfg.d/99mmdebstrap',
+        'etc/dpkg/dpkg.cfg.d/99compose',
       ]) {
         rmSync(join(directory, path), { force: true });
       }
