@@ -301,8 +301,11 @@ export class Machine implements AsyncDisposable {
       this.#running = { child, qmp, ended };
       await qmp.execute('qmp_capabilities');
     } catch (error) {
+      // It may have connected and then failed, over its disk for example: its own words say more than ours.
       child.kill('SIGKILL');
+      await exited;
       this.#running = undefined;
+      if (errors.trim() !== '') throw new AtomicError('failed', `QEMU did not start: ${errors.trim()}`);
       throw error;
     } finally {
       consoleServer.server.close();

@@ -1,0 +1,144 @@
+// Disk images of a tiny tree: what stock tools find on them, and what a failure leaves behind (nothing).
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { type BuildImageOptions, buildImage } from '@atomic/compose';
+import { commitTree, Repo, stringVariant } from '@atomic/ostree';
+import { partitionRange, readBootEntries } from '@atomic/vm';
+import { LoopPartition } from '../../packages/compose/src/image/mounted.ts';
+
+const needed = [
+  '/usr/sbin/sfdisk',
+  '/usr/bin/grub-mkimage',
+  '/usr/bin/ostree',
+  '/usr/bin/qemu-img',
+  '/usr/lib/grub/i386-pc',
+];
+const absent = needed.filter((path) => !existsSync(path));
+const skip = process.geteuid?.() !== 0 ? 'needs root' : absent.length > 0 ? `missing: ${absent.join(' ')}` : false;
+const REF = 'test/tiny';
+
+describe('disk images', { skip, timeout: 120_000 }, () => {
+  let folder = '';
+  let repo: Repo;
+  let commit = '';
+  before(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'atomic-images-'));
+    const tree = join(folder, 'tree');
+    const write = (path: string, content: string | Buffer) => {
+      mkdirSync(dirname(join(tree, path)), { recursive: true });
+      writeFileSync(join(tree, path), content);
+    };
+    write('usr/lib/modules/6.1.0-test/vmlinuz', 'a kernel');
+    write('usr/lib/modules/6.1.0-test/initramfs.img', 'an initramfs');
+    write('usr/lib/os-release', 'ID=debian\nPRETTY_NAME="Tiny"\n');
+    write('usr/etc/hostname', 'tiny\n');
+    write('usr/share/large', Buffer.alloc(4 << 20, 'x'));
+    for (const name of ['boot', 'var', 'sysroot', 'proc', 'sys', 'dev', 'run', 'tmp']) mkdirSync(join(tree, name));
+    repo = Repo.create(join(folder, 'repo'), { mode: 'archive' });
+    const metadata = new Map([['version', stringVariant('7')]]);
+    commit = (await commitTree(repo, { trees: [{ dir: tree }], branch: REF, metadata })).commit;
+  });
+  after(() => rmSync(folder, { recursive: true, force: true }));
+
+  const options = (name: string): BuildImageOptions => ({
+    repo,
+    ref: REF,
+    out: join(folder, name),
+    format: 'raw',
+    size: 512 << 20,
+    os: 'tiny',
+    kargs: ['rw', 'console=ttyS0'],
+    remote: { name: 'origin', url: 'http://10.0.2.2:1/' },
+  });
+  const nothingLeft = (name: string) => {
+    assert.deepEqual(
+      readdirSync(folder).filter((file) => file.includes(name)),
+      [],
+    );
+    const loops = execFileSync('/usr/sbin/losetup', ['-l', '-n', '-O', 'BACK-FILE']).toString();
+    assert.ok(!loops.includes(folder), loops);
+    assert.ok(!readFileSync('/proc/mounts', 'utf8').includes('atomic-image-'), 'still mounted');
+  };
+
+  test('has one deployment that stock ostree knows and the loader takes', async () => {
+    const result = await buildImage(options('disk.raw'));
+    assert.deepEqual([result.commit, result.version], [commit, '7']);
+    assert.ok(result.allocated < result.size / 4, 'it is sparse');
+    const [entry, ...others] = await readBootEntries(result.out);
+    assert.equal(others.length, 0);
+    assert.match(
+      entry?.options ?? '',
+      /^root=UUID=\S+ rw console=ttyS0 ostree=\/ostree\/boot\.[01]\/tiny\/[0-9a-f]{64}\/0$/,
+    );
+    {
+      await using loop = await LoopPartition.attach(result.out, await partitionRange(result.out));
+      execFileSync('/sbin/e2fsck', ['-fn', loop.device], { stdio: 'pipe' });
+      const root = await loop.mount();
+      const status = execFileSync('/usr/bin/ostree', ['admin', 'status', `--sysroot=${root}`]).toString();
+      assert.match(status, new RegExp(`tiny ${commit}\\.0`));
+      assert.match(status, /origin refspec: origin:test\/tiny/);
+      execFileSync('/usr/bin/ostree', ['fsck', '-q', `--repo=${root}/ostree/repo`], { stdio: 'pipe' });
+      const remote = execFileSync('/usr/bin/ostree', ['remote', 'show-url', 'origin', `--repo=${root}/ostree/repo`]);
+      assert.equal(remote.toString().trim(), 'http://10.0.2.2:1/');
+      const menu = readFileSync(join(root, 'boot/loader/grub.cfg'), 'utf8');
+      assert.ok(menu.includes(entry?.options ?? '?'), 'the menu says what the entry says');
+      assert.ok(existsSync(join(root, entry?.linux ?? '?')), 'the kernel is where the entry says');
+    }
+    const [gpt] = [execFileSync('/usr/sbin/sfdisk', ['--verify', result.out]).toString()];
+    assert.match(gpt, /No errors detected/);
+    // The boot sector's code is there, and so is the partition table's signature behind it.
+    const sector = readFileSync(result.out).subarray(0, 512);
+    assert.equal(sector.subarray(510).toString('hex'), '55aa');
+    assert.ok(sector.subarray(0, 440).some((byte) => byte !== 0));
+    rmSync(result.out);
+    nothingLeft('disk.raw');
+  });
+
+  test('as qcow2, replacing what was there', async () => {
+    const out = join(folder, 'disk.qcow2');
+    writeFileSync(out, 'old');
+    await buildImage({ ...options('disk.qcow2'), format: 'qcow2' });
+    const info: unknown = JSON.parse(execFileSync('/usr/bin/qemu-img', ['info', '--output=json', out]).toString());
+    assert.ok(typeof info === 'object' && info !== null && 'format' in info && info.format === 'qcow2');
+    execFileSync('/usr/bin/qemu-img', ['check', '-q', out]);
+    rmSync(out);
+    nothingLeft('disk.qcow2');
+  });
+
+  test('a disk too small for the tree', async () => {
+    const large = join(folder, 'large');
+    mkdirSync(large);
+    writeFileSync(join(large, 'big'), Buffer.alloc(260 << 20, 'y'));
+    await commitTree(repo, { trees: [{ ref: REF }, { dir: large }], branch: 'test/big' });
+    const made = buildImage({ ...options('small.raw'), ref: 'test/big', size: 256 << 20 });
+    await assert.rejects(made, (error) => error instanceof Error && 'code' in error && error.code === 'no-space');
+    nothingLeft('small.raw');
+  });
+
+  test('an abort at any phase leaves nothing', async () => {
+    for (const at of ['partition', 'format', 'pull', 'deploy', 'boot loader']) {
+      const controller = new AbortController();
+      const made = buildImage({
+        ...options('aborted.raw'),
+        signal: controller.signal,
+        progress: ({ phase }) => {
+          if (phase === at) controller.abort(new Error(`stopped at ${at}`));
+        },
+      });
+      await assert.rejects(made, new RegExp(`stopped at ${at}`));
+      nothingLeft('aborted.raw');
+    }
+  });
+
+  test('bad input', async () => {
+    await assert.rejects(buildImage({ ...options('x.raw'), ref: 'no/such' }), /no\/such/);
+    await assert.rejects(buildImage({ ...options('x.raw'), out: join(folder, 'none/x.raw') }), /no such folder/);
+    await assert.rejects(buildImage({ ...options('x.raw'), out: folder }), /is not a file/);
+    await assert.rejects(buildImage({ ...options('x.raw'), size: 1000 }), /too small/);
+    nothingLeft('x.raw');
+  });
+});
