@@ -20,7 +20,13 @@ interface Group {
 
 const GROUPS: Group[] = [
   {
-    patterns: ['packages/*/src/**/*.test.ts', 'tests/*.test.ts', 'tests/interop/**/*.test.ts', 'demo/**/*.test.ts'],
+    patterns: [
+      'packages/*/src/**/*.test.ts',
+      'tests/*.test.ts',
+      'tests/interop/**/*.test.ts',
+      'tests/fuzz/**/*.test.ts',
+      'demo/**/*.test.ts',
+    ],
     concurrency: 2,
     timeout: 8 * MINUTE,
     fast: true,

@@ -23,7 +23,7 @@ import {
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { errnoCode, fsetxattr, lsetxattr } from '@atomic/linux';
-import { AtomicError } from '../error.ts';
+import { AtomicError, corrupt } from '../error.ts';
 import type { Checksum } from '../objects/checksum.ts';
 import type { DirMeta } from '../objects/dirmeta.ts';
 import type { FileHeader } from '../objects/file.ts';
@@ -96,6 +96,8 @@ class Checkout {
   readonly #metas = new Map<Checksum, DirMeta>();
   readonly #union: UnionMode;
   readonly #canLink: boolean;
+  /** The trees between the root and here. */
+  readonly #above = new Set<Checksum>();
 
   constructor(repo: Repo, options: CheckoutOptions, result: CheckoutResult) {
     this.#repo = repo;
@@ -107,14 +109,20 @@ class Checkout {
     const fits = options.user ? repo.mode === 'bare-user' || repo.mode === 'bare-user-only' : repo.mode === 'bare';
     this.#canLink = fits && !options.forceCopy;
     if (options.requireHardlinks && !this.#canLink) {
-      throw new AtomicError(
-        'invalid',
-        `cannot check out from a ${repo.mode} repository by hard links${options.user ? ' with -U' : ''}`,
-      );
+      const reason =
+        repo.mode === 'bare-user' || repo.mode === 'bare-user-only'
+          ? 'User repository mode requires user checkout mode to hardlink'
+          : options.user
+            ? 'Bare repository mode cannot hardlink in user checkout mode'
+            : `A repository of mode ${repo.mode} has no files to hardlink`;
+      throw new AtomicError('invalid', reason);
     }
   }
 
   async directory(tree: Checksum, meta: Checksum, path: string, root: boolean): Promise<void> {
+    // No hash can contain itself; a repository that was tampered with can say so, for ever.
+    if (this.#above.has(tree)) throw corrupt(`Corrupted dirtree object ${tree}: it contains itself`);
+    this.#above.add(tree);
     let existed = false;
     try {
       mkdirSync(path, 0o700);
@@ -137,6 +145,7 @@ class Checkout {
       await this.file(checksum, `${path}/${name}`);
     }
     for (const dir of listing.dirs) await this.directory(dir.tree, dir.meta, `${path}/${dir.name}`, false);
+    this.#above.delete(tree);
     if (!existed || this.#union === 'overwrite' || this.#union === 'identical')
       this.#finishDirectory(meta, path, existed);
   }

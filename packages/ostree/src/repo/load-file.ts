@@ -8,13 +8,13 @@ import {
   readSync,
   type Stats,
 } from 'node:fs';
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import { createInflateRaw, inflateRawSync } from 'node:zlib';
-import { lgetxattr, readXattrs } from '@atomic/linux';
+import { errnoCode, lgetxattr, readXattrs } from '@atomic/linux';
 import { AtomicError, corrupt } from '../error.ts';
 import type { Checksum } from '../objects/checksum.ts';
 import { archiveHeaderLength, type FileHeader, parseArchiveHeader, parseBareUserMeta } from '../objects/file.ts';
-import { isSymlink } from '../objects/mode.ts';
+import { checkFileMode, isSymlink } from '../objects/mode.ts';
 import type { Repo } from './repo.ts';
 
 /** A content object in a repository. Nothing is verified here: fsck and the importers do that. */
@@ -42,9 +42,15 @@ function bareHeader(repo: Repo, path: string, stat: Stats, checksum: Checksum): 
     if (meta === null) throw corrupt(`${checksum}.file has no user.ostreemeta attribute`);
     const header = parseBareUserMeta(meta);
     // libostree stores the target with its NUL.
-    if (isSymlink(header.mode)) header.target = readFileSync(path, 'utf8').replace(/\0$/, '');
+    if (isSymlink(header.mode)) {
+      header.target = readFileSync(path, 'utf8').replace(/\0$/, '');
+      if (header.target === '' || header.target.includes('\0')) {
+        throw corrupt(`Corrupted object ${checksum}.file: its content is no symlink target`);
+      }
+    }
     return header;
   }
+  checkFileMode(stat.mode);
   const target = stat.isSymbolicLink() ? readlinkSync(path) : '';
   if (repo.mode === 'bare-user-only') return { uid: 0, gid: 0, mode: stat.mode, target, xattrs: [] };
   return { uid: stat.uid, gid: stat.gid, mode: stat.mode, target, xattrs: readXattrs(path) };
@@ -64,8 +70,12 @@ function plain(path: string, header: FileHeader, stat: Stats): StoredFile {
 const FIRST_READ = 4096;
 
 function loadArchive(path: string, checksum: Checksum): StoredFile {
+  const where = `Corrupted object ${checksum}.filez`;
+  const translate = (error: unknown) =>
+    corrupt(`${where}: ${error instanceof Error ? error.message : String(error)}`, error);
   const fd = openSync(path, 'r');
   let start: Buffer = Buffer.alloc(FIRST_READ);
+  let parsed: ReturnType<typeof parseArchiveHeader>;
   try {
     start = start.subarray(0, readSync(fd, start, 0, FIRST_READ, 0));
     const needed = archiveHeaderLength(start);
@@ -73,15 +83,28 @@ function loadArchive(path: string, checksum: Checksum): StoredFile {
       const whole = Buffer.alloc(needed);
       start = whole.subarray(0, readSync(fd, whole, 0, needed, 0));
     }
+    parsed = parseArchiveHeader(start);
   } catch (error) {
-    throw corrupt(
-      `Corrupted object ${checksum}.filez: ${error instanceof Error ? error.message : String(error)}`,
-      error,
-    );
+    throw translate(error);
   } finally {
     closeSync(fd);
   }
-  const { header, size, length } = parseArchiveHeader(start);
+  const { header, size, length } = parsed;
+  const wrongSize = (seen: number) => corrupt(`${where}: ${seen} bytes instead of ${size}`);
+  /** The content, cut off where it becomes longer than the header says. */
+  async function* checked(inflate: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    let seen = 0;
+    try {
+      for await (const chunk of inflate) {
+        seen += chunk.length;
+        if (seen > size) throw wrongSize(seen);
+        yield chunk;
+      }
+    } catch (error) {
+      throw errnoCode(error)?.startsWith('Z_') ? translate(error) : error;
+    }
+    if (seen !== size) throw wrongSize(seen);
+  }
   return {
     header,
     size,
@@ -90,18 +113,18 @@ function loadArchive(path: string, checksum: Checksum): StoredFile {
       const inflate = createInflateRaw();
       const source = createReadStream(path, { start: length, highWaterMark: 1 << 18 });
       source.on('error', (error) => inflate.destroy(error));
-      return source.pipe(inflate);
+      return Readable.from(checked(source.pipe(inflate)), { objectMode: false });
     },
     readContent: () => {
       if (isSymlink(header.mode) || size === 0) return Buffer.alloc(0);
+      let content: Buffer;
       try {
-        return inflateRawSync(readFileSync(path).subarray(length), { maxOutputLength: size + 1 });
+        content = inflateRawSync(readFileSync(path).subarray(length), { maxOutputLength: size + 1 });
       } catch (error) {
-        throw corrupt(
-          `Corrupted object ${checksum}.filez: ${error instanceof Error ? error.message : String(error)}`,
-          error,
-        );
+        throw translate(error);
       }
+      if (content.length !== size) throw wrongSize(content.length);
+      return content;
     },
   };
 }

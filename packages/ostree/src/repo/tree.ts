@@ -1,4 +1,4 @@
-import { AtomicError } from '../error.ts';
+import { AtomicError, corrupt } from '../error.ts';
 import type { Checksum } from '../objects/checksum.ts';
 import type { DirMeta } from '../objects/dirmeta.ts';
 import type { DirTree } from '../objects/dirtree.ts';
@@ -53,11 +53,17 @@ export function* listTree(
 ): Generator<TreeEntry> {
   const root = lookup(repo, rev, path);
   yield root;
+  const above = new Set<Checksum>();
   function* below(parent: TreeEntry): Generator<TreeEntry> {
+    if (parent.kind !== 'directory') return;
+    // No hash can contain itself; a repository that was tampered with can say so, for ever.
+    if (above.has(parent.tree)) throw corrupt(`Corrupted dirtree object ${parent.tree}: it contains itself`);
+    above.add(parent.tree);
     for (const child of children(repo, parent)) {
       yield child;
       if (options.recurse && child.kind === 'directory') yield* below(child);
     }
+    above.delete(parent.tree);
   }
   yield* below(root);
 }
