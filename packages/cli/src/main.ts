@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { writeOut } from './terminal.ts';
+import { writeErr, writeOut } from './terminal.ts';
 import { VERSION } from './version.ts';
 
 /** The command groups. Only the one named on the command line is imported, so that starting stays fast. */
@@ -35,6 +35,8 @@ export async function buildProgram(load: 'all' | readonly string[]): Promise<Com
     .helpOption('-h, --help', 'show this help')
     .addHelpText('after', EXAMPLES)
     .configureHelp({ showGlobalOptions: true })
+    // Commander's own writing knows nothing of a reader that has gone (`--help | head`).
+    .configureOutput({ writeOut, writeErr: (text) => writeErr(text.replace(/\n$/, '')) })
     .showHelpAfterError('  hint: add --help to see what is allowed')
     .exitOverride();
   for (const group of GROUPS) {
