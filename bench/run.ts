@@ -55,17 +55,19 @@ const fresh = (repo: string, mode: string): void => {
   sh(`${STOCK} init --repo=${repo} --mode=${mode}`);
 };
 
-/** The tree: what was asked for, else programs, libraries and data of this machine. */
+/** The tree: what was asked for, else the demonstration's host, else programs and data of this machine. */
 function makeTree(): string {
   if (values.tree !== undefined) return path.resolve(values.tree);
-  const tree = path.join(work, 'tree');
-  sh(`mkdir -p tree/usr/lib && cp -a /usr/bin /usr/sbin tree/usr/ && cp -a /etc tree/usr/etc`);
-  sh(`cp -a /usr/lib/python3* /usr/lib/systemd /usr/lib/apt tree/usr/lib/ 2>/dev/null || true`);
-  sh(
-    'mkdir tree/usr/share && for d in zoneinfo perl perl5 doc bash-completion i18n; do cp -a /usr/share/$d tree/usr/share/ 2>/dev/null || true; done',
-  );
-  sh('find tree ! -type f ! -type d ! -type l -delete');
-  return tree;
+  const repo = path.join(root, 'build/demo/repo');
+  const ref = existsSync(repo) ? sh(`${STOCK} refs --repo=${repo}`).split('\n')[0] : undefined;
+  if (ref) sh(`${STOCK} checkout --repo=${repo} ${process.getuid?.() === 0 ? '' : '-U'} ${ref} tree`);
+  else {
+    sh('mkdir -p tree/usr/lib tree/usr/share && cp -a /usr/sbin tree/usr/ && cp -a /etc tree/usr/etc');
+    sh('cp -a /usr/lib/python3* /usr/lib/systemd tree/usr/lib/ 2>/dev/null || true');
+    sh('for d in zoneinfo perl i18n; do cp -a /usr/share/$d tree/usr/share/ 2>/dev/null || true; done');
+    sh('find tree ! -type f ! -type d ! -type l -delete');
+  }
+  return path.join(work, 'tree');
 }
 
 const tree = makeTree();

@@ -76,6 +76,7 @@ Examples:
     .option('--os <name>', 'name of the stateroot', 'debian')
     .option('--remote-name <name>', 'name of the remote upgrades come from', 'origin')
     .option('--remote-url <url>', 'where upgrades come from')
+    .option('--firmware <kind>', 'what the disk boots from: bios, uefi or both', 'bios')
     .option('--karg <argument>', "kernel argument beyond the tree's own; may be repeated", collect, [])
     .option(
       '--firmware <kind>',
@@ -171,6 +172,12 @@ async function composeTreeAction(ctx: Context, path: string, options: TreeOption
   ctx.print(`${result.ref} => ${result.commit}`);
 }
 
+const FIRMWARE = new Map<string, ('bios' | 'uefi')[]>([
+  ['bios', ['bios']],
+  ['uefi', ['uefi']],
+  ['both', ['bios', 'uefi']],
+]);
+
 async function composeImageAction(ctx: Context, output: string | undefined, options: ImageOptions): Promise<void> {
   const { buildImage } = await import('@atomic/compose');
   const { asArray, asString, AtomicError, Repo } = await import('@atomic/ostree');
@@ -189,6 +196,9 @@ async function composeImageAction(ctx: Context, output: string | undefined, opti
     if (kind === 'bios' || kind === 'uefi') return kind;
     throw new AtomicError('usage', `--firmware must be bios or uefi, but is '${kind}'`);
   });
+  const firmware = FIRMWARE.get(options.firmware);
+  if (firmware === undefined)
+    throw new AtomicError('usage', `--firmware must be bios, uefi or both, but is '${options.firmware}'`);
   const repo = Repo.open(options.repo);
   // The tree says which kernel arguments it needs; those named here come after them.
   const own = repo.loadCommit(repo.resolveRev(options.ref)).metadata.get('atomic.kernel-arguments');
@@ -201,6 +211,7 @@ async function composeImageAction(ctx: Context, output: string | undefined, opti
     size,
     os: options.os,
     kargs,
+    firmware,
     ...(firmware.length === 0 ? {} : { firmware }),
     ...(options.remoteUrl === undefined ? {} : { remote: { name: options.remoteName, url: options.remoteUrl } }),
     signal: ctx.signal,

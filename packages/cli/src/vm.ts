@@ -20,7 +20,7 @@ export function register(program: Command): void {
     .option('--cpus <number>', 'processors of the machine', '2')
     .option(
       '--boot <how>',
-      "loader: by firmware and the disk's boot loader; direct: the default entry's kernel",
+      "loader: BIOS and the disk's boot loader; uefi: the same by UEFI; direct: the default entry's kernel",
       'loader',
     )
     .option('--serve <repo>', 'serve a repository to the machine, at http://10.0.2.2:PORT/')
@@ -51,8 +51,9 @@ async function runAction(ctx: Context, image: string, options: RunOptions): Prom
       throw new AtomicError('usage', `--${name} must be a number from ${least} to ${most}, but is '${text}'`);
     return value;
   };
-  if (options.boot !== 'loader' && options.boot !== 'direct')
-    throw new AtomicError('usage', `--boot must be loader or direct, but is '${options.boot}'`);
+  const { boot } = options;
+  if (boot !== 'loader' && boot !== 'uefi' && boot !== 'direct')
+    throw new AtomicError('usage', `--boot must be loader, uefi or direct, but is '${boot}'`);
   const memoryMiB = number('memory', options.memory, 64, 1 << 20);
   const cpus = number('cpus', options.cpus, 1, 64);
   const port = number('port', options.port, 0, 65535);
@@ -68,7 +69,7 @@ async function runAction(ctx: Context, image: string, options: RunOptions): Prom
     format,
     memoryMiB,
     cpus,
-    boot: options.boot,
+    boot,
     snapshot: options.snapshot === true,
     onConsole: (chunk) => void screen.write(chunk),
     signal: ctx.signal,

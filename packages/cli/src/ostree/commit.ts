@@ -116,6 +116,10 @@ function timestampOf(options: Options): number | undefined {
   const epoch = process.env['SOURCE_DATE_EPOCH'];
   if (epoch === undefined || epoch === '') return undefined;
   if (!/^\d+$/.test(epoch)) throw new UsageError(`Failed to convert SOURCE_DATE_EPOCH '${epoch}'`);
+  // Stock reads an unsigned 64-bit number.
+  if (BigInt(epoch) > 0xffff_ffff_ffff_ffffn) {
+    throw new UsageError('Parsing SOURCE_DATE_EPOCH: Numerical result out of range');
+  }
   return Number(epoch);
 }
 

@@ -31,7 +31,7 @@ export interface RemoteAddOptions {
   ifNotExists?: boolean | undefined;
 }
 
-const keyPattern = /^[A-Za-z0-9][A-Za-z0-9_-]*$/;
+const keyPattern = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
 
 /** Adds `[remote "NAME"]` to the repository's config, as `ostree remote add` writes it. Throws `exists`, `invalid`. */
 export function remoteAdd(repo: Repo, name: string, url: string, options: RemoteAddOptions = {}): void {

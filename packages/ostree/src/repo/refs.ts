@@ -98,6 +98,12 @@ export function resolveRev(repo: Repo, rev: string): Checksum {
   const direct = /^[0-9a-f]+$/.test(rev) ? null : parseRefspec(rev);
   const checksum = readRef(repo, rev);
   if (checksum !== null) return checksum;
+  // As libostree: NAME/REST may be the ref REST of the remote NAME.
+  const slash = rev.indexOf('/');
+  if (direct?.remote === null && slash > 0) {
+    const remote = readRef(repo, `${rev.slice(0, slash)}:${rev.slice(slash + 1)}`);
+    if (remote !== null) return remote;
+  }
   // libostree looks for a plain name among the remotes' refs as well, when just one has it.
   if (direct?.remote === null || direct === null) {
     const holders = repo
