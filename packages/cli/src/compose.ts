@@ -26,7 +26,6 @@ interface ImageOptions {
   remoteName: string;
   remoteUrl?: string;
   karg: string[];
-  firmware: string[];
 }
 
 const collect = (value: string, all: string[]): string[] => [...all, value];
@@ -78,12 +77,6 @@ Examples:
     .option('--remote-url <url>', 'where upgrades come from')
     .option('--firmware <kind>', 'what the disk boots from: bios, uefi or both', 'bios')
     .option('--karg <argument>', "kernel argument beyond the tree's own; may be repeated", collect, [])
-    .option(
-      '--firmware <kind>',
-      'firmware the disk starts with, bios or uefi; may be repeated (default: bios)',
-      collect,
-      [],
-    )
     .addHelpText(
       'after',
       `
@@ -192,10 +185,6 @@ async function composeImageAction(ctx: Context, output: string | undefined, opti
   const size = parseSize(options.size);
   if (size === undefined)
     throw new AtomicError('usage', `--size must be a number with K, M, G or T, such as 4G, but is '${options.size}'`);
-  const firmware = options.firmware.map((kind) => {
-    if (kind === 'bios' || kind === 'uefi') return kind;
-    throw new AtomicError('usage', `--firmware must be bios or uefi, but is '${kind}'`);
-  });
   const firmware = FIRMWARE.get(options.firmware);
   if (firmware === undefined)
     throw new AtomicError('usage', `--firmware must be bios, uefi or both, but is '${options.firmware}'`);
@@ -212,7 +201,6 @@ async function composeImageAction(ctx: Context, output: string | undefined, opti
     os: options.os,
     kargs,
     firmware,
-    ...(firmware.length === 0 ? {} : { firmware }),
     ...(options.remoteUrl === undefined ? {} : { remote: { name: options.remoteName, url: options.remoteUrl } }),
     signal: ctx.signal,
     progress: ctx.progress,
