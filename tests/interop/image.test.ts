@@ -109,6 +109,15 @@ describe('disk images', { skip, timeout: 120_000 }, () => {
     nothingLeft('disk.qcow2');
   });
 
+  const uefi = existsSync('/usr/lib/grub/x86_64-efi/normal.mod') ? false : 'grub-efi-amd64-bin is not installed';
+  test('for UEFI: the loader lies where firmware looks for it', { skip: uefi }, async () => {
+    const { out } = await buildImage({ ...options('uefi.raw'), firmware: ['bios', 'uefi'] });
+    const { offset } = await partitionRange(out, 'esp');
+    const listing = execFileSync('/usr/bin/mdir', ['-b', '-i', `${out}@@${offset}`, '::/EFI/BOOT']).toString();
+    assert.match(listing, /BOOTX64\.EFI/);
+    rmSync(out);
+  });
+
   test('a disk too small for the tree', async () => {
     const large = join(folder, 'large');
     mkdirSync(large);

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtemp, open, rm } from 'node:fs/promises';
+import { constants, existsSync } from 'node:fs';
+import { copyFile, mkdtemp, open, rm } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -11,8 +12,14 @@ import { QmpClient } from './qmp.ts';
 
 export type DiskFormat = 'raw' | 'qcow2';
 
-/** `loader`: firmware and the disk's own boot loader. `direct`: the kernel the disk's default boot entry names. */
-export type BootKind = 'loader' | 'direct';
+/**
+ * `loader`: BIOS firmware and the disk's own boot loader. `uefi`: the same with UEFI firmware (saved states do not
+ * work then). `direct`: the kernel the disk's default boot entry names.
+ */
+export type BootKind = 'loader' | 'uefi' | 'direct';
+
+/** Debian's OVMF: the firmware, and an empty store for its variables. */
+const UEFI = { code: '/usr/share/OVMF/OVMF_CODE_4M.fd', variables: '/usr/share/OVMF/OVMF_VARS_4M.fd' };
 
 /** How a machine came to its end. */
 export type ExitReason = 'poweroff' | 'reboot' | 'killed' | 'crashed';
@@ -234,6 +241,16 @@ export class Machine implements AsyncDisposable {
     return ['-kernel', kernel, '-initrd', initrd, '-append', append];
   }
 
+  async #firmwareArguments(): Promise<string[]> {
+    const variables = join(this.workDir, 'variables.fd');
+    await copyFile(UEFI.variables, variables, constants.COPYFILE_EXCL).catch((cause: unknown) => {
+      if (existsSync(variables)) return; // of the boot before
+      throw new AtomicError('unsupported', 'UEFI firmware is not installed', { hint: 'apt-get install ovmf', cause });
+    });
+    const flash = 'if=pflash,format=raw';
+    return ['-drive', `${flash},readonly=on,file=${UEFI.code}`, '-drive', `${flash},file=${variables}`];
+  }
+
   async #arguments(loadState: string | undefined): Promise<string[]> {
     const { memoryMiB = 512, cpus = 2, network = true, boot } = this.#options;
     // A comma in a file name would end the option: QEMU wants it doubled.
@@ -252,6 +269,7 @@ export class Machine implements AsyncDisposable {
       ...['-drive', `file=${quote(this.#disk)},format=${this.#format},if=none,id=disk,cache=unsafe,discard=unmap`],
       ...['-device', 'virtio-blk-pci,drive=disk,bootindex=1'],
       ...(network ? ['-netdev', 'user,id=net', '-device', 'virtio-net-pci,netdev=net,romfile='] : []),
+      ...(boot === 'uefi' ? await this.#firmwareArguments() : []),
       ...(boot === 'direct' && loadState === undefined ? await this.#directArguments() : []),
       ...(loadState === undefined ? [] : ['-loadvm', loadState]),
     ];

@@ -24,7 +24,6 @@ const PACKAGES = {
   umount: 'mount',
   'mkfs.ext4': 'e2fsprogs',
   'mkfs.vfat': 'dosfstools',
-  mmd: 'mtools',
   mcopy: 'mtools',
   'grub-mkimage': 'grub-common',
   'qemu-img': 'qemu-utils',
