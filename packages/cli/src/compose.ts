@@ -26,6 +26,7 @@ interface ImageOptions {
   remoteName: string;
   remoteUrl?: string;
   karg: string[];
+  firmware: string[];
 }
 
 const collect = (value: string, all: string[]): string[] => [...all, value];
@@ -75,8 +76,13 @@ Examples:
     .option('--os <name>', 'name of the stateroot', 'debian')
     .option('--remote-name <name>', 'name of the remote upgrades come from', 'origin')
     .option('--remote-url <url>', 'where upgrades come from')
-    .option('--firmware <kind>', 'what the disk boots from: bios, uefi or both', 'bios')
     .option('--karg <argument>', "kernel argument beyond the tree's own; may be repeated", collect, [])
+    .option(
+      '--firmware <kind>',
+      'firmware the disk starts with, bios or uefi; may be repeated (default: bios)',
+      collect,
+      [],
+    )
     .addHelpText(
       'after',
       `
@@ -165,12 +171,6 @@ async function composeTreeAction(ctx: Context, path: string, options: TreeOption
   ctx.print(`${result.ref} => ${result.commit}`);
 }
 
-const FIRMWARE = new Map<string, ('bios' | 'uefi')[]>([
-  ['bios', ['bios']],
-  ['uefi', ['uefi']],
-  ['both', ['bios', 'uefi']],
-]);
-
 async function composeImageAction(ctx: Context, output: string | undefined, options: ImageOptions): Promise<void> {
   const { buildImage } = await import('@atomic/compose');
   const { asArray, asString, AtomicError, Repo } = await import('@atomic/ostree');
@@ -185,9 +185,10 @@ async function composeImageAction(ctx: Context, output: string | undefined, opti
   const size = parseSize(options.size);
   if (size === undefined)
     throw new AtomicError('usage', `--size must be a number with K, M, G or T, such as 4G, but is '${options.size}'`);
-  const firmware = FIRMWARE.get(options.firmware);
-  if (firmware === undefined)
-    throw new AtomicError('usage', `--firmware must be bios, uefi or both, but is '${options.firmware}'`);
+  const firmware = options.firmware.map((kind) => {
+    if (kind === 'bios' || kind === 'uefi') return kind;
+    throw new AtomicError('usage', `--firmware must be bios or uefi, but is '${kind}'`);
+  });
   const repo = Repo.open(options.repo);
   // The tree says which kernel arguments it needs; those named here come after them.
   const own = repo.loadCommit(repo.resolveRev(options.ref)).metadata.get('atomic.kernel-arguments');
@@ -200,7 +201,7 @@ async function composeImageAction(ctx: Context, output: string | undefined, opti
     size,
     os: options.os,
     kargs,
-    firmware,
+    ...(firmware.length === 0 ? {} : { firmware }),
     ...(options.remoteUrl === undefined ? {} : { remote: { name: options.remoteName, url: options.remoteUrl } }),
     signal: ctx.signal,
     progress: ctx.progress,
