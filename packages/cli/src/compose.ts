@@ -26,6 +26,7 @@ interface ImageOptions {
   remoteName: string;
   remoteUrl?: string;
   karg: string[];
+  firmware: string;
   firmware: string[];
 }
 
