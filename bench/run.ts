@@ -131,6 +131,12 @@ for (const task of TASKS) {
   );
 }
 
+const pulls = spawnSync(process.execPath, [path.join(root, 'bench/pull.ts'), `--tree=${tree}`, `--runs=${runs}`], {
+  encoding: 'utf8',
+});
+if (pulls.status !== 0) throw new Error(`bench/pull.ts: ${pulls.stderr}`);
+console.log(pulls.stdout.trimEnd());
+
 const stockVersion = /Version: '(.*)'/.exec(sh(`${STOCK} --version`))?.[1] ?? '';
 const report = `# Measurements
 
@@ -143,6 +149,10 @@ Written by \`make bench\`. Wall seconds, medians of ${runs} alternating runs on 
 | command | stock | ours | ratio |
 |---|---|---|---|
 ${rows.join('\n')}
+
+## Pulls, over HTTP on the loopback and local
+
+${pulls.stdout.trimEnd()}
 `;
 writeFileSync(out, report);
 console.log(`written to ${path.relative(process.cwd(), out)}`);

@@ -6,9 +6,9 @@ cd "$(dirname "$0")/.."
 
 # What for: qemu (machines), ostree (the stock tool we compare with, and its tests' boot pieces come inside trees),
 # mmdebstrap + keyring (a tree's root), grub/dosfstools/mtools/fdisk/e2fsprogs (disk images), cpio/zstd (initramfs and
-# packages), attr/libcap2-bin (fixtures of tests), python3-minimal (holds locks in tests), bubblewrap (sandbox).
-packages='qemu-system-x86 qemu-utils ostree mmdebstrap debian-archive-keyring grub-pc-bin grub-common dosfstools mtools
-fdisk e2fsprogs cpio zstd attr libcap2-bin python3-minimal bubblewrap ca-certificates'
+# packages), attr/libcap2-bin/python3-minimal/strace (fixtures of tests), bubblewrap (sandbox).
+packages='qemu-system-x86 qemu-utils ostree mmdebstrap debian-archive-keyring grub-pc-bin grub-efi-amd64-bin ovmf grub-common dosfstools mtools
+fdisk e2fsprogs cpio zstd attr libcap2-bin python3-minimal strace bubblewrap ca-certificates'
 
 say() { printf '==> %s\n' "$*"; }
 fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
