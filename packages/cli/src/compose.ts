@@ -26,7 +26,6 @@ interface ImageOptions {
   remoteName: string;
   remoteUrl?: string;
   karg: string[];
-  firmware: string;
   firmware: string[];
 }
 
