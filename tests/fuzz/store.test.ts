@@ -398,7 +398,8 @@ for (const mode of ['archive', 'bare-user'] satisfies RepoMode[]) {
           calmly(() => readFileAt(repo, 'main', '/d/e/c'));
           await calmlyAsync(() => checkout(repo, 'main', out, { user: true }));
           const found = await fsck(repo);
-          const refilled = mode === 'archive' && path.endsWith('.filez'); // compressed otherwise, the same object
+          // Compressed otherwise, or a symlink's target without its NUL, it is the same object.
+          const refilled = path.endsWith('.filez') || good.equals(Buffer.concat([bad, Buffer.alloc(1)]));
           if (!refilled) assert.notEqual(found.problems.length, 0, path);
           const target = Repo.create(join(scratch, `infected-${mode}-${serial++}`), { mode: 'archive' });
           target.config.set('core', 'fsync', 'false');

@@ -26,7 +26,8 @@ export function readRef(repo: Repo, refspec: string): Checksum | null {
 
 function parseRefFile(text: string, refspec: string): Checksum {
   const checksum = text.trim();
-  if (!isChecksum(checksum)) throw corrupt(`the ref ${refspec} holds '${checksum.slice(0, 70)}' instead of a checksum`);
+  if (!isChecksum(checksum))
+    throw corrupt(`the ref ${refspec} holds ${JSON.stringify(checksum.slice(0, 70))} instead of a checksum`);
   return checksum;
 }
 
