@@ -3,6 +3,7 @@ import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AtomicError } from '../error.ts';
+import { abortError } from './abort.ts';
 import type { Download } from './download.ts';
 
 export interface TlsOptions {
@@ -467,12 +468,4 @@ export class Fetcher implements Disposable {
     this.#http.destroy();
     this.#https.destroy();
   }
-}
-
-export function abortError(signal: AbortSignal): AtomicError {
-  if (signal.reason instanceof AtomicError) return signal.reason;
-  return new AtomicError('aborted', 'the pull was interrupted', {
-    hint: 'run it again: it continues with what was already fetched',
-    cause: signal.reason,
-  });
 }

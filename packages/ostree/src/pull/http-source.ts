@@ -9,8 +9,9 @@ import { KeyFile } from '../repo/keyfile.ts';
 import { validateRefName } from '../repo/ref-name.ts';
 import type { Repo } from '../repo/repo.ts';
 import type { Transaction } from '../repo/transaction.ts';
+import { abortError } from './abort.ts';
 import { Download } from './download.ts';
-import { abortError, Fetcher, type FetcherOptions, joinUrl, printableUrl } from './fetcher.ts';
+import { Fetcher, type FetcherOptions, joinUrl, printableUrl } from './fetcher.ts';
 import type { ObjectSource, SourceStats } from './source.ts';
 
 const maxRefBytes = 4096;

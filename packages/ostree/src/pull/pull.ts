@@ -6,7 +6,7 @@ import { remoteBoolean, requireRemote } from '../remote/remote.ts';
 import { validateRefName } from '../repo/ref-name.ts';
 import { Repo } from '../repo/repo.ts';
 import type { TlsOptions } from './fetcher.ts';
-import { HttpSource, type HttpSourceOptions } from './http-source.ts';
+import type { HttpSourceOptions } from './http-source.ts';
 import { LocalSource } from './local-source.ts';
 import type { ObjectSource } from './source.ts';
 import { type PullResult, type TransferOptions, transfer, type Wanted } from './transfer.ts';
@@ -130,6 +130,8 @@ export async function openRemote(
     proxy: repo.remoteOption(remote, 'proxy'),
     tls: tlsOptions(repo, remote),
   };
+  // Node's HTTP client takes a while to load, and most commands of a store need none.
+  const { HttpSource } = await import('./http-source.ts');
   const source = new HttpSource(repo, url, sourceOptions);
   if (checked) {
     try {

@@ -7,7 +7,7 @@ import type { MetadataType } from '../objects/type.ts';
 import { breather, type Progress } from '../progress.ts';
 import type { BeginOptions, Repo } from '../repo/repo.ts';
 import type { Transaction } from '../repo/transaction.ts';
-import { abortError } from './fetcher.ts';
+import { abortError } from './abort.ts';
 import type { ObjectSource, SourceStats } from './source.ts';
 
 export interface PullResult extends SourceStats {

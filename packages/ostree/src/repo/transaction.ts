@@ -15,7 +15,7 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import { createDeflateRaw, createInflateRaw, deflateRaw, inflateRawSync } from 'node:zlib';
@@ -34,6 +34,7 @@ import {
 } from '../objects/file.ts';
 import { isSymlink } from '../objects/mode.ts';
 import { loosePath, MAX_METADATA_SIZE, type MetadataType, type ObjectType, parseLooseName } from '../objects/type.ts';
+import { type ObjectSet, objectKey } from './reachable.ts';
 import { parseRefspec } from './ref-name.ts';
 import { writeRef } from './refs.ts';
 import type { BeginOptions, Repo } from './repo.ts';
@@ -76,6 +77,8 @@ export class Transaction implements AsyncDisposable {
   readonly #staging: Staging;
   readonly #refs = new Map<string, Checksum | null>();
   readonly #complete = new Set<Checksum>();
+  /** What lies in the staging folder, which is this transaction's alone: asked of for every object of a pull. */
+  readonly #staged: ObjectSet = new Set();
   #open = true;
   #serial = 0;
 
@@ -83,6 +86,10 @@ export class Transaction implements AsyncDisposable {
     this.repo = repo;
     this.#lock = lock;
     this.#staging = staging;
+    for (const { prefix, name } of listStaged(staging.path)) {
+      const found = parseLooseName(prefix, name);
+      if (found !== null) this.#staged.add(objectKey(found.type, found.checksum));
+    }
   }
 
   static async begin(repo: Repo, options: BeginOptions): Promise<Transaction> {
@@ -105,10 +112,7 @@ export class Transaction implements AsyncDisposable {
   }
 
   hasObject(type: ObjectType, checksum: Checksum): boolean {
-    return (
-      this.repo.hasObject(type, checksum) ||
-      lstatSync(this.#stagedPath(type, checksum), { throwIfNoEntry: false }) !== undefined
-    );
+    return this.#staged.has(objectKey(type, checksum)) || this.repo.hasObject(type, checksum);
   }
 
   /** Where an object is to be read from: the repository, or what this transaction has staged. */
@@ -338,7 +342,7 @@ export class Transaction implements AsyncDisposable {
       const from = source.objectPath('file', checksum);
       if (options.trusted !== true) await verifyFile(source, checksum);
       try {
-        this.#place('file', checksum, (path) => linkSync(from, path));
+        this.#link(checksum, from);
         this.stats.contentWritten++;
         return 'linked';
       } catch (error) {
@@ -447,6 +451,21 @@ export class Transaction implements AsyncDisposable {
     }
   }
 
+  /** Stages another name of a whole object: link(2) is one step, so it needs no name aside. */
+  #link(checksum: Checksum, from: string): void {
+    const path = this.#stagedPath('file', checksum);
+    try {
+      linkSync(from, path);
+    } catch (error) {
+      const code = errnoCode(error);
+      if (code === 'ENOENT' && !existsSync(dirname(path))) {
+        mkdirSync(dirname(path), { recursive: true });
+        linkSync(from, path);
+      } else if (code !== 'EEXIST') throw error;
+    }
+    this.#staged.add(objectKey('file', checksum));
+  }
+
   #adopt(type: ObjectType, checksum: Checksum, aside: string): void {
     const path = this.#stagedPath(type, checksum);
     try {
@@ -458,6 +477,7 @@ export class Transaction implements AsyncDisposable {
     }
     // rename(2) does nothing when both names are links to one inode already.
     if (lstatSync(aside, { throwIfNoEntry: false }) !== undefined) rmSync(aside, { force: true });
+    this.#staged.add(objectKey(type, checksum));
   }
 }
 
