@@ -4,7 +4,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { cpus, tmpdir, totalmem } from 'node:os';
+import { cpus, loadavg, tmpdir, totalmem } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 
@@ -25,6 +25,7 @@ if (!existsSync(STOCK)) {
 
 const work = mkdtempSync(path.join(tmpdir(), 'atomic-bench-'));
 process.on('exit', () => rmSync(work, { recursive: true, force: true }));
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(1));
 
 function sh(command: string): string {
   const result = spawnSync('sh', ['-c', command], { cwd: work, encoding: 'utf8', maxBuffer: 1 << 28 });
@@ -140,11 +141,11 @@ console.log(pulls.stdout.trimEnd());
 const stockVersion = /Version: '(.*)'/.exec(sh(`${STOCK} --version`))?.[1] ?? '';
 const report = `# Measurements
 
-Written by \`make bench\`. Wall seconds, medians of ${runs} alternating runs on a warm cache; ratio below 1: ours is faster.
+Written by \`make bench\`. Wall seconds, medians of ${runs} (alternating, warm cache); ratio below 1: ours is faster.
 
-- ${new Date().toISOString().slice(0, 10)}, ${cpus().length} × ${cpus()[0]?.model ?? 'unknown'}, ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${sh('uname -r')}
+- ${new Date().toISOString().slice(0, 10)}, ${cpus().length} × ${cpus()[0]?.model ?? 'unknown'}, ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${sh('uname -r | cut -d. -f1,2')}
 - Node ${process.versions.node}, stock ostree ${stockVersion}
-- tree: ${files} files, ${(Number(bytes) / 1e6).toFixed(0)} MB
+- tree: ${files} files, ${(Number(bytes) / 1e6).toFixed(0)} MB; scratch on ${sh('stat -f -c %T .')}; load ${loadavg()[0]?.toFixed(1)}
 
 | command | stock | ours | ratio |
 |---|---|---|---|
