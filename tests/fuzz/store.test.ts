@@ -304,6 +304,18 @@ test('config: any text is a repository or an AtomicError; nothing is written', {
   );
 });
 
+test('a ref that would be the folder of another is refused, until the other is gone', () => {
+  const repo = Repo.create(join(scratch, 'ref-folders'), { mode: 'archive' });
+  for (const remote of ['', 'origin:']) {
+    repo.setRef(`${remote}a/b/c`, digest('a'));
+    assert.throws(() => repo.setRef(`${remote}a`, digest('b')), { code: 'exists' });
+    assert.throws(() => repo.setRef(`${remote}a/b/c/d`, digest('b')), { code: 'exists' });
+    repo.setRef(`${remote}a/b/c`, null);
+    repo.setRef(`${remote}a`, digest('b'));
+    assert.equal(repo.readRef(`${remote}a`), digest('b'));
+  }
+});
+
 test('revisions and refs: hostile names and contents stay inside refs/', { timeout }, async () => {
   const repo = Repo.create(join(scratch, 'inner/refs-repo'), { mode: 'archive' });
   repo.config.set('core', 'fsync', 'false');

@@ -67,17 +67,20 @@ function plain(path: string, header: FileHeader, stat: Stats): StoredFile {
   };
 }
 
-const FIRST_READ = 4096;
+/** Most objects are smaller than this: the read that brings the header brings all of them. */
+const FIRST_READ = 16_384;
 
 function loadArchive(path: string, checksum: Checksum): StoredFile {
   const where = `Corrupted object ${checksum}.filez`;
   const translate = (error: unknown) =>
     corrupt(`${where}: ${error instanceof Error ? error.message : String(error)}`, error);
   const fd = openSync(path, 'r');
-  let start: Buffer = Buffer.alloc(FIRST_READ);
+  let start: Buffer = Buffer.allocUnsafe(FIRST_READ);
+  let complete = false;
   let parsed: ReturnType<typeof parseArchiveHeader>;
   try {
     start = start.subarray(0, readSync(fd, start, 0, FIRST_READ, 0));
+    complete = start.length < FIRST_READ;
     const needed = archiveHeaderLength(start);
     if (needed > start.length) {
       const whole = Buffer.alloc(needed);
@@ -119,7 +122,9 @@ function loadArchive(path: string, checksum: Checksum): StoredFile {
       if (isSymlink(header.mode) || size === 0) return Buffer.alloc(0);
       let content: Buffer;
       try {
-        content = inflateRawSync(readFileSync(path).subarray(length), { maxOutputLength: size + 1 });
+        content = inflateRawSync((complete ? start : readFileSync(path)).subarray(length), {
+          maxOutputLength: size + 1,
+        });
       } catch (error) {
         throw translate(error);
       }

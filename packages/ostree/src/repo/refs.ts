@@ -35,16 +35,27 @@ function parseRefFile(text: string, refspec: string): Checksum {
 export function writeRef(repo: Repo, refspec: string, checksum: Checksum | null): void {
   const path = refPath(repo, refspec);
   if (checksum !== null) {
-    mkdirSync(dirname(path), { recursive: true });
-    replaceFile(path, `${validateChecksum(checksum)}\n`, { sync: repo.fsync });
+    const text = `${validateChecksum(checksum)}\n`;
+    try {
+      mkdirSync(dirname(path), { recursive: true });
+      replaceFile(path, text, { sync: repo.fsync });
+    } catch (error) {
+      const code = errnoCode(error);
+      if (code !== 'EISDIR' && code !== 'ENOTDIR' && code !== 'EEXIST') throw error;
+      throw new AtomicError('exists', `cannot write the ref ${refspec}: another ref is named like a part of it`, {
+        hint: 'a ref cannot be the folder of another; list them with: ostree refs',
+        cause: error,
+      });
+    }
     return;
   }
   rmSync(path, { force: true });
   // Folders that hold no ref any more would block a ref of their own name.
-  const keep = join(repo.path, 'refs');
+  const { remote } = parseRefspec(refspec);
+  const keep = join(repo.path, 'refs', remote === null ? 'heads' : join('remotes', remote));
   let folder = dirname(path);
   try {
-    while (dirname(folder) !== keep && dirname(dirname(folder)) !== keep) {
+    while (folder !== keep) {
       rmdirSync(folder);
       folder = dirname(folder);
     }
