@@ -1,4 +1,4 @@
-import { lstatSync, readFileSync, type Stats } from 'node:fs';
+import { lstatSync, readFileSync, rmSync, type Stats } from 'node:fs';
 import path from 'node:path';
 import { commitTree, type Metadata, parseRefspec, type Repo, stringVariant } from '@atomic/ostree';
 import { parseDate } from './format.ts';
@@ -116,8 +116,8 @@ function timestampOf(options: Options): number | undefined {
   const epoch = process.env['SOURCE_DATE_EPOCH'];
   if (epoch === undefined || epoch === '') return undefined;
   if (!/^\d+$/.test(epoch)) throw new UsageError(`Failed to convert SOURCE_DATE_EPOCH '${epoch}'`);
-  // Stock reads an unsigned 64-bit number.
-  if (BigInt(epoch) > 0xffff_ffff_ffff_ffffn) {
+  // Stock reads a signed 64-bit number.
+  if (BigInt(epoch) > 0x7fff_ffff_ffff_ffffn) {
     throw new UsageError('Parsing SOURCE_DATE_EPOCH: Numerical result out of range');
   }
   return Number(epoch);
@@ -177,6 +177,10 @@ async function run(call: Call): Promise<void> {
     signal: ctx.signal,
     progress: ctx.progress,
   });
+  // Only now: until the commit is durable the folder is the only copy.
+  if (options.flag('consume')) {
+    for (const tree of trees) if ('dir' in tree) rmSync(tree.dir, { recursive: true, force: true });
+  }
   const { entries, stats } = result;
   if (ctx.json) {
     const { metadataWritten, contentWritten, contentBytes } = stats;
@@ -225,6 +229,7 @@ export const verb: Verb = {
     { long: 'skip-if-unchanged', text: 'If the contents are unchanged from previous commit, do nothing' },
     { long: 'statoverride', arg: 'PATH', text: 'File containing list of modifications to make to permissions' },
     { long: 'skip-list', arg: 'PATH', text: 'File containing list of files to skip' },
+    { long: 'consume', text: 'Consume (delete) content after commit (for local directories)' },
     { long: 'table-output', text: 'Output more information in a KEY: VALUE format' },
     { long: 'fsync', arg: 'POLICY', text: 'Specify how to invoke fsync()' },
     { long: 'timestamp', arg: 'TIMESTAMP', text: 'Override the timestamp of the commit' },

@@ -109,6 +109,12 @@ export class Repo {
     const version = config.get('core', 'repo_version');
     if (version !== '1')
       throw new AtomicError('unsupported', `Invalid repository version '${version ?? ''}' in ${path}`);
+    try {
+      // People clear tmp/ to gain room; stock makes it anew as well. Whoever may only read needs none.
+      mkdirSync(join(path, 'tmp/cache'), { recursive: true });
+    } catch (error) {
+      if (!['EACCES', 'EROFS', 'EPERM', 'ENOSPC'].includes(errnoCode(error) ?? '')) throw error;
+    }
     return new Repo(realpathSync(path), parseRepoMode(config.get('core', 'mode') ?? 'bare'), config);
   }
 
