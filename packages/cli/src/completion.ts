@@ -46,6 +46,14 @@ function places(model: CommandModel, path: string[] = [], inherited: Place['flag
 
 const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
 
+/** Lines of a shell's `case` that go one word deeper; `place`, since zsh ties `path` to PATH. */
+function steps(program: CommandModel): string {
+  return places(program)
+    .filter((place) => place.path !== '')
+    .map((place) => `      ${quote(place.path)}) place=$next ;;`)
+    .join('\n');
+}
+
 function bash(program: CommandModel): string {
   const cases = places(program).map((place) => {
     const words = [...place.words, ...place.flags].map((entry) => entry.word).join(' ');
@@ -53,19 +61,16 @@ function bash(program: CommandModel): string {
   });
   return `# bash completion for ${program.name}; install as /usr/share/bash-completion/completions/${program.name}
 _${program.name}() {
-  local cur=\${COMP_WORDS[COMP_CWORD]} path= words= word next i
+  local cur=\${COMP_WORDS[COMP_CWORD]} place= words= word next i
   for ((i = 1; i < COMP_CWORD; i++)); do
     word=\${COMP_WORDS[i]}
     case $word in -*) continue ;; esac
-    next="\${path:+$path }$word"
+    next="\${place:+$place }$word"
     case $next in
-${places(program)
-  .filter((place) => place.path !== '')
-  .map((place) => `      ${quote(place.path)}) path=$next ;;`)
-  .join('\n')}
+${steps(program)}
     esac
   done
-  case $path in
+  case $place in
 ${cases.join('\n')}
   esac
   COMPREPLY=($(compgen -W "$words" -- "$cur"))
@@ -81,19 +86,16 @@ function zsh(program: CommandModel): string {
   return `#compdef ${program.name}
 # zsh completion for ${program.name}; install as _${program.name} in a folder of $fpath
 _${program.name}() {
-  local path= word next
+  local place= word next
   local -a entries
   for word in \${words[2,CURRENT-1]}; do
     [[ $word == -* ]] && continue
-    next="\${path:+$path }$word"
+    next="\${place:+$place }$word"
     case $next in
-${places(program)
-  .filter((place) => place.path !== '')
-  .map((place) => `      ${quote(place.path)}) path=$next ;;`)
-  .join('\n')}
+${steps(program)}
     esac
   done
-  case $path in
+  case $place in
 ${places(program)
   .map((place) => `    ${quote(place.path)}) entries=(${[...place.words, ...place.flags].map(describe).join(' ')}) ;;`)
   .join('\n')}

@@ -67,6 +67,20 @@ const commitInfo = (sysroot: Sysroot, checksum: Checksum): CommitInfo => ({
   ...sysroot.commitFacts(checksum),
 });
 
+/** What is known before anything is deployed. */
+const compare = (
+  sysroot: Sysroot,
+  current: Deployment,
+  target: Checksum,
+  pulled: UpgradeResult['pull'],
+): UpgradeResult => ({
+  changed: target !== current.checksum,
+  from: commitInfo(sysroot, current.checksum),
+  to: commitInfo(sysroot, target),
+  pull: pulled,
+  deployment: null,
+});
+
 const isoTime = (seconds: number) => `${new Date(seconds * 1000).toISOString().slice(0, 19)}Z`;
 
 /** Pulls what `refspec` names and counts; a local branch needs none. */
@@ -108,13 +122,7 @@ export async function upgrade(sysroot: Sysroot, options: UpgradeOptions = {}): P
   };
   const pulled = await fetch(sysroot, refspec, null, { ...options, commitMetadataOnly: options.check === true });
   const target = sysroot.repo.resolveRev(refspec);
-  const result: UpgradeResult = {
-    changed: target !== current.checksum,
-    from: commitInfo(sysroot, current.checksum),
-    to: commitInfo(sysroot, target),
-    pull: pulled,
-    deployment: null,
-  };
+  const result = compare(sysroot, current, target, pulled);
   if (!result.changed) return result;
   if (options.allowDowngrade !== true && result.to.timestamp < result.from.timestamp) {
     restore();
@@ -209,13 +217,7 @@ export async function deployVersion(
   else throw new AtomicError('invalid', `'${wanted}' is not a commit checksum (64 hex digits)`);
 
   if (sysroot.repo.commitState(checksum) !== 'complete') add(await fetch(sysroot, refspec, checksum, options));
-  const result: UpgradeResult = {
-    changed: checksum !== current.checksum,
-    from: commitInfo(sysroot, current.checksum),
-    to: commitInfo(sysroot, checksum),
-    pull: total,
-    deployment: null,
-  };
+  const result = compare(sysroot, current, checksum, total);
   if (!result.changed) return result;
   const deployment = await switchTo(sysroot, state, current, checksum, { ...options, override: checksum });
   return { ...result, deployment };
