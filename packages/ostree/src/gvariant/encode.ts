@@ -20,7 +20,7 @@ function encodeType(type: Type, value: Value): Buffer {
     }
     case 'maybe': {
       if (value === null) return Buffer.alloc(0);
-      const inner = encodeType(type.element, value);
+      const inner = encodeType(type.element, type.element.kind === 'maybe' ? (asArray(value)[0] ?? null) : value);
       return type.element.fixed === null ? Buffer.concat([inner, Buffer.alloc(1)]) : inner;
     }
     case 'array':

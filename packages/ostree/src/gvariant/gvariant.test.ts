@@ -1,7 +1,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { decode, decodeVardict, encode, encodeVardict, print, swap32, swap64, type Value } from './index.ts';
+import {
+  decode,
+  decodeVardict,
+  encode,
+  encodeVardict,
+  parseVariantText,
+  print,
+  swap32,
+  swap64,
+  type Value,
+} from './index.ts';
 
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
 
@@ -67,7 +77,8 @@ const typed: fc.Arbitrary<[string, Value]> = fc.letrec<{ node: [string, Value] }
         type === 'y' ? 'aq' : `a${type}`,
         type === 'y' ? [] : Array.from({ length: count }, () => value),
       ]),
-    tie('node').map(([type, value]): [string, Value] => [type === 'v' ? 'mv' : `m${type}`, value]),
+    tie('node').map(([type, value]): [string, Value] => [`m${type}`, type.startsWith('m') ? [value] : value]),
+    tie('node').map(([type]): [string, Value] => [`m${type}`, null]),
   ),
 })).node;
 
@@ -117,7 +128,18 @@ test('non-normal padding is refused', () => {
   const good = encode('(yu)', [1, 2]);
   const bad = Buffer.from(good);
   bad[1] = 7;
-  assert.throws(() => decode('(yu)', bad), /normal form/);
+  assert.throws(() => decode('(yu)', bad), /normal form/i);
+});
+
+test('framing offsets wider than needed are refused', () => {
+  // 250 bytes of string and one offset would do with one byte each; 6 more of padding-free body make two.
+  const body = Buffer.from(`${'x'.repeat(252)}\0`);
+  assert.deepEqual(decode('as', encode('as', ['x'.repeat(252)])), ['x'.repeat(252)]);
+  const wide = Buffer.concat([body, Buffer.from([253, 0])]);
+  assert.equal(wide.length, 255);
+  assert.throws(() => decode('as', wide), /normal form/i);
+  const wider = Buffer.concat([body, Buffer.from([0xfd, 0, 0, 0])]);
+  assert.throws(() => decode('as', wider), /normal form/i);
 });
 
 test('text format is that of g_variant_print', () => {
@@ -129,6 +151,14 @@ test('text format is that of g_variant_print', () => {
   assert.equal(print('(s)', ['a\n']), "('a\\n',)");
   assert.equal(print('as', ['a', 'b'], false), "['a', 'b']");
   assert.equal(print('mt', 3n), '@mt 3');
+  assert.equal(print('mms', [null]), '@mms just nothing');
+  assert.equal(print('mmi', [5]), '@mmi 5');
+  assert.equal(print('d', 0.1), '0.10000000000000001');
+  assert.equal(print('d', 1e17), '1e+17');
+  assert.equal(print('d', 5), '5.0');
+  assert.equal(print('d', Number.NEGATIVE_INFINITY), '-inf');
+  assert.equal(print('s', 'a\\b\u200b\u{e0001}'), "'a\\\\b\\u200b\\U000e0001'");
+  assert.equal(print('g', 'ii'), "signature 'ii'");
 });
 
 test('vardicts keep their order, swaps swap', () => {
@@ -139,4 +169,54 @@ test('vardicts keep their order, swaps swap', () => {
   assert.deepEqual([...decodeVardict(encodeVardict(metadata)).keys()], ['z', 'a']);
   assert.equal(swap32(0x01020304), 0x04030201);
   assert.equal(swap64(1n), 2n ** 56n);
+});
+
+test('text format is read as g_variant_parse reads it', () => {
+  // Each line: text, the type GLib 2.74 infers, and the text it prints.
+  const known: [string, string, string][] = [
+    ["'a'", 's', "'a'"],
+    ['010', 'i', '8'],
+    ['0x10', 'i', '16'],
+    ['[1, 2.0]', 'ad', '[1.0, 2.0]'],
+    ['[nothing, @mi 3]', 'ami', '[@mi nothing, 3]'],
+    ['[@mi 5, 6]', 'ami', '[@mi 5, 6]'],
+    ['uint32 int32 5', 'u', 'uint32 5'],
+    ["{'k': 1, 'j': uint32 2}", 'a{si}', "{'k': 1, 'j': 2}"],
+    ['{1, 2}', '{ii}', '{1, 2}'],
+    ["b'ab\\007\\377\"'", 'ay', "b'ab\\007\\377\\\"'"],
+    ['[[], [1]]', 'aai', '[@ai [], [1]]'],
+    ["{'a': <1>, 'b': <@as []>}", 'a{sv}', "{'a': <1>, 'b': <@as []>}"],
+    ['(1,)', '(i)', '(1,)'],
+    ["'\\u0041\\U0001f600\\x'", 's', "'A\u{1f600}x'"],
+    ['byte 255', 'y', 'byte 0xff'],
+  ];
+  for (const [text, type, printed] of known) {
+    const parsed = parseVariantText(text);
+    assert.deepEqual([parsed.type, print(parsed.type, parsed.value)], [type, printed], text);
+  }
+  assert.deepEqual(parseVariantText('5', 't'), { type: 't', value: 5n });
+  const refused: [string, RegExp][] = [
+    ['', /^0:expected value/],
+    ['foo', /^0-3:unknown keyword/],
+    ["[1, 'a']", /common type/],
+    ['(1)', /after first tuple element/],
+    ['byte 300', /out of range for type 'y'/],
+    ["'abc", /unterminated string/],
+    ['[]', /unable to infer type/],
+    ['1 2', /expected end of input/],
+    ["objectpath 'x'", /object path/],
+    ["'\\ud800'", /unicode escape/],
+    ['('.repeat(1000), /nested too deeply/],
+  ];
+  for (const [text, message] of refused) assert.throws(() => parseVariantText(text), { name: 'AtomicError', message });
+  assert.throws(() => parseVariantText("'a'", 'u'), /can not parse as value of type 'u'/);
+});
+
+test('what is printed with its types is read back the same', () => {
+  fc.assert(
+    fc.property(typed, ([type, value]) => {
+      assert.deepEqual(parseVariantText(print(type, value), type), { type, value });
+    }),
+    { numRuns: 1000 },
+  );
 });

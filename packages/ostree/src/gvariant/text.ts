@@ -29,8 +29,7 @@ function printType(type: Type, value: Value, annotate: boolean): string {
       return `<${printType(parseType(inner.type), inner.value, true)}>`;
     }
     case 'maybe': {
-      const prefix = annotate ? `@${typeString(type)} ` : '';
-      return value === null ? `${prefix}nothing` : prefix + printType(type.element, value, false);
+      return (annotate ? `@${typeString(type)} ` : '') + printMaybe(type, value);
     }
     case 'array':
       return printArray(type, value, annotate);
@@ -45,6 +44,14 @@ function printType(type: Type, value: Value, annotate: boolean): string {
       return `{${printType(keyType, key ?? null, annotate)}, ${printType(innerType, inner ?? null, annotate)}}`;
     }
   }
+}
+
+/** `just` is written only where it tells apart a nothing inside. */
+function printMaybe(type: Extract<Type, { kind: 'maybe' }>, value: Value): string {
+  if (value === null) return 'nothing';
+  if (type.element.kind !== 'maybe') return printType(type.element, value, false);
+  const inner = printMaybe(type.element, asArray(value)[0] ?? null);
+  return inner.endsWith('nothing') && /^(just )*nothing$/.test(inner) ? `just ${inner}` : inner;
 }
 
 function printArray(type: Extract<Type, { kind: 'array' }>, value: Value, annotate: boolean): string {
@@ -76,10 +83,24 @@ function printBasic(code: string, value: Value): string {
   if (code === 's' || code === 'o' || code === 'g') return quote(asString(value));
   if (code === 'y') return `0x${Number(value).toString(16).padStart(2, '0')}`;
   if (code === 'd') {
-    const text = String(Number(value));
-    return /[.eEnN]/.test(text) ? text : `${text}.0`;
+    return doubleText(Number(value));
   }
   return String(value);
+}
+
+/** As C's `%.17g` has it, with `.0` on what would else look like an integer. */
+function doubleText(value: number): string {
+  if (Number.isNaN(value)) return 'nan';
+  if (!Number.isFinite(value)) return value > 0 ? 'inf' : '-inf';
+  if (Object.is(value, -0)) return '-0.0';
+  const [mantissa = '', power = '0'] = value.toExponential(16).split('e');
+  const exponent = Number(power);
+  const trim = (text: string) => (text.includes('.') ? text.replace(/\.?0+$/, '') : text);
+  if (exponent < -4 || exponent >= 17) {
+    return `${trim(mantissa)}e${exponent < 0 ? '-' : '+'}${String(Math.abs(exponent)).padStart(2, '0')}`;
+  }
+  const text = trim(value.toFixed(Math.min(100, 16 - exponent)));
+  return text.includes('.') ? text : `${text}.0`;
 }
 
 const escapes: Record<string, string> = {
@@ -98,9 +119,9 @@ function quote(text: string): string {
   let out = mark;
   for (const char of text) {
     const point = char.codePointAt(0) ?? 0;
-    if (char === mark) out += `\\${char}`;
+    if (char === mark || char === '\\') out += `\\${char}`;
     else if (escapes[char] !== undefined) out += escapes[char];
-    else if (/[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}]/u.test(char)) {
+    else if (/[\p{Cc}\p{Cf}\p{Cs}\p{Cn}]/u.test(char)) {
       out += point > 0xffff ? `\\U${point.toString(16).padStart(8, '0')}` : `\\u${point.toString(16).padStart(4, '0')}`;
     } else out += char;
   }

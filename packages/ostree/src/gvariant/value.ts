@@ -8,7 +8,8 @@ export interface Variant {
 
 /**
  * A GVariant value as JavaScript data: y n q i u h d are numbers, x t bigints, b booleans, s o g strings, `ay` a
- * Buffer, other arrays and tuples arrays, a dict entry a pair, `v` a {@link Variant}, a maybe its value or null.
+ * Buffer, other arrays and tuples arrays, a dict entry a pair, `v` a {@link Variant}, a maybe its value or null
+ * (boxed in an array when that value is a maybe itself).
  */
 export type Value = number | bigint | boolean | string | Buffer | null | Variant | Value[];
 
