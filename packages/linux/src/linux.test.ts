@@ -50,6 +50,17 @@ test('extended attributes: set, read sorted, remove, absent is null', () => {
   );
 });
 
+test('names of extended attributes are bytes', () => {
+  const path = file('byte-names');
+  const name = Buffer.concat([Buffer.from('user.'), Buffer.from([0xff, 0xfe, 0x80])]);
+  lsetxattr(path, name, Buffer.from('v'));
+  const found = readXattrs(path).filter((xattr) => xattr.name.toString('latin1').startsWith('user.'));
+  assert.deepEqual(found, [{ name, value: Buffer.from('v') }]);
+  assert.equal(lgetxattr(path, name)?.toString(), 'v');
+  lremovexattr(path, name);
+  assert.equal(lgetxattr(path, name), null);
+});
+
 test('a symlink is not followed', () => {
   const target = file('target');
   lsetxattr(target, 'user.x', Buffer.from('1'));

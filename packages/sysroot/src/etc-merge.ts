@@ -137,12 +137,14 @@ function sameContent(pathA: Buffer, pathB: Buffer): boolean {
 class Merge {
   readonly #current: Tree;
   readonly #target: Tree;
+  readonly #xattrs: boolean;
   /** Folders of the target known to be real ones, all the way down. */
   readonly #real = new Set<string>(['']);
 
-  constructor(current: string, target: string) {
+  constructor(current: string, target: string, xattrs: boolean) {
     this.#current = new Tree(current);
     this.#target = new Tree(target);
+    this.#xattrs = xattrs;
   }
 
   remove(path: string): void {
@@ -172,19 +174,19 @@ class Merge {
     switch (kindOf(stat)) {
       case 'directory':
         mkdirSync(to, 0o700);
-        copyDirectoryAttributes(from, to);
+        copyDirectoryAttributes(from, to, this.#xattrs);
         for (const name of this.#current.list(path)) {
           const child = this.#current.stat(join(path, name));
           if (child !== null) this.#copyNew(join(path, name), child);
         }
         break;
       case 'file':
-        copyRegular(from, to);
+        copyRegular(from, to, this.#xattrs);
         break;
       case 'symlink':
         symlinkSync(readlinkSync(from, 'buffer'), to);
         lchownSync(to, stat.uid, stat.gid);
-        copySymlinkXattrs(from, to);
+        if (this.#xattrs) copySymlinkXattrs(from, to);
         break;
       case 'special': // sockets, fifos, devices: not configuration
         break;
@@ -205,7 +207,7 @@ class Merge {
         throw clash(`Folder '${shown(path)}' with local changes is no folder in the new defaults, cannot merge`);
       }
     }
-    copyDirectoryAttributes(this.#current.at(path), this.#target.at(path));
+    copyDirectoryAttributes(this.#current.at(path), this.#target.at(path), this.#xattrs);
   }
 
   #isReal(path: string): boolean {
@@ -222,7 +224,7 @@ const clash = (message: string) =>
   });
 
 function copyXattrs(from: number, to: number): void {
-  for (const { name, value } of readXattrs(from)) fsetxattr(to, name.toString(), value);
+  for (const { name, value } of readXattrs(from)) fsetxattr(to, name, value);
 }
 
 function withBoth(from: Buffer, to: Buffer, use: (source: number, destination: number) => void): void {
@@ -239,22 +241,22 @@ function withBoth(from: Buffer, to: Buffer, use: (source: number, destination: n
   }
 }
 
-function copyDirectoryAttributes(from: Buffer, to: Buffer): void {
+function copyDirectoryAttributes(from: Buffer, to: Buffer, xattrs: boolean): void {
   const stat = lstatSync(from);
   withBoth(from, to, (source, destination) => {
-    copyXattrs(source, destination);
+    if (xattrs) copyXattrs(source, destination);
     fchownSync(destination, stat.uid, stat.gid);
     fchmodSync(destination, stat.mode & 0o7777);
   });
 }
 
-function copyRegular(from: Buffer, to: Buffer): void {
+function copyRegular(from: Buffer, to: Buffer, xattrs: boolean): void {
   const stat = lstatSync(from);
   copyFileSync(from, to, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
   withBoth(from, to, (source, destination) => {
     fchownSync(destination, stat.uid, stat.gid);
     fchmodSync(destination, stat.mode & 0o7777);
-    copyXattrs(source, destination);
+    if (xattrs) copyXattrs(source, destination);
     futimesSync(destination, stat.atimeMs / 1000, stat.mtimeMs / 1000);
   });
 }
@@ -262,19 +264,19 @@ function copyRegular(from: Buffer, to: Buffer): void {
 function copySymlinkXattrs(from: Buffer, to: Buffer): void {
   const path = from.toString();
   if (!Buffer.from(path).equals(from)) return; // a name that is no text cannot be passed on
-  for (const { name, value } of readXattrs(path)) lsetxattr(to.toString(), name.toString(), value);
+  for (const { name, value } of readXattrs(path)) lsetxattr(to.toString(), name, value);
 }
 
 /** Applies a difference to `target`; throws `invalid` where a local file stands against a new folder or the reverse. */
-export function applyEtc(diff: EtcDiff, current: string, target: string): void {
-  const merge = new Merge(current, target);
+export function applyEtc(diff: EtcDiff, current: string, target: string, options: { xattrs?: boolean } = {}): void {
+  const merge = new Merge(current, target, options.xattrs ?? true);
   for (const path of diff.removed) merge.remove(path);
   for (const path of [...diff.modified, ...diff.added]) merge.copy(path);
 }
 
 /** Merges the local changes of one deployment's /etc into another's. Returns what they were. */
-export function mergeEtc(options: { defaults: string; current: string; target: string }): EtcDiff {
+export function mergeEtc(options: { defaults: string; current: string; target: string; xattrs?: boolean }): EtcDiff {
   const diff = diffEtc(options.defaults, options.current);
-  applyEtc(diff, options.current, options.target);
+  applyEtc(diff, options.current, options.target, options);
   return diff;
 }
