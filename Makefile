@@ -3,7 +3,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 NODE := node_modules/.bin/node
 
-.PHONY: help setup demo test test-fast lint format typecheck bench man clean
+.PHONY: help setup demo test test-fast lint format typecheck bench man clean build
 
 help: ## list the targets
 	@echo 'usage: make TARGET'
@@ -12,6 +12,9 @@ help: ## list the targets
 
 setup: ## install what the other targets need: Debian packages (as root) and locked npm packages
 	@sh tools/setup.sh
+
+build: setup ## bundle the programs into build/bin, where bin/ostree and bin/atomic find them
+	@$(NODE) --disable-warning=ExperimentalWarning tools/build.ts
 
 demo: setup ## compose a host, boot it, upgrade it, roll it back, showing each step
 	@$(NODE) --disable-warning=ExperimentalWarning demo/run.ts

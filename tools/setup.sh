@@ -1,6 +1,7 @@
 #!/bin/sh
-# Makes a fresh Debian 12 machine ready: Debian packages, then the locked npm packages (the Node runtime among them).
-# Does nothing, fast, when all is there. Only the first part needs root, and only when something is missing.
+# Makes a fresh Debian 12 machine ready: Debian packages, then the locked npm packages (the Node runtime among them),
+# and at last build/bin, the form of our programs that starts fastest. Does nothing, fast, when all is there. Only the
+# first part needs root, and only when something is missing.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -50,4 +51,8 @@ if [ "$(cat "$stamp" 2> /dev/null || true)" != "$want" ] || [ ! -x node_modules/
   [ -x node_modules/.bin/node ] || ln -sf "../node-linux-$arch/bin/node" node_modules/.bin/node
   [ -x node_modules/.bin/node ] || fail 'the locked Node runtime is not there: no package for this processor?'
   printf '%s\n' "$want" > "$stamp"
+fi
+
+if [ ! -f build/bin/atomic.cjs ] || [ -n "$(find packages tools package-lock.json -newer build/bin/atomic.cjs -type f -print -quit)" ]; then
+  node_modules/.bin/node --disable-warning=ExperimentalWarning tools/build.ts > /dev/null || fail 'building build/bin failed'
 fi

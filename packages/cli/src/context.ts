@@ -1,6 +1,6 @@
 import type { Progress } from '@atomic/ostree';
 import type { Command } from 'commander';
-import { drained, errorPrefix, flushOut, progressReporter, writeErr, writeOut } from './terminal.ts';
+import { errorPrefix, finishOutput, flushOut, progressReporter, writeErr, writeOut } from './terminal.ts';
 
 /** What a command's action is given besides its own arguments: how to speak, and when to stop. */
 export interface Context {
@@ -40,9 +40,15 @@ export interface Mode {
 
 const SIGNALS = { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 } as const;
 
-const controller = new AbortController();
+let controller: AbortController | undefined;
 let received: keyof typeof SIGNALS | undefined;
 let handling = false;
+
+/** Made on first use: many commands are over before anybody could ask. */
+function abortController(): AbortController {
+  controller ??= new AbortController();
+  return controller;
+}
 
 function handleSignals(): void {
   if (handling) return;
@@ -52,7 +58,7 @@ function handleSignals(): void {
       // The second request is final: whatever was being undone is recovered by the next run.
       if (received !== undefined) process.exit(128 + SIGNALS[name]);
       received = name;
-      controller.abort(new Error('interrupted'));
+      abortController().abort(new Error('interrupted'));
     });
   }
 }
@@ -72,7 +78,9 @@ export function createContext(mode: Mode = {}): Context {
     verbose: mode.verbose === true,
     quiet,
     wait: mode.wait !== false,
-    signal: controller.signal,
+    get signal() {
+      return abortController().signal;
+    },
     progress: quiet ? () => {} : progressReporter(mode.lines !== false),
     onWait: (message) => writeErr(message),
     print: (line) => writeOut(`${line}\n`),
@@ -149,7 +157,7 @@ export function action<A extends unknown[]>(
 }
 
 /** Ends the process with `status` once everything printed has left it. */
-export async function finish(status: number): Promise<never> {
-  await drained();
+export function finish(status: number): never {
+  finishOutput();
   process.exit(status);
 }

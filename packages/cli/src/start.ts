@@ -7,9 +7,9 @@ export async function start(load: () => Promise<Main>): Promise<void> {
   const { finish, reportError } = await import('./context.ts');
   try {
     const main = await load();
-    await finish(await main(process.argv.slice(2)));
+    finish(await main(process.argv.slice(2)));
   } catch (error) {
     reportError(error, process.argv.includes('--verbose'));
-    await finish(1);
+    finish(1);
   }
 }

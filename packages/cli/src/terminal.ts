@@ -1,3 +1,5 @@
+import { fstatSync, writeSync } from 'node:fs';
+import { isatty } from 'node:tty';
 import type { Progress, ProgressEvent } from '@atomic/ostree';
 
 /** Output is gathered and written in large pieces: `ls -R` of a real tree is tens of thousands of lines. */
@@ -10,25 +12,40 @@ const REPORT_MS = 15_000;
 let pending: Uint8Array[] = [];
 let pendingBytes = 0;
 let flushScheduled = false;
-let readerGone = false;
-let listening = false;
+/** Descriptors that nobody reads any more. */
+const gone = new Set<1 | 2>();
+let failure: Error | undefined;
 let liveLine = false;
 
-function listen(): void {
-  if (listening) return;
-  listening = true;
-  // `atomic … | head` closes our standard output; stock tools go on and end well, and so do we.
-  const ignore = (error: NodeJS.ErrnoException): void => {
-    if (error.code !== 'EPIPE') throw error;
-    readerGone = true;
-  };
-  process.stdout.on('error', ignore);
-  process.stderr.on('error', ignore);
+/**
+ * Writes to a descriptor until all is out. Node's own streams would do, but loading them costs a start several
+ * milliseconds, and on Linux they write synchronously to files, pipes and terminals all the same.
+ */
+function writeAll(fd: 1 | 2, bytes: Uint8Array): void {
+  for (let at = 0; at < bytes.length && !gone.has(fd); ) {
+    try {
+      at += writeSync(fd, bytes, at);
+    } catch (error) {
+      const code = error instanceof Error && 'code' in error ? error.code : undefined;
+      // `atomic … | head` closes our standard output; stock tools go on and end well, and so do we.
+      if (code === 'EPIPE') gone.add(fd);
+      // Somebody else who has the pipe made it non-blocking.
+      else if (code === 'EAGAIN') Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+      else if (code !== 'EINTR') {
+        gone.add(fd);
+        failure = new Error(`Writing output: ${error instanceof Error ? error.message : String(error)}`);
+      }
+    }
+  }
+}
+
+function isTerminal(fd: 1 | 2): boolean {
+  // Cheaper than isatty, which needs Node's terminal streams: most runs have no character device there.
+  return fstatSync(fd).isCharacterDevice() && isatty(fd);
 }
 
 /** Queues bytes for standard output. */
 export function writeOut(data: string | Uint8Array): void {
-  listen();
   const bytes = typeof data === 'string' ? Buffer.from(data) : data;
   pending.push(bytes);
   pendingBytes += bytes.length;
@@ -47,33 +64,28 @@ export function flushOut(): void {
   pending = [];
   pendingBytes = 0;
   clearLive();
-  if (!readerGone) process.stdout.write(bytes);
+  writeAll(1, bytes);
 }
 
-/** Resolves when what was printed has left this process, so that it may exit. */
-export async function drained(): Promise<void> {
+/** Ends what is being printed: no live line is left standing. Throws once when something could not be written. */
+export function finishOutput(): void {
   flushOut();
   clearLive();
-  for (const stream of [process.stdout, process.stderr]) {
-    // One turn of the loop lets a failed write's EPIPE arrive before the exit.
-    await new Promise<void>((resolve) => {
-      if (stream.writableLength === 0) setImmediate(resolve);
-      else stream.write('', () => resolve());
-    });
-  }
+  const error = failure;
+  failure = undefined;
+  if (error !== undefined) throw error;
 }
 
 /** Writes one line to standard error, after what standard output was given before it. */
 export function writeErr(line: string): void {
-  listen();
   flushOut();
   clearLive();
-  process.stderr.write(`${line}\n`);
+  writeAll(2, Buffer.from(`${line}\n`));
 }
 
 /** Whether standard error may be coloured: it is a terminal and NO_COLOR (no-color.org) is unset or empty. */
 export function colour(): boolean {
-  return process.stderr.isTTY === true && !process.env['NO_COLOR'] && process.env['TERM'] !== 'dumb';
+  return isTerminal(2) && !process.env['NO_COLOR'] && process.env['TERM'] !== 'dumb';
 }
 
 /** `error:` as stock tools write it: red and bold on a terminal. */
@@ -96,7 +108,7 @@ export function formatBytes(bytes: number): string {
 function clearLive(): void {
   if (!liveLine) return;
   liveLine = false;
-  process.stderr.write('\r\x1b[K');
+  writeAll(2, Buffer.from('\r\x1b[K'));
 }
 
 function counts(event: ProgressEvent): string {
@@ -117,12 +129,13 @@ function counts(event: ProgressEvent): string {
  * for each phase and message, and for a long phase its counts from time to time.
  */
 export function progressReporter(lines: boolean): Progress {
-  const live = process.stderr.isTTY === true && process.env['TERM'] !== 'dumb';
+  let live: boolean | undefined;
   let phase = '';
   let message = '';
   let last = 0;
   return (event) => {
     const now = Date.now();
+    live ??= isTerminal(2) && process.env['TERM'] !== 'dumb';
     const fresh = event.phase !== phase;
     if (live) {
       const finished = event.total !== undefined && event.done === event.total;
@@ -130,8 +143,8 @@ export function progressReporter(lines: boolean): Progress {
       phase = event.phase;
       last = now;
       const text = [event.phase, counts(event), event.message ?? ''].filter((part) => part !== '').join('  ');
-      listen();
-      process.stderr.write(`\r\x1b[K${[...text].slice(0, (process.stderr.columns ?? 80) - 1).join('')}`);
+      const line = [...text].slice(0, (process.stderr.columns ?? 80) - 1).join('');
+      writeAll(2, Buffer.from(`\r\x1b[K${line}`));
       liveLine = true;
       return;
     }

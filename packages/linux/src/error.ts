@@ -1,11 +1,17 @@
 import { constants } from 'node:os';
 
-// Two names for one number (EAGAIN and EWOULDBLOCK): Node's own errors carry the first, which comes last here and wins.
-const names = new Map<number, string>(
-  Object.entries(constants.errno)
-    .reverse()
-    .map(([name, number]) => [number, name]),
-);
+let names: Map<number, string> | undefined;
+
+/** The name of an error number. */
+function errnoName(errno: number): string {
+  // Two names for one number (EAGAIN and EWOULDBLOCK): Node's own errors carry the first, which comes last here and wins.
+  names ??= new Map(
+    Object.entries(constants.errno)
+      .reverse()
+      .map(([name, number]) => [number, name]),
+  );
+  return names.get(errno) ?? `errno ${errno}`;
+}
 
 /** A failed system call, in the shape of Node's own file-system errors. */
 export class SyscallError extends Error {
@@ -15,7 +21,7 @@ export class SyscallError extends Error {
   readonly path: string;
 
   constructor(syscall: string, errno: number, path: string) {
-    const code = names.get(errno) ?? `errno ${errno}`;
+    const code = errnoName(errno);
     super(`${code}: ${syscall} '${path}'`);
     this.name = 'SyscallError';
     this.syscall = syscall;

@@ -13,6 +13,7 @@ import { createRequire } from 'node:module';
 import { arch } from 'node:os';
 import { dirname, join, relative, resolve } from 'node:path';
 import { AtomicError } from '@atomic/ostree';
+import { bundle } from './bundle.ts';
 import { stripElf } from './elf.ts';
 
 /** Where `atomic` lies in a tree. */
@@ -30,7 +31,7 @@ export interface Runtime {
 const launcher = (words: string): string => `#!/bin/sh
 : "\${NODE_COMPILE_CACHE=/var/cache/atomic/compiled}"
 export NODE_COMPILE_CACHE
-exec /usr/lib/atomic/node --disable-warning=ExperimentalWarning /usr/lib/atomic/atomic.mjs ${words}"$@"
+exec /usr/lib/atomic/node --disable-warning=ExperimentalWarning /usr/lib/atomic/atomic.cjs ${words}"$@"
 `;
 
 const TMPFILES = `# Compiled code of the atomic command.
@@ -38,14 +39,16 @@ d /var/cache/atomic 0755 root root - -
 d /var/cache/atomic/compiled 0755 root root - -
 `;
 
-/** The checkout this code runs from, undefined when it runs from the bundle inside a tree. */
+/** The checkout this code runs from (its sources, or the bundle in build/bin), undefined inside a tree. */
 function checkoutRoot(): string | undefined {
-  const root = resolve(dirname(import.meta.filename), '../../../..');
-  return existsSync(join(root, 'packages/cli/src/atomic.ts')) ? root : undefined;
+  const here = dirname(import.meta.filename);
+  return [resolve(here, '../../../..'), resolve(here, '../..')].find((root) =>
+    existsSync(join(root, 'packages/cli/src/atomic.ts')),
+  );
 }
 
 /**
- * Gathers `atomic` for a tree: the locked Node runtime (without symbol tables), all our code bundled into one file,
+ * Gathers `atomic` for a tree: the locked Node runtime (without symbol tables), all our code bundled,
  * koffi with its native half, launchers, systemd units. Run from inside a tree it copies that tree's own files.
  * Throws AtomicError 'not-found' when a part is missing (no `npm ci`).
  */
@@ -77,35 +80,7 @@ async function gatherCheckout(root: string): Promise<Runtime['files']> {
   add(`${RUNTIME_DIRECTORY}/node`, stripElf(need(join(node, 'bin/node'))), 0o755);
   add('usr/share/licenses/atomic/node', need(join(node, 'LICENSE')));
 
-  const { build } = await import('esbuild');
-  const bundle = await build({
-    absWorkingDir: root,
-    entryPoints: [join(root, 'packages/cli/src/atomic.ts')],
-    bundle: true,
-    write: false,
-    platform: 'node',
-    target: 'node24',
-    format: 'esm',
-    minifyWhitespace: true,
-    minifySyntax: true,
-    keepNames: false,
-    legalComments: 'none',
-    external: ['koffi', 'esbuild'],
-    // Dependencies that are CommonJS ask for Node's modules by require().
-    banner: {
-      js: "import { createRequire as __createRequire } from 'node:module';const require = __createRequire(import.meta.url);",
-    },
-    logLevel: 'silent',
-  }).catch((error: unknown) => {
-    throw new AtomicError(
-      'failed',
-      `bundling atomic failed: ${error instanceof Error ? (error.message.split('\n')[1] ?? error.message) : String(error)}`,
-      { cause: error },
-    );
-  });
-  const code = bundle.outputFiles[0];
-  if (code === undefined) throw new AtomicError('failed', 'bundling atomic gave no output');
-  add(`${RUNTIME_DIRECTORY}/atomic.mjs`, Buffer.from(code.contents));
+  add(`${RUNTIME_DIRECTORY}/atomic.cjs`, (await bundle(root, 'atomic')).code);
 
   const modules = `${RUNTIME_DIRECTORY}/node_modules`;
   const koffi = dirname(createRequire(join(root, 'packages/linux/package.json')).resolve('koffi'));
