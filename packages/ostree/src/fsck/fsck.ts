@@ -4,7 +4,7 @@ import type { ObjectType } from '../objects/type.ts';
 import { breather, type Progress } from '../progress.ts';
 import { addReachable, type ObjectSet, objectKey } from '../repo/reachable.ts';
 import type { Repo } from '../repo/repo.ts';
-import { verifyFile } from '../repo/transaction.ts';
+import { verifyContent } from '../repo/verify-content.ts';
 
 export interface FsckProblem {
   type: ObjectType;
@@ -60,7 +60,7 @@ export async function fsck(
     const checksum = key.slice(0, 64);
     const type = key.slice(65);
     try {
-      if (type === 'file') await verifyFile(repo, checksum);
+      if (type === 'file') await verifyContent(repo, checksum);
       else if (type === 'dirtree' || type === 'dirmeta' || type === 'commit') {
         const bytes = repo.loadObject(type, checksum);
         if (type === 'dirmeta') repo.loadDirMeta(checksum);

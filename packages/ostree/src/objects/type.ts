@@ -1,7 +1,16 @@
 import type { Checksum } from './checksum.ts';
 
 /** Kinds of objects; the names are the file extensions in `objects/XX/`. */
-export type ObjectType = 'file' | 'dirtree' | 'dirmeta' | 'commit' | 'tombstone-commit' | 'commitmeta';
+export type ObjectType =
+  | 'file'
+  | 'dirtree'
+  | 'dirmeta'
+  | 'commit'
+  | 'tombstone-commit'
+  | 'commitmeta'
+  | 'payload-link'
+  | 'file-xattrs'
+  | 'file-xattrs-link';
 export type MetadataType = 'dirtree' | 'dirmeta' | 'commit';
 
 /** The largest metadata object libostree accepts (OSTREE_MAX_METADATA_SIZE), in bytes. */
@@ -21,6 +30,9 @@ const extensions = new Map<string, ObjectType>([
   ['commit', 'commit'],
   ['tombstone-commit', 'tombstone-commit'],
   ['commitmeta', 'commitmeta'],
+  ['payload-link', 'payload-link'],
+  ['file-xattrs', 'file-xattrs'],
+  ['file-xattrs-link', 'file-xattrs-link'],
 ]);
 
 /** The object a file `objects/XX/NAME` holds, or null for any other file. */

@@ -10,11 +10,14 @@ import {
 } from 'node:fs';
 import { Readable } from 'node:stream';
 import { createInflateRaw, inflateRawSync } from 'node:zlib';
-import { errnoCode, lgetxattr, readXattrs } from '@atomic/linux';
+import { errnoCode, lgetxattr, readXattrs, type Xattr } from '@atomic/linux';
 import { AtomicError, corrupt } from '../error.ts';
+import { decode } from '../gvariant/decode.ts';
 import type { Checksum } from '../objects/checksum.ts';
 import { archiveHeaderLength, type FileHeader, parseArchiveHeader, parseBareUserMeta } from '../objects/file.ts';
 import { checkFileMode, isSymlink } from '../objects/mode.ts';
+import { MAX_METADATA_SIZE } from '../objects/type.ts';
+import { xattrsFromValue } from '../objects/xattrs.ts';
 import type { Repo } from './repo.ts';
 
 /** A content object in a repository. Nothing is verified here: fsck and the importers do that. */
@@ -32,7 +35,10 @@ export interface StoredFile {
 export function loadFileObject(repo: Repo, checksum: Checksum): StoredFile {
   const path = repo.objectPath('file', checksum);
   const stat = lstatSync(path, { throwIfNoEntry: false });
-  if (stat === undefined) throw new AtomicError('not-found', `No such file object ${checksum}`);
+  if (stat === undefined) {
+    if (repo.parent !== null) return repo.parent.loadFile(checksum);
+    throw new AtomicError('not-found', `Couldn't find file object '${checksum}'`);
+  }
   return repo.archive ? loadArchive(path, checksum) : plain(path, bareHeader(repo, path, stat, checksum), stat);
 }
 
@@ -53,7 +59,17 @@ function bareHeader(repo: Repo, path: string, stat: Stats, checksum: Checksum): 
   checkFileMode(stat.mode);
   const target = stat.isSymbolicLink() ? readlinkSync(path) : '';
   if (repo.mode === 'bare-user-only') return { uid: 0, gid: 0, mode: stat.mode, target, xattrs: [] };
-  return { uid: stat.uid, gid: stat.gid, mode: stat.mode, target, xattrs: readXattrs(path) };
+  const xattrs = repo.mode === 'bare-split-xattrs' ? splitXattrs(repo, checksum) : readXattrs(path);
+  return { uid: stat.uid, gid: stat.gid, mode: stat.mode, target, xattrs };
+}
+
+/** The attributes of a content object that are an object of their own, found by a link named after the content. */
+function splitXattrs(repo: Repo, checksum: Checksum): Xattr[] {
+  const path = repo.objectPath('file-xattrs-link', checksum);
+  const size = lstatSync(path, { throwIfNoEntry: false })?.size;
+  if (size === undefined) throw corrupt(`${checksum}.file has no file-xattrs-link object`);
+  if (size > MAX_METADATA_SIZE) throw corrupt(`${checksum}.file-xattrs-link is ${size} bytes, too large for metadata`);
+  return xattrsFromValue(decode('a(ayay)', readFileSync(path)));
 }
 
 function plain(path: string, header: FileHeader, stat: Stats): StoredFile {

@@ -11,6 +11,17 @@ export function validateRefName(ref: string): string {
   return ref;
 }
 
+/** Whether a file name can be one part of a ref's name. */
+export const isRefFragment = (name: string): boolean => remotePattern.test(name);
+
+/** Returns a collection ID if it is one (a reverse domain name, as D-Bus interfaces have), else throws `invalid`. */
+export function validateCollectionId(id: string): string {
+  if (id.length > 255 || !/^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)+$/.test(id)) {
+    throw new AtomicError('invalid', `Invalid collection ID ${id}`);
+  }
+  return id;
+}
+
 export function validateRemoteName(remote: string): string {
   if (!remotePattern.test(remote)) throw new AtomicError('invalid', `Invalid remote name ${remote}`);
   return remote;

@@ -1,147 +1,285 @@
-import { mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, statSync } from 'node:fs';
+import {
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { errnoCode, fsyncPath } from '@atomic/linux';
 import { AtomicError, corrupt } from '../error.ts';
 import { type Checksum, isChecksum, validateChecksum } from '../objects/checksum.ts';
 import { compareNames } from '../objects/dirtree.ts';
-import { parseRefspec } from './ref-name.ts';
+import { isRefFragment, parseRefspec, validateCollectionId, validateRefName } from './ref-name.ts';
 import type { Repo } from './repo.ts';
 import { replaceFile } from './write-file.ts';
 
-function refPath(repo: Repo, refspec: string): string {
-  const { remote, ref } = parseRefspec(refspec);
-  return join(repo.path, 'refs', remote === null ? 'heads' : join('remotes', remote), ref);
+/** A ref named by the collection it belongs to, wherever in the repository it is kept. */
+export interface CollectionRef {
+  collectionId: string;
+  ref: string;
+}
+
+/** What names a ref: `REF`, `REMOTE:REF`, or a ref of a collection. */
+export type RefTarget = string | CollectionRef;
+
+const refText = (target: RefTarget): string =>
+  typeof target === 'string' ? target : `(${target.collectionId}, ${target.ref})`;
+
+/** Folder below `refs/` and name within it. Refs of the repository's own collection are its plain refs. */
+function locate(repo: Repo, target: RefTarget): { folder: string; ref: string } {
+  if (typeof target !== 'string') {
+    validateCollectionId(target.collectionId);
+    const own = target.collectionId === repo.config.get('core', 'collection-id');
+    return { folder: own ? 'heads' : `mirrors/${target.collectionId}`, ref: validateRefName(target.ref) };
+  }
+  const { remote, ref } = parseRefspec(target);
+  return { folder: remote === null ? 'heads' : `remotes/${remote}`, ref };
 }
 
 /** Reads one ref (an alias is a symlink to another); null when there is none. */
-export function readRef(repo: Repo, refspec: string): Checksum | null {
+export function readRef(repo: Repo, target: RefTarget): Checksum | null {
+  const { folder, ref } = locate(repo, target);
+  return readRefFile(join(repo.path, 'refs', folder, ref), refText(target));
+}
+
+/** The commit in a ref's file; null when there is no such file. Throws `corrupt`. */
+export function readRefFile(path: string, name: string): Checksum | null {
+  let text: string;
   try {
-    return parseRefFile(readFileSync(refPath(repo, refspec), 'utf8'), refspec);
+    text = readFileSync(path, 'utf8');
   } catch (error) {
     const code = errnoCode(error);
     if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'EISDIR') return null;
     throw error;
   }
-}
-
-function parseRefFile(text: string, refspec: string): Checksum {
   const checksum = text.trim();
   if (!isChecksum(checksum))
-    throw corrupt(`the ref ${refspec} holds ${JSON.stringify(checksum.slice(0, 70))} instead of a checksum`);
+    throw corrupt(`the ref ${name} holds ${JSON.stringify(checksum.slice(0, 70))} instead of a checksum`);
   return checksum;
 }
 
-/** Writes or (null) deletes one ref. A crash leaves the old or the new value, see {@link replaceFile}. */
-export function writeRef(repo: Repo, refspec: string, checksum: Checksum | null): void {
-  const path = refPath(repo, refspec);
-  if (checksum !== null) {
+/**
+ * Writes or (null) deletes one ref. A crash leaves the old or the new value, see {@link replaceFile}. Throws `exists`
+ * when the name is the folder of other refs or lies below one.
+ */
+export function writeRef(repo: Repo, target: RefTarget, checksum: Checksum | null): void {
+  const { folder, ref } = locate(repo, target);
+  const base = join(repo.path, 'refs', folder);
+  if (checksum === null) deleteRef(repo, base, ref);
+  else {
+    if (isChecksum(ref)) throw new AtomicError('invalid', `Rev name '${ref}' looks like a checksum`);
     const text = `${validateChecksum(checksum)}\n`;
-    try {
-      mkdirSync(dirname(path), { recursive: true });
-      replaceFile(path, text, { sync: repo.fsync });
-    } catch (error) {
-      const code = errnoCode(error);
-      if (code !== 'EISDIR' && code !== 'ENOTDIR' && code !== 'EEXIST') throw error;
-      throw new AtomicError('exists', `cannot write the ref ${refspec}: another ref is named like a part of it`, {
-        hint: 'a ref cannot be the folder of another; list them with: ostree refs',
-        cause: error,
-      });
-    }
-    return;
+    put(base, ref, (path) => replaceFile(path, text, { sync: repo.fsync }));
   }
+  touchRepo(repo);
+}
+
+/** Makes the local ref `alias` follow the local ref `target`. Throws `exists` as {@link writeRef} does. */
+export function writeAlias(repo: Repo, alias: string, target: string): void {
+  validateRefName(target);
+  const ref = validateRefName(alias);
+  const up = '../'.repeat(ref.split('/').length - 1);
+  put(join(repo.path, 'refs/heads'), ref, (path) => {
+    const aside = join(repo.path, 'tmp', `alias-${process.pid}-${Date.now()}`);
+    symlinkSync(up + target, aside);
+    try {
+      renameSync(aside, path);
+    } catch (error) {
+      rmSync(aside, { force: true });
+      throw error;
+    }
+    if (repo.fsync) fsyncPath(dirname(path));
+  });
+  touchRepo(repo);
+}
+
+/** Runs `write` on a ref's path, its folders made and an empty folder of its name taken away. */
+function put(base: string, ref: string, write: (path: string) => void): void {
+  const path = join(base, ref);
+  try {
+    mkdirSync(dirname(path), { recursive: true });
+    try {
+      write(path);
+    } catch (error) {
+      if (errnoCode(error) !== 'EISDIR') throw error;
+      const [below] = refsBelow(path);
+      if (below !== undefined)
+        throw new AtomicError('exists', `Conflict: ${below} exists under ${ref} when attempting write`);
+      rmSync(path, { recursive: true });
+      write(path);
+    }
+  } catch (error) {
+    const code = errnoCode(error);
+    if (code !== 'ENOTDIR' && code !== 'EEXIST') throw error;
+    throw new AtomicError('exists', `cannot write the ref ${ref}: another ref is named like a part of it`, {
+      hint: 'a ref cannot be the folder of another; list them with: ostree refs',
+      cause: error,
+    });
+  }
+}
+
+function deleteRef(repo: Repo, base: string, ref: string): void {
+  const path = join(base, ref);
   rmSync(path, { force: true });
   // Folders that hold no ref any more would block a ref of their own name.
-  const { remote } = parseRefspec(refspec);
-  const keep = join(repo.path, 'refs', remote === null ? 'heads' : join('remotes', remote));
   let folder = dirname(path);
   try {
-    while (folder !== keep) {
+    while (folder !== base) {
       rmdirSync(folder);
       folder = dirname(folder);
     }
   } catch (error) {
     if (errnoCode(error) !== 'ENOTEMPTY' && errnoCode(error) !== 'ENOENT') throw error;
   }
-  if (repo.fsync) fsyncPath(folder);
+  if (!repo.fsync) return;
+  try {
+    fsyncPath(folder);
+  } catch (error) {
+    if (errnoCode(error) !== 'ENOENT') throw error;
+  }
+}
+
+/** Others watch the repository's own time to learn that refs have moved. */
+function touchRepo(repo: Repo): void {
+  const now = new Date();
+  try {
+    utimesSync(repo.path, now, now);
+  } catch (error) {
+    if (errnoCode(error) !== 'EPERM' && errnoCode(error) !== 'EACCES') throw error;
+  }
+}
+
+/** Names of the ref files below a folder, sorted as bytes; what is no ref's name (rsync's leftovers, say) is passed over. */
+function refsBelow(folder: string): string[] {
+  return [...refFiles(folder)].map(({ ref }) => ref).sort(compareNames);
+}
+
+function* refFiles(folder: string, prefix = ''): Generator<{ ref: string; alias: boolean }> {
+  let entries: ReturnType<typeof readEntries>;
+  try {
+    entries = readEntries(folder);
+  } catch (error) {
+    if (errnoCode(error) === 'ENOENT' || errnoCode(error) === 'ENOTDIR') return;
+    throw error;
+  }
+  for (const entry of entries) {
+    if (!isRefFragment(entry.name)) continue;
+    if (entry.isDirectory()) yield* refFiles(`${folder}/${entry.name}`, `${prefix}${entry.name}/`);
+    else if (entry.isFile() || entry.isSymbolicLink()) {
+      yield { ref: prefix + entry.name, alias: entry.isSymbolicLink() };
+    }
+  }
+}
+
+const readEntries = (folder: string) => readdirSync(folder, { withFileTypes: true });
+
+export interface ListRefsOptions {
+  /** Only this ref, or those below it; `REMOTE:` for all of a remote. */
+  prefix?: string | undefined;
+  /** Leave the prefix out of the names below it (never the remote). */
+  cut?: boolean | undefined;
+  /** False for local refs only. */
+  remotes?: boolean | undefined;
 }
 
 /** See {@link Repo.listRefs}. */
-export function listRefs(
-  repo: Repo,
-  options: { prefix?: string | undefined; remotes?: boolean | undefined },
-): Map<string, Checksum> {
+export function listRefs(repo: Repo, options: ListRefsOptions): Map<string, Checksum> {
   const found: [string, Checksum][] = [];
-  const walk = (folder: string, prefix: string, label: string) => {
-    let names: string[];
-    try {
-      names = readdirSync(folder);
-    } catch (error) {
-      if (errnoCode(error) === 'ENOENT') return;
-      throw error;
-    }
-    for (const name of names) {
-      if (name.startsWith('.')) continue; // being written by replaceFile
-      const path = join(folder, name);
-      const ref = prefix === '' ? name : `${prefix}/${name}`;
-      const stat = statSync(path, { throwIfNoEntry: false });
-      if (stat?.isDirectory()) walk(path, ref, label);
-      else if (stat?.isFile()) found.push([label + ref, parseRefFile(readFileSync(path, 'utf8'), label + ref)]);
+  const add = (folder: string, label: string, shown: string) => {
+    for (const { ref } of refFiles(folder)) {
+      const checksum = readRefFile(`${folder}/${ref}`, label + shown + ref);
+      if (checksum !== null) found.push([label + shown + ref, checksum]);
     }
   };
-  walk(join(repo.path, 'refs/heads'), '', '');
-  if (options.remotes !== false) {
-    const remotes = join(repo.path, 'refs/remotes');
-    for (const remote of readdirSync(remotes)) walk(join(remotes, remote), '', `${remote}:`);
-  }
   const { prefix } = options;
-  const wanted = prefix === undefined ? found : found.filter(([ref]) => ref === prefix || ref.startsWith(`${prefix}/`));
-  return new Map(wanted.sort(([a], [b]) => compareNames(a, b)));
-}
-
-/** See {@link Repo.resolveRev}. */
-export function resolveRev(repo: Repo, rev: string): Checksum {
-  if (rev.endsWith('^')) {
-    const child = resolveRev(repo, rev.slice(0, -1));
-    const { parent } = repo.loadCommit(child);
-    if (parent === null) throw new AtomicError('not-found', `Commit ${child} has no parent`);
-    return parent;
-  }
-  if (isChecksum(rev)) return rev;
-  const direct = /^[0-9a-f]+$/.test(rev) ? null : parseRefspec(rev);
-  const checksum = readRef(repo, rev);
-  if (checksum !== null) return checksum;
-  // As libostree: NAME/REST may be the ref REST of the remote NAME.
-  const slash = rev.indexOf('/');
-  if (direct?.remote === null && slash > 0) {
-    const remote = readRef(repo, `${rev.slice(0, slash)}:${rev.slice(slash + 1)}`);
-    if (remote !== null) return remote;
-  }
-  // libostree looks for a plain name among the remotes' refs as well, when just one has it.
-  if (direct?.remote === null || direct === null) {
-    const holders = repo
-      .remotes()
-      .map((remote) => readRef(repo, `${remote}:${rev}`))
-      .filter((found) => found !== null);
-    if (holders.length === 1 && holders[0] !== undefined) return holders[0];
-  }
-  if (direct === null) {
-    const matches = commitsBeginning(repo, rev);
-    if (matches.length > 1) throw new AtomicError('invalid', `Refspec ${rev} not unique`);
-    if (matches[0] !== undefined) return matches[0];
-  }
-  throw new AtomicError('not-found', `Refspec '${rev}' not found`);
-}
-
-function commitsBeginning(repo: Repo, short: string): Checksum[] {
-  const folders = short.length >= 2 ? [short.slice(0, 2)] : [];
-  return folders.flatMap((folder) => {
-    try {
-      return readdirSync(join(repo.path, 'objects', folder))
-        .filter((name) => name.endsWith('.commit') && (folder + name).startsWith(short))
-        .map((name) => folder + name.slice(0, 62));
-    } catch (error) {
-      if (errnoCode(error) === 'ENOENT') return [];
-      throw error;
+  if (prefix === undefined) {
+    add(`${repo.path}/refs/heads`, '', '');
+    if (options.remotes !== false) {
+      for (const remote of folders(`${repo.path}/refs/remotes`)) {
+        add(`${repo.path}/refs/remotes/${remote}`, `${remote}:`, '');
+      }
     }
-  });
+  } else {
+    const whole = /^([^:]+):\.?$/.exec(prefix)?.[1];
+    const { remote, ref } = whole === undefined ? parseRefspec(prefix) : { remote: whole, ref: '' };
+    const label = remote === null ? '' : `${remote}:`;
+    const base = `${repo.path}/refs/${remote === null ? 'heads' : `remotes/${remote}`}`;
+    const checksum = ref === '' ? null : readRefFile(`${base}/${ref}`, prefix);
+    if (checksum !== null) found.push([prefix, checksum]);
+    else add(ref === '' ? base : `${base}/${ref}`, label, ref === '' || options.cut ? '' : `${ref}/`);
+  }
+  return new Map(found.sort(([a], [b]) => compareNames(a, b)));
+}
+
+/** The local aliases, sorted, and what they follow; `prefix` as in {@link ListRefsOptions}. */
+export function listAliases(repo: Repo, prefix?: string): Map<string, string> {
+  const heads = `${repo.path}/refs/heads`;
+  const found: [string, string][] = [];
+  for (const { ref, alias } of refFiles(heads)) {
+    if (!alias || (prefix !== undefined && ref !== prefix && !ref.startsWith(`${prefix}/`))) continue;
+    found.push([ref, readlinkSync(`${heads}/${ref}`).replace(/^(\.\.\/)+/, '')]);
+  }
+  return new Map(found.sort(([a], [b]) => compareNames(a, b)));
+}
+
+function folders(path: string): string[] {
+  try {
+    return readEntries(path)
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => entry.name)
+      .sort(compareNames);
+  } catch (error) {
+    if (errnoCode(error) === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+export interface ListCollectionRefsOptions {
+  /** Only refs of this collection. Throws `invalid` when it is no collection ID. */
+  collectionId?: string | undefined;
+  /** False to leave out remotes' refs (those of remotes that have a collection ID are listed else). */
+  remotes?: boolean | undefined;
+  /** False to leave out mirrored refs. */
+  mirrors?: boolean | undefined;
+}
+
+/** Refs that belong to a collection and their commits: own ones, mirrors and remotes', sorted by collection and name. */
+export function listCollectionRefs(
+  repo: Repo,
+  options: ListCollectionRefsOptions = {},
+): (CollectionRef & { checksum: Checksum })[] {
+  const wanted = options.collectionId === undefined ? undefined : validateCollectionId(options.collectionId);
+  const found = new Map<string, CollectionRef & { checksum: Checksum }>();
+  const add = (collectionId: string | undefined, folder: string) => {
+    if (collectionId === undefined || (wanted !== undefined && collectionId !== wanted)) return;
+    for (const { ref } of refFiles(folder)) {
+      const checksum = readRefFile(`${folder}/${ref}`, refText({ collectionId, ref }));
+      if (checksum !== null) found.set(`${collectionId}\n${ref}`, { collectionId, ref, checksum });
+    }
+  };
+  const refs = `${repo.path}/refs`;
+  add(repo.config.get('core', 'collection-id'), `${refs}/heads`);
+  if (options.mirrors !== false) for (const id of folders(`${refs}/mirrors`)) add(id, `${refs}/mirrors/${id}`);
+  if (options.remotes !== false) {
+    for (const remote of folders(`${refs}/remotes`)) {
+      const id = remoteCollectionId(repo, remote);
+      add(id, `${refs}/remotes/${remote}`);
+    }
+  }
+  return [...found.values()].sort((a, b) => compareNames(a.collectionId, b.collectionId) || compareNames(a.ref, b.ref));
+}
+
+/** A remote's collection ID; undefined when it has none that is valid. */
+function remoteCollectionId(repo: Repo, remote: string): string | undefined {
+  try {
+    const id = repo.remoteOption(remote, 'collection-id');
+    return id === undefined ? undefined : validateCollectionId(id);
+  } catch {
+    return undefined;
+  }
 }

@@ -8,7 +8,7 @@ import {
   readFileSync,
   realpathSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { errnoCode, FileLock, LockedError } from '@atomic/linux';
 import { AtomicError, corrupt } from '../error.ts';
 import type { Checksum } from '../objects/checksum.ts';
@@ -18,36 +18,29 @@ import { type DirTree, parseDirTree } from '../objects/dirtree.ts';
 import { loosePath, MAX_METADATA_SIZE, type MetadataType, type ObjectType, parseLooseName } from '../objects/type.ts';
 import { KeyFile } from './keyfile.ts';
 import { loadFileObject, type StoredFile } from './load-file.ts';
-import { validateRemoteName } from './ref-name.ts';
-import { listRefs, readRef, resolveRev, writeRef } from './refs.ts';
+import { parseRepoMode, type RepoMode } from './mode.ts';
+import { type ListRefsOptions, listRefs, type RefTarget, readRef, writeRef } from './refs.ts';
+import { RemoteTable } from './remote-table.ts';
+import { resolveRev } from './resolve-rev.ts';
 import { Transaction } from './transaction.ts';
 import { replaceFile } from './write-file.ts';
-
-export type RepoMode = 'bare' | 'bare-user' | 'bare-user-only' | 'archive';
-
-const modes = new Map<string, RepoMode>([
-  ['bare', 'bare'],
-  ['bare-user', 'bare-user'],
-  ['bare-user-only', 'bare-user-only'],
-  ['archive', 'archive'],
-  ['archive-z2', 'archive'],
-]);
-
-/** The mode a name means (`archive-z2` is the old name of `archive`); throws `invalid`, listing what there is. */
-export function parseRepoMode(name: string): RepoMode {
-  const mode = modes.get(name);
-  if (mode === undefined) {
-    throw new AtomicError('invalid', `Invalid mode '${name}' in repository configuration`, {
-      hint: 'modes are bare, bare-user, bare-user-only and archive',
-    });
-  }
-  return mode;
-}
 
 export interface BeginOptions {
   wait?: boolean | undefined;
   signal?: AbortSignal | undefined;
   onWait?: ((message: string) => void) | undefined;
+}
+
+/** What only the caller knows about a repository he opens. */
+export interface OpenOptions {
+  /** Stands for this boot's ID in the names of staging folders (OSTREE_BOOTID). */
+  bootId?: string | undefined;
+  /** Places where an operation is to fail, for tests of what it leaves behind (OSTREE_REPO_TEST_ERROR): `pre-commit`. */
+  testErrors?: readonly string[] | undefined;
+  /** Permit upstream's experimental writer for `bare-split-xattrs` (OSTREE_EXP_WRITE_BARE_SPLIT_XATTRS). */
+  splitXattrs?: boolean | undefined;
+  /** Folder with files of further remotes; the system's repository has /etc/ostree/remotes.d. */
+  remotesDir?: string | undefined;
 }
 
 const FOLDERS = [
@@ -62,17 +55,24 @@ const FOLDERS = [
   'refs/remotes',
 ];
 
+const helpers: ReadonlySet<ObjectType> = new Set(['payload-link', 'file-xattrs', 'file-xattrs-link']);
+
 /** A repository on disk (layout and modes: libostree's ostree-repo.c and man ostree.repo-config). */
 export class Repo {
   readonly path: string;
   readonly mode: RepoMode;
   readonly config: KeyFile;
-  #systemRemotes: KeyFile[] | undefined;
+  readonly options: OpenOptions;
+  #remoteTable: RemoteTable | undefined;
+  #parent: Repo | null | undefined;
+  /** The repositories this one is a parent of, for which it was opened. */
+  #lineage: string[] = [];
 
-  private constructor(path: string, mode: RepoMode, config: KeyFile) {
+  private constructor(path: string, mode: RepoMode, config: KeyFile, options: OpenOptions) {
     this.path = path;
     this.mode = mode;
     this.config = config;
+    this.options = options;
   }
 
   /** Makes a repository, or completes one that is there already; its mode must then be the same. */
@@ -92,7 +92,7 @@ export class Repo {
   }
 
   /** Opens a repository; throws `not-found` when there is none and `invalid` for a config it cannot honour. */
-  static open(path: string): Repo {
+  static open(path: string, options: OpenOptions = {}): Repo {
     let text: string;
     try {
       text = readFileSync(join(path, 'config'), 'utf8');
@@ -115,7 +115,22 @@ export class Repo {
     } catch (error) {
       if (!['EACCES', 'EROFS', 'EPERM', 'ENOSPC'].includes(errnoCode(error) ?? '')) throw error;
     }
-    return new Repo(realpathSync(path), parseRepoMode(config.get('core', 'mode') ?? 'bare'), config);
+    return new Repo(realpathSync(path), parseRepoMode(config.get('core', 'mode') ?? 'bare'), config, options);
+  }
+
+  /** The repository whose objects count as present here too (`[core] parent`), or null. */
+  get parent(): Repo | null {
+    if (this.#parent === undefined) {
+      const path = this.config.get('core', 'parent');
+      this.#parent = path === undefined || path === '' ? null : Repo.open(resolve(this.path, path));
+      if (this.#parent !== null) {
+        this.#parent.#lineage = [...this.#lineage, this.path];
+        // Or every look-up would go round for ever.
+        if (this.#parent.#lineage.includes(this.#parent.path))
+          throw new AtomicError('invalid', `${this.#parent.path} is its own parent repository`);
+      }
+    }
+    return this.#parent;
   }
 
   get archive(): boolean {
@@ -148,7 +163,12 @@ export class Repo {
     return `${this.path}/objects/${loosePath(type, checksum, this.archive)}`;
   }
 
+  /** Whether this repository or its parent has the object. */
   hasObject(type: ObjectType, checksum: Checksum): boolean {
+    return this.hasOwnObject(type, checksum) || this.parent?.hasObject(type, checksum) === true;
+  }
+
+  hasOwnObject(type: ObjectType, checksum: Checksum): boolean {
     return lstatSync(this.objectPath(type, checksum), { throwIfNoEntry: false }) !== undefined;
   }
 
@@ -156,7 +176,10 @@ export class Repo {
   loadObject(type: MetadataType, checksum: Checksum): Buffer {
     const path = this.objectPath(type, checksum);
     const stat = lstatSync(path, { throwIfNoEntry: false });
-    if (stat === undefined) throw new AtomicError('not-found', `No such metadata object ${checksum}.${type}`);
+    if (stat === undefined) {
+      if (this.parent !== null) return this.parent.loadObject(type, checksum);
+      throw new AtomicError('not-found', `No such metadata object ${checksum}.${type}`);
+    }
     if (stat.size > MAX_METADATA_SIZE)
       throw corrupt(`${checksum}.${type} is ${stat.size} bytes, too large for metadata`);
     return readFileSync(path);
@@ -194,8 +217,8 @@ export class Repo {
     try {
       return readFileSync(this.objectPath('commitmeta', checksum));
     } catch (error) {
-      if (errnoCode(error) === 'ENOENT') return null;
-      throw error;
+      if (errnoCode(error) !== 'ENOENT') throw error;
+      return this.parent?.readDetachedMetadata(checksum) ?? null;
     }
   }
 
@@ -208,14 +231,17 @@ export class Repo {
     return existsSync(this.partialPath(checksum)) ? 'partial' : 'complete';
   }
 
-  /** Every loose object, folder by folder. */
-  *listObjects(): Generator<{ type: ObjectType; checksum: Checksum; path: string }> {
+  /** Every loose object, folder by folder; the helpers of content objects (payload links, split attributes) with `all` only. */
+  *listObjects(
+    options: { all?: boolean | undefined } = {},
+  ): Generator<{ type: ObjectType; checksum: Checksum; path: string }> {
     const objects = join(this.path, 'objects');
     for (const prefix of readdirSync(objects).sort()) {
       if (!/^[0-9a-f]{2}$/.test(prefix)) continue;
       for (const name of readdirSync(join(objects, prefix))) {
         const parsed = parseLooseName(prefix, name);
-        if (parsed !== null) yield { ...parsed, path: join(objects, prefix, name) };
+        if (parsed === null || (!options.all && helpers.has(parsed.type))) continue;
+        yield { ...parsed, path: join(objects, prefix, name) };
       }
     }
   }
@@ -237,24 +263,28 @@ export class Repo {
   }
 
   /** The commit a refspec points to, or null. */
-  readRef(refspec: string): Checksum | null {
-    return readRef(this, refspec);
+  readRef(target: RefTarget): Checksum | null {
+    return readRef(this, target);
   }
 
   /** Refspecs (`REMOTE:REF` for a remote's) and their commits, sorted. */
-  listRefs(options: { prefix?: string | undefined; remotes?: boolean | undefined } = {}): Map<string, Checksum> {
+  listRefs(options: ListRefsOptions = {}): Map<string, Checksum> {
     return listRefs(this, options);
   }
 
   /** Points a ref at a commit, or deletes it; durable when it returns. */
-  setRef(refspec: string, checksum: Checksum | null): void {
-    writeRef(this, refspec, checksum);
+  setRef(target: RefTarget, checksum: Checksum | null): void {
+    writeRef(this, target, checksum);
   }
 
   // -- locks and transactions ----------------------------------------------------------------------------------
 
-  /** The repository lock: shared for writers, exclusive for prune (the OFD lock stock tools take on `.lock`). */
-  async lock(mode: 'shared' | 'exclusive', options: BeginOptions = {}): Promise<FileLock> {
+  /**
+   * The repository lock: shared for writers, exclusive for prune (the OFD lock stock tools take on `.lock`).
+   * Null with `[core] locking=false`.
+   */
+  async lock(mode: 'shared' | 'exclusive', options: BeginOptions = {}): Promise<FileLock | null> {
+    if (this.config.getBoolean('core', 'locking') === false) return null;
     const timeout = this.config.get('core', 'lock-timeout-secs');
     const timeoutSeconds = timeout === undefined ? 300 : Number(timeout);
     try {
@@ -281,37 +311,18 @@ export class Repo {
 
   // -- remotes -------------------------------------------------------------------------------------------------
 
-  /** Names of the remotes in the config and, for the system's own repository, in /etc/ostree/remotes.d. */
+  /** Where remotes are defined: the config, remotes.d, the parent repository. */
+  get remoteTable(): RemoteTable {
+    this.#remoteTable ??= new RemoteTable(this, this.options.remotesDir);
+    return this.#remoteTable;
+  }
+
+  /** Names of all remotes, sorted. */
   remotes(): string[] {
-    const names = [this.config, ...this.#remoteFiles()].flatMap((file) =>
-      file.groups().flatMap((group) => /^remote "(.+)"$/.exec(group)?.[1] ?? []),
-    );
-    return [...new Set(names)].sort();
+    return this.remoteTable.names();
   }
 
   remoteOption(remote: string, key: string): string | undefined {
-    const group = `remote "${validateRemoteName(remote)}"`;
-    for (const file of [this.config, ...this.#remoteFiles()]) {
-      const value = file.get(group, key);
-      if (value !== undefined) return value;
-    }
-    return undefined;
-  }
-
-  #remoteFiles(): KeyFile[] {
-    if (this.#systemRemotes !== undefined) return this.#systemRemotes;
-    const folder =
-      this.path === '/ostree/repo' || this.path === '/sysroot/ostree/repo' ? '/etc/ostree/remotes.d' : null;
-    let names: string[] = [];
-    try {
-      if (folder !== null)
-        names = readdirSync(folder)
-          .filter((name) => name.endsWith('.conf'))
-          .sort();
-    } catch (error) {
-      if (errnoCode(error) !== 'ENOENT') throw error;
-    }
-    this.#systemRemotes = names.map((name) => KeyFile.parse(readFileSync(join(folder ?? '', name), 'utf8'), name));
-    return this.#systemRemotes;
+    return this.remoteTable.option(remote, key);
   }
 }

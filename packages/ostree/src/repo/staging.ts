@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { errnoCode, FileLock } from '@atomic/linux';
 import type { Repo } from './repo.ts';
@@ -24,7 +24,7 @@ export interface Staging {
  */
 export function openStaging(repo: Repo): Staging {
   const tmp = join(repo.path, 'tmp');
-  const prefix = `${PREFIX}${currentBootId()}-`;
+  const prefix = `${PREFIX}${repo.options.bootId ?? currentBootId()}-`;
   let reused: Staging | null = null;
   for (const name of readdirSync(tmp)) {
     if (!name.startsWith(PREFIX) || name.endsWith('-lock')) continue;
@@ -34,6 +34,7 @@ export function openStaging(repo: Repo): Staging {
     if (lock === null) continue; // a living writer's
     if (name.startsWith(prefix) && reused === null && existsSync(path)) {
       reused = { path, lock };
+      dropHalfWritten(path);
       continue;
     }
     if (!name.startsWith(prefix)) removeStaging({ path, lock });
@@ -60,4 +61,26 @@ export function removeStaging(staging: Staging): void {
   rmSync(staging.path, { recursive: true, force: true });
   rmSync(`${staging.path}-lock`, { force: true });
   staging.lock[Symbol.dispose]();
+}
+
+/** What an interrupted writer had not named yet is of use to nobody. */
+function dropHalfWritten(path: string): void {
+  for (const name of readdirSync(path)) if (name.startsWith('tmp-')) rmSync(join(path, name), { force: true });
+}
+
+/** Removes what has lain in `tmp/` for longer than `[core] tmp-expiry-secs` (a day), and staging folders nobody holds. */
+export function cleanTmp(repo: Repo): void {
+  const tmp = join(repo.path, 'tmp');
+  const expiry = Number(repo.config.get('core', 'tmp-expiry-secs') ?? 86_400);
+  const now = Date.now() / 1000;
+  for (const name of readdirSync(tmp)) {
+    if (name === 'cache' || name.endsWith('-lock')) continue;
+    const path = join(tmp, name);
+    const stat = lstatSync(path, { throwIfNoEntry: false });
+    if (stat === undefined) continue; // another cleaner was first
+    if (name.startsWith(PREFIX) && stat.isDirectory()) {
+      const lock = FileLock.tryAcquire(`${path}-lock`, 'exclusive');
+      if (lock !== null) removeStaging({ path, lock });
+    } else if (now - stat.mtimeMs / 1000 > expiry) rmSync(path, { recursive: true, force: true });
+  }
 }

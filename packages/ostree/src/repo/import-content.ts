@@ -1,0 +1,86 @@
+import { closeSync, constants, linkSync, openSync } from 'node:fs';
+import { errnoCode } from '@atomic/linux';
+import { AtomicError } from '../error.ts';
+import type { Checksum } from '../objects/checksum.ts';
+import { isSymlink } from '../objects/mode.ts';
+import type { Repo } from './repo.ts';
+import type { Stager, Stored } from './stager.ts';
+import { checkStorable, copyBareObject } from './store-content.ts';
+import { placeContent, storeContent, storeLarge } from './store-file.ts';
+import { storeFilez } from './store-filez.ts';
+import { verifyContent } from './verify-content.ts';
+
+export interface ImportOptions {
+  /** Take the source's word for its objects' checksums. */
+  trusted?: boolean | undefined;
+}
+
+/** How an object came: `linked` shares the source's inode. */
+export interface Imported extends Stored {
+  how: 'present' | 'linked' | 'copied';
+}
+
+const WHOLE_LIMIT = 1 << 22;
+
+/**
+ * Stages a content object of another repository on this machine: by hard link where mode and file system allow, else
+ * by copy, converted to this repository's mode. Unless trusted, content is re-hashed on the way.
+ * Throws `not-found` and `corrupt`.
+ */
+export function importContent(
+  stager: Stager,
+  source: Repo,
+  checksum: Checksum,
+  options: ImportOptions = {},
+): Imported | Promise<Imported> {
+  if (stager.has('file', checksum)) return { checksum, size: 0, isNew: false, how: 'present' };
+  if (source.mode === stager.target.mode && source.hasOwnObject('file', checksum)) {
+    const check = options.trusted ? undefined : verifyContent(source, checksum);
+    return check instanceof Promise
+      ? check.then(() => linkOrCopy(stager, source, checksum))
+      : linkOrCopy(stager, source, checksum);
+  }
+  return copied(convert(stager, source, checksum, options.trusted === true));
+}
+
+function linkOrCopy(stager: Stager, source: Repo, checksum: Checksum): Imported | Promise<Imported> {
+  const from = source.objectPath('file', checksum);
+  try {
+    stager.named(stager.stagedPath('file', checksum), (path) => linkSync(from, path));
+    return { checksum, size: 0, isNew: true, how: 'linked' };
+  } catch (error) {
+    const code = errnoCode(error);
+    if (code === 'EEXIST') return { checksum, size: 0, isNew: false, how: 'present' };
+    if (code === 'ENOENT') throw new AtomicError('not-found', `No such file object ${checksum} in ${source.path}`);
+    if (code !== 'EXDEV' && code !== 'EPERM' && code !== 'EMLINK') throw error;
+  }
+  return copied(convert(stager, source, checksum, true));
+}
+
+const copied = (stored: Stored | Promise<Stored>): Imported | Promise<Imported> =>
+  stored instanceof Promise ? stored.then(asCopied) : asCopied(stored);
+const asCopied = (stored: Stored): Imported => ({ ...stored, how: stored.isNew ? 'copied' : 'present' });
+
+function convert(stager: Stager, source: Repo, checksum: Checksum, trusted: boolean): Stored | Promise<Stored> {
+  if (source.archive && source.hasOwnObject('file', checksum)) {
+    return storeFilez(stager, { path: source.objectPath('file', checksum) }, checksum, { trusted });
+  }
+  const file = source.loadFile(checksum);
+  const { header, path, size } = file;
+  if (path === null || isSymlink(header.mode) || size <= WHOLE_LIMIT) {
+    const content = file.readContent();
+    return trusted ? placeContent(stager, header, content, checksum) : storeContent(stager, header, content, checksum);
+  }
+  const { mode } = stager.target;
+  if (trusted && mode !== 'archive') {
+    checkStorable(mode, checksum, header);
+    stager.place('file', checksum, (to) => copyBareObject(mode, path, to, header));
+    return { checksum, size, isNew: true };
+  }
+  const fd = openSync(path, constants.O_RDONLY);
+  try {
+    return storeLarge(stager, fd, header, size, checksum);
+  } finally {
+    closeSync(fd);
+  }
+}

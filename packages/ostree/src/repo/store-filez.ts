@@ -1,0 +1,165 @@
+import { createHash } from 'node:crypto';
+import {
+  closeSync,
+  constants,
+  copyFileSync,
+  createReadStream,
+  lstatSync,
+  openSync,
+  readFileSync,
+  rmSync,
+} from 'node:fs';
+import { Readable } from 'node:stream';
+import { createInflateRaw, inflateRawSync } from 'node:zlib';
+import { errnoCode } from '@atomic/linux';
+import { corrupt } from '../error.ts';
+import type { Checksum } from '../objects/checksum.ts';
+import { archiveHeaderLength, type FileHeader, fileHeaderBytes, parseArchiveHeader } from '../objects/file.ts';
+import { isSymlink } from '../objects/mode.ts';
+import type { Stager, Stored } from './stager.ts';
+import { checkStorable, finishBareFile, writeFully, writeNew } from './store-content.ts';
+import { checkExpected, contentChecksum, placeContent } from './store-file.ts';
+
+/** An archive object (`.filez`): its bytes, or the file that holds them. */
+export type FilezBody = Uint8Array | { path: string };
+
+export interface FilezOptions {
+  /** Take the checksum on trust. */
+  trusted?: boolean | undefined;
+}
+
+/** Up to this size, packed and unpacked, an object is handled in one piece. */
+const WHOLE_LIMIT = 1 << 22;
+
+const bufferOf = (bytes: Uint8Array) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+
+/**
+ * Stages a content object that comes as an archive object, verified before it gets its name. An archive repository
+ * keeps the bytes as they came. Throws `corrupt`. Large objects take a promise and constant memory.
+ */
+export function storeFilez(
+  stager: Stager,
+  body: FilezBody,
+  expected: Checksum,
+  options: FilezOptions = {},
+): Stored | Promise<Stored> {
+  if (options.trusted && !(body instanceof Uint8Array) && stager.target.mode === 'archive')
+    return copyFilez(stager, body.path, expected);
+  let bytes: Buffer;
+  if (body instanceof Uint8Array) bytes = bufferOf(body);
+  else {
+    if (lstatSync(body.path).size > WHOLE_LIMIT)
+      return storeFilezStream(stager, createReadStream(body.path, { highWaterMark: 1 << 18 }), expected);
+    bytes = readFileSync(body.path);
+  }
+  const where = `object ${expected}.filez`;
+  if (bytes.length < 8 || bytes.length < archiveHeaderLength(bytes)) throw corrupt(`Corrupted ${where}: cut short`);
+  const { header, size, length } = parseArchiveHeader(bytes);
+  if (size > WHOLE_LIMIT) return storeFilezStream(stager, Readable.from([bytes]), expected);
+  const content = inflateWhole(bytes.subarray(length), header, size, where);
+  if (!options.trusted) checkExpected(contentChecksum(header, content), expected);
+  if (stager.target.mode !== 'archive') return placeContent(stager, header, content, expected);
+  if (stager.has('file', expected)) return { checksum: expected, size, isNew: false };
+  stager.place('file', expected, (path) =>
+    writeNew(path, (fd) => {
+      writeFully(fd, bytes);
+      finishBareFile('archive', fd, header);
+    }),
+  );
+  return { checksum: expected, size, isNew: true };
+}
+
+function copyFilez(stager: Stager, from: string, checksum: Checksum): Stored {
+  if (stager.has('file', checksum)) return { checksum, size: 0, isNew: false };
+  let size = 0;
+  stager.place('file', checksum, (path) => {
+    copyFileSync(from, path, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL);
+    size = lstatSync(path).size;
+  });
+  return { checksum, size, isNew: true };
+}
+
+/** As {@link storeFilez}, for bytes still on their way; memory stays constant. */
+export async function storeFilezStream(
+  stager: Stager,
+  source: AsyncIterable<Uint8Array>,
+  expected: Checksum,
+): Promise<Stored> {
+  const where = `object ${expected}.filez`;
+  const { mode } = stager.target;
+  const iterator = source[Symbol.asyncIterator]();
+  let aside: string | null = null;
+  try {
+    let start: Buffer = Buffer.alloc(0);
+    let ended = false;
+    while (!ended && (start.length < 8 || start.length < archiveHeaderLength(start))) {
+      const next = await iterator.next();
+      if (next.done) ended = true;
+      else start = Buffer.concat([start, next.value]);
+    }
+    if (ended) throw corrupt(`Corrupted ${where}: cut short`);
+    const { header, size, length } = parseArchiveHeader(start);
+    if (isSymlink(header.mode)) return await storeFilez(stager, start, expected);
+    const hasher = createHash('sha256').update(fileHeaderBytes(header));
+    const path = stager.aside();
+    aside = path;
+    const fd = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600);
+    try {
+      async function* packed(): AsyncGenerator<Uint8Array> {
+        if (mode === 'archive') writeFully(fd, start);
+        yield start.subarray(length);
+        for (let next = await iterator.next(); !next.done; next = await iterator.next()) {
+          if (mode === 'archive') writeFully(fd, next.value);
+          yield next.value;
+        }
+      }
+      const inflate = createInflateRaw({ chunkSize: 1 << 18 });
+      const input = Readable.from(packed(), { objectMode: false });
+      input.on('error', (error) => inflate.destroy(error));
+      let seen = 0;
+      for await (const chunk of translateZlib(input.pipe(inflate), where)) {
+        seen += chunk.length;
+        if (seen > size) break;
+        hasher.update(chunk);
+        if (mode !== 'archive') writeFully(fd, chunk);
+      }
+      if (seen !== size) throw corrupt(`Corrupted ${where}: its content is not the ${size} bytes it claims`);
+      checkExpected(hasher.digest('hex'), expected);
+      checkStorable(mode, expected, header);
+      finishBareFile(mode, fd, header);
+    } finally {
+      closeSync(fd);
+    }
+    if (stager.has('file', expected)) return { checksum: expected, size, isNew: false };
+    stager.adopt('file', expected, path);
+    return { checksum: expected, size, isNew: true };
+  } finally {
+    if (aside !== null) rmSync(aside, { force: true });
+    await iterator.return?.();
+  }
+}
+
+function inflateWhole(packed: Buffer, header: FileHeader, size: number, where: string): Buffer {
+  if (isSymlink(header.mode)) {
+    if (size !== 0) throw corrupt(`Corrupted ${where}: a symlink with content`);
+    return Buffer.alloc(0);
+  }
+  let content: Buffer;
+  try {
+    content = inflateRawSync(packed, { maxOutputLength: Math.max(size, 1) });
+  } catch (error) {
+    throw corrupt(`Corrupted ${where}: ${error instanceof Error ? error.message : String(error)}`, error);
+  }
+  if (content.length !== size) throw corrupt(`Corrupted ${where}: ${content.length} bytes instead of ${size}`);
+  return content;
+}
+
+async function* translateZlib(source: AsyncIterable<Uint8Array>, where: string): AsyncGenerator<Uint8Array> {
+  try {
+    yield* source;
+  } catch (error) {
+    if (errnoCode(error)?.startsWith('Z_'))
+      throw corrupt(`Corrupted ${where}: ${error instanceof Error ? error.message : ''}`, error);
+    throw error;
+  }
+}
