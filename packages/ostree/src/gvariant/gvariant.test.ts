@@ -220,3 +220,25 @@ test('what is printed with its types is read back the same', () => {
     { numRuns: 1000 },
   );
 });
+
+test('keys come in the order of a GHashTable', () => {
+  // What GLib 2.74 gives for these, the last after one growth of the table.
+  assert.deepEqual(
+    hashTableOrder([
+      'ostree.summary.last-modified',
+      'ostree.summary.mode',
+      'ostree.summary.tombstone-commits',
+      'ostree.summary.indexed-deltas',
+    ]),
+    [
+      'ostree.summary.mode',
+      'ostree.summary.tombstone-commits',
+      'ostree.summary.last-modified',
+      'ostree.summary.indexed-deltas',
+    ],
+  );
+  assert.equal(
+    hashTableOrder(Array.from({ length: 12 }, (_, i) => `k${i}`)).join(' '),
+    'k6 k10 k5 k4 k3 k9 k2 k8 k1 k7 k0 k11',
+  );
+});

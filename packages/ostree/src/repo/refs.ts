@@ -41,6 +41,16 @@ function locate(repo: Repo, target: RefTarget): { folder: string; ref: string } 
   return { folder: remote === null ? 'heads' : `remotes/${remote}`, ref };
 }
 
+/** Throws `invalid` unless the target can be a ref; returns a text that no other target has. */
+export function checkRefTarget(target: RefTarget): string {
+  if (typeof target === 'string') parseRefspec(target);
+  else {
+    validateCollectionId(target.collectionId);
+    validateRefName(target.ref);
+  }
+  return refText(target);
+}
+
 /** Reads one ref (an alias is a symlink to another); null when there is none. */
 export function readRef(repo: Repo, target: RefTarget): Checksum | null {
   const { folder, ref } = locate(repo, target);

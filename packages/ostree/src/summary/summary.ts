@@ -1,15 +1,18 @@
-import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { errnoCode } from '@atomic/linux';
 import { decode } from '../gvariant/decode.ts';
-import { encode } from '../gvariant/encode.ts';
-import { asArray, asBigint, asBytes, asString, swap64 } from '../gvariant/value.ts';
-import { type Metadata, metadataFromValue, metadataString, metadataToValue } from '../gvariant/vardict.ts';
-import { type Checksum, checksumFromBytes, checksumToBytes } from '../objects/checksum.ts';
-import { validateRefName } from '../repo/ref-name.ts';
+import { asArray, asBigint, asBytes, asString, type Value } from '../gvariant/value.ts';
+import { type Metadata, metadataFromValue, metadataString } from '../gvariant/vardict.ts';
+import { type Checksum, checksumFromBytes } from '../objects/checksum.ts';
+import { validateCollectionId, validateRefName } from '../repo/ref-name.ts';
+import type { CollectionRef } from '../repo/refs.ts';
 import type { Repo } from '../repo/repo.ts';
-import { replaceFile } from '../repo/write-file.ts';
 
-const TYPE = '(a(s(taya{sv}))a{sv})';
+/** A summary file (ostree-core.h, OSTREE_SUMMARY_GVARIANT_FORMAT): refs, then metadata of the whole. */
+export const SUMMARY_TYPE = '(a(s(taya{sv}))a{sv})';
+/** `ostree.summary.collection-map`: refs by collection ID. */
+export const COLLECTION_MAP_TYPE = 'a{sa(s(taya{sv}))}';
 
 export interface SummaryRef {
   ref: string;
@@ -23,53 +26,62 @@ export interface Summary {
   metadata: Metadata;
 }
 
-/** Reads a `summary` file (ostree-core.h, OSTREE_SUMMARY_GVARIANT_FORMAT); throws `corrupt` or `invalid`. */
+/** Reads a `summary` file; throws `corrupt` or `invalid`. */
 export function parseSummary(bytes: Uint8Array): Summary {
-  const [refs, metadata] = asArray(decode(TYPE, bytes));
-  return {
-    refs: asArray(refs).map((entry) => {
-      const [ref, about] = asArray(entry);
-      const [size, commit, extra] = asArray(about);
-      return {
-        ref: validateRefName(asString(ref)),
-        size: asBigint(size),
-        commit: checksumFromBytes(asBytes(commit)),
-        metadata: metadataFromValue(extra),
-      };
+  const [refs, metadata] = asArray(decode(SUMMARY_TYPE, bytes));
+  return { refs: parseRefs(refs), metadata: metadataFromValue(metadata) };
+}
+
+function parseRefs(value: Value | undefined): SummaryRef[] {
+  return asArray(value).map((entry) => {
+    const [ref, about] = asArray(entry);
+    const [size, commit, extra] = asArray(about);
+    return {
+      ref: validateRefName(asString(ref)),
+      size: asBigint(size),
+      commit: checksumFromBytes(asBytes(commit)),
+      metadata: metadataFromValue(extra),
+    };
+  });
+}
+
+/** The refs of other collections that a summary lists, by collection ID. */
+export function summaryCollections(summary: Summary): Map<string, SummaryRef[]> {
+  const map = summary.metadata.get('ostree.summary.collection-map');
+  if (map?.type !== COLLECTION_MAP_TYPE) return new Map();
+  return new Map(
+    asArray(map.value).map((entry) => {
+      const [id, refs] = asArray(entry);
+      return [validateCollectionId(asString(id)), parseRefs(refs)];
     }),
-    metadata: metadataFromValue(metadata),
-  };
+  );
+}
+
+/** Every ref a summary offers under a collection ID: the main one's and the other collections'. */
+export function summaryCollectionRefs(summary: Summary): (CollectionRef & SummaryRef)[] {
+  const main = metadataString(summary.metadata, 'ostree.summary.collection-id');
+  const own = main === undefined ? [] : summary.refs.map((ref) => ({ ...ref, collectionId: main }));
+  const others = [...summaryCollections(summary)].flatMap(([collectionId, refs]) =>
+    refs.map((ref) => ({ ...ref, collectionId })),
+  );
+  return [...own, ...others];
 }
 
 /** The summary on disk, or null. */
 export function readSummary(repo: Repo): Buffer | null {
-  const path = join(repo.path, 'summary');
-  return existsSync(path) ? readFileSync(path) : null;
+  return readOptional(join(repo.path, 'summary'));
 }
 
-/** Writes `summary` anew from the local refs; `now` (Unix seconds) becomes its time. A stale signature goes. */
-export function updateSummary(repo: Repo, options: { now?: number | undefined } = {}): void {
-  const refs = [...repo.listRefs({ remotes: false })].flatMap(([ref, commit]) => {
-    if (!repo.hasObject('commit', commit)) return [];
-    const bytes = repo.loadObject('commit', commit);
-    const { timestamp, metadata } = repo.loadCommit(commit);
-    const extra: Metadata = new Map();
-    const version = metadataString(metadata, 'version');
-    if (version !== undefined) extra.set('ostree.commit.version', { type: 's', value: version });
-    extra.set('ostree.commit.timestamp', { type: 't', value: swap64(BigInt(timestamp)) });
-    return [[ref, [BigInt(bytes.length), checksumToBytes(commit), metadataToValue(extra)]]];
-  });
-  const about: Metadata = new Map();
-  about.set('ostree.summary.mode', { type: 's', value: repo.mode === 'archive' ? 'archive-z2' : repo.mode });
-  about.set('ostree.summary.tombstone-commits', {
-    type: 'b',
-    value: repo.config.getBoolean('core', 'tombstone-commits') ?? false,
-  });
-  about.set('ostree.summary.last-modified', {
-    type: 't',
-    value: swap64(BigInt(options.now ?? Math.floor(Date.now() / 1000))),
-  });
-  about.set('ostree.summary.indexed-deltas', { type: 'b', value: true });
-  rmSync(join(repo.path, 'summary.sig'), { force: true });
-  replaceFile(join(repo.path, 'summary'), encode(TYPE, [refs, metadataToValue(about)]), { sync: repo.fsync });
+/** The signatures beside the summary, or null. */
+export function readSummarySignatures(repo: Repo): Buffer | null {
+  return readOptional(join(repo.path, 'summary.sig'));
+}
+
+function readOptional(path: string): Buffer | null {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    if (errnoCode(error) === 'ENOENT') return null;
+    throw error;
+  }
 }
