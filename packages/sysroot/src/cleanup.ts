@@ -4,6 +4,7 @@ import { type BeginOptions, prune } from '@atomic/ostree';
 import type { SysrootState } from './deployment.ts';
 import { removeTree } from './durable.ts';
 import { type DeploymentId, deploymentPath, parseDeploymentName } from './layout.ts';
+import { removeOldOverlays } from './overlay-initrd.ts';
 import type { Sysroot } from './sysroot.ts';
 
 export interface CleanupResult {
@@ -78,6 +79,7 @@ export function removeOldKernels(sysroot: Sysroot, state: SysrootState): number 
     rmSync(`${sysroot.layout.kernels}/${name}`, { recursive: true, force: true });
     removed++;
   }
+  removeOldOverlays(sysroot, state.deployments);
   return removed;
 }
 

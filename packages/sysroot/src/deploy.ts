@@ -1,29 +1,36 @@
-import { existsSync, lstatSync, readdirSync, renameSync, rmdirSync, rmSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, readdirSync, renameSync, rmdirSync, rmSync } from 'node:fs';
 import { errnoCode, setImmutable, withFd } from '@atomic/linux';
 import { AtomicError, type BeginOptions, type Checksum, checkout, type KeyFile, type Progress } from '@atomic/ostree';
 import { cleanup, removeDeployment } from './cleanup.ts';
 import type { Deployment, SysrootState } from './deployment.ts';
-import { mergeEtc } from './etc-merge.ts';
+import { applyEtc, diffEtc } from './etc-merge.ts';
+import { prepareVar } from './init.ts';
 import { withoutKarg } from './kargs.ts';
 import { bootChecksum, findKernel } from './kernel.ts';
 import { deploymentPath, parseDeploymentName, validateOsName } from './layout.ts';
 import { isPinned, writeOrigin } from './origin.ts';
 import { stageDeployment } from './staging.ts';
-import { initStateroot, type Sysroot } from './sysroot.ts';
-import { type Retain, withDeployment, writeDeployments } from './write-deployments.ts';
+import type { Sysroot } from './sysroot.ts';
+import { type LogOptions, type Retain, withDeployment, writeDeployments } from './write-deployments.ts';
 
-export interface DeployOptions extends BeginOptions {
+export interface DeployOptions extends BeginOptions, LogOptions {
   os: string;
   /** A complete commit in the sysroot's repository. */
   rev: Checksum;
   origin: KeyFile;
   /** Whose /etc and kernel arguments are carried over; default: the booted one, else the first of this system. */
   mergeFrom?: Deployment | null | undefined;
-  /** Instead of the merge deployment's. */
+  /** Instead of the merge deployment's; `ostree=` may be among them and is put right. */
   kargs?: readonly string[] | undefined;
+  /** Checksums of initramfs images to load after the tree's own (see {@link stageOverlayInitrd}). */
+  overlayInitrds?: readonly Checksum[] | undefined;
   /** Leave the switch to the shutdown; only on the running system. */
   stage?: boolean | undefined;
+  /** With `stage`: not before somebody unlocks it. */
+  locked?: boolean | undefined;
   retain?: Retain | undefined;
+  /** What to remove afterwards (`full`); see {@link writeDeployments}. Staging never prunes objects. */
+  cleanup?: 'full' | 'prepare' | undefined;
   progress?: Progress | undefined;
 }
 
@@ -36,11 +43,16 @@ export const mergeDeployment = (state: SysrootState, os: string): Deployment | n
 /**
  * Makes a deployment of a commit and lets it boot first, or stages it. What was there before stays bootable: the merge
  * deployment, the booted one, pinned ones. Interrupted at any point, what is half made has no boot entry and the next
- * run removes it. Throws `not-found` (commit, kernel), `invalid` (a tree with both /etc and /usr/etc), `no-space`.
+ * run removes it. Throws `not-found` (commit, stateroot, kernel), `invalid` (a tree with both /etc and /usr/etc), `no-space`.
  */
 export async function deploy(sysroot: Sysroot, options: DeployOptions): Promise<Deployment> {
   using _lock = await sysroot.lock(options);
   validateOsName(options.os);
+  if (!existsSync(sysroot.layout.stateroot(options.os))) {
+    throw new AtomicError('not-found', `No such stateroot: ${options.os}`, {
+      hint: `make one with: ostree admin stateroot-init ${options.os}`,
+    });
+  }
   if (sysroot.repo.commitState(options.rev) !== 'complete') {
     throw new AtomicError('not-found', `commit ${options.rev} is not complete in ${sysroot.repo.path}`, {
       hint: 'pull it first',
@@ -53,19 +65,20 @@ export async function deploy(sysroot: Sysroot, options: DeployOptions): Promise<
   const merge = options.mergeFrom === undefined ? mergeDeployment(state, options.os) : options.mergeFrom;
   const stage = options.stage === true;
   if (stage && state.booted === null) {
-    throw new AtomicError('invalid', 'Cannot stage a deployment: this system is not booted from one', {
+    throw new AtomicError('invalid', 'Cannot stage deployment: Not currently booted into an OSTree system', {
       hint: 'leave out --stage',
     });
   }
-  initStateroot(sysroot, options.os);
   const deployment = await makeTree(sysroot, options, merge);
   try {
     options.signal?.throwIfAborted(); // the last moment: from here on it is quick, and goes to the end
-    if (stage) await stageDeployment(sysroot, state, deployment, merge);
-    else {
-      finishTree(sysroot, state, deployment, merge);
+    if (stage) {
+      const kargs = options.kargs === undefined ? null : deployment.commandLine;
+      await stageDeployment(sysroot, state, deployment, merge, { kargs, locked: options.locked });
+    } else {
+      finishTree(sysroot, state, deployment, merge, options);
       const list = withDeployment(state, deployment, merge, options.retain);
-      await writeDeployments(sysroot, state, list, { ...options, cleanup: 'full' });
+      await writeDeployments(sysroot, state, list, { ...options, cleanup: options.cleanup ?? 'full' });
     }
   } catch (error) {
     discard(sysroot, deployment);
@@ -94,7 +107,9 @@ function explainSpace(error: unknown, sysroot: Sysroot): unknown {
 }
 
 function nextSerial(sysroot: Sysroot, os: string, checksum: Checksum): number {
-  const serials = readdirSync(`${sysroot.layout.stateroot(os)}/deploy`).flatMap((name) => {
+  const folder = `${sysroot.layout.stateroot(os)}/deploy`;
+  mkdirSync(folder, { recursive: true, mode: 0o775 });
+  const serials = readdirSync(folder).flatMap((name) => {
     const parsed = parseDeploymentName(name);
     return parsed?.checksum === checksum ? [parsed.serial] : [];
   });
@@ -121,20 +136,27 @@ async function makeTree(sysroot: Sysroot, options: DeployOptions, merge: Deploym
       // Copies, not links: an editor that writes in place must not reach the repository.
       await checkout(repo, id.checksum, `${tree}/etc`, { subpath, forceCopy: true, signal: options.signal });
     }
-    const kargs = withoutKarg(options.kargs ?? merge?.kargs ?? [], 'ostree');
+    await prepareVar(sysroot, id, options);
+    const commandLine = [...(options.kargs ?? merge?.commandLine ?? [])];
     return {
       ...id,
       index: 0,
       path: deploymentPath(id),
-      bootChecksum: bootChecksum(findKernel(tree)),
+      bootChecksum: bootChecksum(findKernel(tree, sysroot)),
       bootSerial: 0,
       origin: options.origin,
-      kargs,
+      kargs: withoutKarg(commandLine, 'ostree'),
+      commandLine,
+      tries: null,
+      overlayInitrds: [...(options.overlayInitrds ?? [])],
       entry: merge?.entry?.filter((key) => key.startsWith('x-')) ?? null,
       ...sysroot.commitFacts(id.checksum),
       booted: false,
       staged: false,
+      finalizationLocked: false,
+      softRebootTarget: false,
       pinned: isPinned(options.origin),
+      unlocked: 'none',
       pending: false,
       rollback: false,
     };
@@ -153,12 +175,18 @@ export function finishTree(
   state: SysrootState,
   deployment: Deployment,
   merge: Deployment | null,
+  options: LogOptions = {},
 ): void {
   const tree = sysroot.layout.deployment(deployment);
   if (merge !== null) {
     const from = sysroot.layout.deployment(merge);
     if (existsSync(`${from}/usr/etc`) && existsSync(`${from}/etc`) && existsSync(`${tree}/etc`)) {
-      mergeEtc({ defaults: `${from}/usr/etc`, current: `${from}/etc`, target: `${tree}/etc` });
+      const diff = diffEtc(`${from}/usr/etc`, `${from}/etc`);
+      const { modified, removed, added } = diff;
+      options.log?.(
+        `Copying /etc changes: ${modified.length} modified, ${removed.length} removed, ${added.length} added`,
+      );
+      applyEtc(diff, `${from}/etc`, `${tree}/etc`, { xattrs: !sysroot.noXattrs });
     }
   }
   // systemd's ConditionNeedsUpdate= compares these with /usr: the new system shall see that it is new.

@@ -1,6 +1,7 @@
 import type { KeyFile } from '@atomic/ostree';
-import type { BlsEntry } from './bootloader/bls.ts';
+import type { BlsEntry, BootTries } from './bootloader/bls.ts';
 import type { DeploymentId } from './layout.ts';
+import type { UnlockedState } from './origin.ts';
 
 /** A tree on the disk that the boot loader can start, or will be able to after the next shutdown (`staged`). */
 export interface Deployment extends DeploymentId {
@@ -15,15 +16,27 @@ export interface Deployment extends DeploymentId {
   origin: KeyFile | null;
   /** Kernel arguments, without `ostree=`. */
   kargs: string[];
+  /** Kernel arguments as the boot entry has them, with `ostree=` in its place; a new deployment may lack that. */
+  commandLine: string[];
   /** The boot entry as it was read; null for a deployment not yet written out. */
   entry: BlsEntry | null;
+  /** What its name says of boots to come, where they are counted; null for a deployment not yet written out. */
+  tries: BootTries | null;
+  /** SHA-256 of initramfs images loaded after the tree's own (`--overlay-initrd`), in order. */
+  overlayInitrds: string[];
   version: string | undefined;
   /** Of the commit, in Unix seconds; 0 when the commit is gone. */
   timestamp: number;
   booted: boolean;
   staged: boolean;
+  /** Staged, but not to be switched to before somebody unlocks it. */
+  finalizationLocked: boolean;
+  /** What `systemctl soft-reboot` would start. */
+  softRebootTarget: boolean;
   pinned: boolean;
-  /** Comes before the booted one. */
+  /** How /usr was made writable. */
+  unlocked: UnlockedState;
+  /** The first of its system, and not the one that runs, on a system that runs. */
   pending: boolean;
   /** The first of the same stateroot after the booted one. */
   rollback: boolean;

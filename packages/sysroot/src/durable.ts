@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { errnoCode, freeze, setImmutable, syncfsPath, thaw, withFd } from '@atomic/linux';
+import { AtomicError } from '@atomic/ostree';
 
 /** Points a symlink somewhere else by rename: a crash leaves the old or the new one. Not yet durable. */
 export function replaceSymlink(target: string, path: string): void {
@@ -28,20 +29,30 @@ export function freshDirectory(path: string): void {
   mkdirSync(path, { recursive: true, mode: 0o755 });
 }
 
+const GUARD = 'read -r done || fsfreeze --unfreeze "$0"';
+
+/** Lets the guard of a freeze run as if we had been killed, with nothing frozen (OSTREE_SYSROOT_DEBUG=test-fifreeze). */
+async function rehearseThaw(path: string): Promise<never> {
+  const guard = spawn('sh', ['-c', `${GUARD} 2>/dev/null; echo 'fifreeze watchdog was run' >&2`, path], {
+    stdio: ['pipe', 'ignore', 'inherit'],
+  });
+  guard.stdin.end();
+  await once(guard, 'close');
+  throw new AtomicError('aborted', 'During fsfreeze-thaw: aborting due to test-fifreeze');
+}
+
 /**
  * Makes everything written to a file system durable, for boot loaders too: they read it without replaying its
  * journal, so syncfs is not enough; freezing empties the journal. Only a running system is frozen (`live`): on any
  * other the file system is unmounted before a boot loader looks at it.
  */
-export async function flushForBoot(path: string, live: boolean): Promise<void> {
+export async function flushForBoot(path: string, live: boolean, rehearse = false): Promise<void> {
   syncfsPath(path);
+  if (rehearse) await rehearseThaw(path);
   if (!live) return;
   // A process killed between the two calls would leave the system frozen, so a child holds the other end of a pipe
   // and thaws when it closes without a word.
-  const guard = spawn('sh', ['-c', 'read -r done || fsfreeze --unfreeze "$0"', path], {
-    stdio: ['pipe', 'ignore', 'ignore'],
-    detached: true,
-  });
+  const guard = spawn('sh', ['-c', GUARD, path], { stdio: ['pipe', 'ignore', 'ignore'], detached: true });
   const gone = once(guard, 'close').catch(() => {});
   guard.stdin.on('error', () => {});
   try {

@@ -1,13 +1,17 @@
 export * from './bootloader/bls.ts';
 export * from './bootloader/grub.ts';
+export { grub2SectionOf } from './bootloader/grub2.ts';
 export * from './cleanup.ts';
+export * from './config.ts';
 export * from './deploy.ts';
 export * from './deployment.ts';
 export * from './etc-merge.ts';
+export * from './init.ts';
 export * from './kargs.ts';
 export * from './kernel.ts';
 export * from './layout.ts';
 export * from './origin.ts';
+export { stageOverlayInitrd } from './overlay-initrd.ts';
 export * from './rollback.ts';
 export * from './staged-file.ts';
 export * from './staging.ts';

@@ -1,16 +1,22 @@
-/** Kernel arguments in order; a value with spaces stands in double quotes, as the kernel reads them. */
+import { AtomicError } from '@atomic/ostree';
 
-/** Splits a kernel command line; spaces within double quotes do not separate. */
+/**
+ * Kernel arguments in order, as libostree keeps them (ostree-kernel-args.c): a value with spaces stands in double
+ * quotes, a key may come more than once, and a bare word is not the same as a word with an empty value.
+ */
+
+/** Splits a kernel command line; spaces within double quotes do not separate. What follows an unclosed quote is one. */
 export function parseKargs(text: string): string[] {
-  return text.match(/(?:"[^"]*"|[^\s"])+/g) ?? [];
+  return text.match(/(?:"[^"]*(?:"|$)|[^\s"])+/g) ?? [];
 }
 
 export const formatKargs = (kargs: readonly string[]): string => kargs.join(' ');
 
-const keyOf = (karg: string): string => {
+function split(karg: string): { key: string; value: string | null } {
   const at = karg.indexOf('=');
-  return at < 0 ? karg : karg.slice(0, at);
-};
+  return at < 0 ? { key: karg, value: null } : { key: karg.slice(0, at), value: karg.slice(at + 1) };
+}
+const keyOf = (karg: string): string => split(karg).key;
 
 /** The values of an argument; a bare word has the value ''. */
 export const kargValues = (kargs: readonly string[], key: string): string[] =>
@@ -26,3 +32,42 @@ export function replaceKarg(kargs: readonly string[], karg: string): string[] {
   if (at < 0) return [...kargs, karg];
   return [...kargs.slice(0, at), karg, ...withoutKarg(kargs.slice(at + 1), key)];
 }
+
+/** Appends arguments; one text may hold several. */
+export const appendKargs = (kargs: readonly string[], texts: readonly string[]): string[] => [
+  ...kargs,
+  ...texts.flatMap(parseKargs),
+];
+
+/** Appends an argument unless there is one of its key, whatever its value. */
+export const appendKargIfMissing = (kargs: readonly string[], text: string): string[] =>
+  kargs.some((other) => keyOf(other) === keyOf(text)) ? [...kargs] : appendKargs(kargs, [text]);
+
+/**
+ * Removes arguments named by `text`: `KEY=VALUE`, or `KEY` where that has one value only (or is a bare word among
+ * others). None of that key is left alone; throws `invalid` when there are some, but not the one meant.
+ */
+export function deleteKargIfPresent(kargs: readonly string[], text: string): string[] {
+  if (!kargs.some((other) => keyOf(other) === keyOf(text))) return [...kargs];
+  let left = [...kargs];
+  for (const { key, value } of parseKargs(text).map(split)) {
+    const same = left.filter((other) => keyOf(other) === key);
+    const shown = value === null ? key : `${key}=${value}`;
+    if (same.length === 0) throw new AtomicError('invalid', `No key '${key}' found`);
+    if (same.length === 1 && value === null) left = withoutKarg(left, key);
+    else {
+      const at = left.indexOf(shown);
+      if (at < 0) {
+        throw value === null
+          ? new AtomicError('invalid', `Multiple values for key '${text}' found`)
+          : new AtomicError('invalid', `No karg '${shown}' found`);
+      }
+      left.splice(at, 1);
+    }
+  }
+  return left;
+}
+
+/** The arguments of a running kernel (/proc/cmdline), without what boot loaders add of their own. */
+export const kargsFromCommandLine = (text: string): string[] =>
+  parseKargs(text.trim()).filter((karg) => !karg.startsWith('BOOT_IMAGE=') && !karg.startsWith('initrd='));

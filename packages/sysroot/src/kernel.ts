@@ -34,6 +34,8 @@ export interface KernelLayout {
   /** A folder of device trees, used whole. */
   devicetrees: BootFile | null;
   hmac: BootFile | null;
+  /** An Android boot image; not part of the checksum. */
+  aboot: BootFile | null;
   checksum: string | null;
 }
 
@@ -46,22 +48,24 @@ const list = (folder: string): string[] => {
   }
 };
 
+const isFolder = (path: string) => statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 const isFile = (path: string) => statSync(path, { throwIfNoEntry: false })?.isFile() === true;
 
-function inModules(tree: string): KernelLayout | null {
+function inModules(tree: string, noDtb: boolean): KernelLayout | null {
   for (const version of list(`${tree}/usr/lib/modules`)) {
     const folder = `${tree}/usr/lib/modules/${version}`;
     if (!isFile(`${folder}/vmlinuz`)) continue;
     const optional = (file: string, name: string): BootFile | null =>
       existsSync(`${folder}/${file}`) ? { source: `${folder}/${file}`, name } : null;
-    const devicetree = optional('devicetree', `devicetree-${version}`);
+    const devicetree = noDtb ? null : optional('devicetree', `devicetree-${version}`);
     return {
       kernel: { source: `${folder}/vmlinuz`, name: `vmlinuz-${version}` },
       initramfs:
         optional('initramfs.img', `initramfs-${version}.img`) ?? optional('initramfs', `initramfs-${version}.img`),
       devicetree,
-      devicetrees: devicetree === null ? optional('dtb', 'dtb') : null,
+      devicetrees: devicetree === null && !noDtb && isFolder(`${folder}/dtb`) ? optional('dtb', 'dtb') : null,
       hmac: optional('.vmlinuz.hmac', `.vmlinuz-${version}.hmac`),
+      aboot: optional('aboot.img', `aboot-${version}.img`),
       checksum: null,
     };
   }
@@ -85,26 +89,25 @@ function inOldPlaces(tree: string): KernelLayout | null {
   if (kernel === null) return null;
   const initramfs = find('initramfs-');
   const devicetree = find('devicetree-');
-  for (const file of [initramfs, devicetree]) {
-    if (file !== null && file.checksum !== kernel.checksum) {
-      throw new AtomicError('invalid', `Mismatched kernel checksum vs ${basename(file.source)} in tree`);
-    }
+  if (initramfs !== null && initramfs.checksum !== kernel.checksum) {
+    throw new AtomicError('invalid', 'Mismatched kernel checksum vs initrd');
   }
-  return { kernel, initramfs, devicetree, devicetrees: null, hmac: null, checksum: kernel.checksum };
+  if (devicetree !== null && devicetree.checksum !== kernel.checksum) {
+    throw new AtomicError('invalid', 'Mismatched kernel checksum vs device tree in tree');
+  }
+  return { kernel, initramfs, devicetree, devicetrees: null, hmac: null, aboot: null, checksum: kernel.checksum };
 }
 
 /** Finds kernel and initramfs in a checked-out tree, as libostree does; throws `not-found`. */
-export function findKernel(tree: string): KernelLayout {
-  const modules = inModules(tree);
+export function findKernel(tree: string, options: { noDtb?: boolean | undefined } = {}): KernelLayout {
+  const modules = inModules(tree, options.noDtb === true);
   const old = inOldPlaces(tree);
   if (modules !== null && (modules.initramfs !== null || old?.initramfs == null)) return modules;
   const found = old ?? modules;
   if (found !== null) return found;
-  throw new AtomicError(
-    'not-found',
-    'Failed to find kernel in /usr/lib/modules, /usr/lib/ostree-boot or /boot of the tree',
-    { hint: 'the tree cannot boot: compose it with a kernel package' },
-  );
+  throw new AtomicError('not-found', 'Failed to find kernel in /usr/lib/modules, /usr/lib/ostree-boot or /boot', {
+    hint: 'the tree cannot boot: compose it with a kernel package',
+  });
 }
 
 const CHUNK = 1 << 20;
@@ -146,7 +149,8 @@ function bootFiles(layout: KernelLayout): BootFile[] {
     if (!statSync(file.source).isDirectory()) files.push(file);
     else for (const name of list(file.source)) walk({ source: `${file.source}/${name}`, name: `${file.name}/${name}` });
   };
-  for (const file of [layout.kernel, layout.initramfs, layout.devicetree, layout.devicetrees, layout.hmac]) {
+  const { kernel, initramfs, devicetree, devicetrees, hmac, aboot } = layout;
+  for (const file of [kernel, initramfs, devicetree, devicetrees, hmac, aboot]) {
     if (file !== null) walk(file);
   }
   return files;

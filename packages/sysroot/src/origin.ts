@@ -41,8 +41,11 @@ export function requireRefspec(origin: KeyFile | null): string {
 export const isPinned = (origin: KeyFile | null): boolean =>
   origin?.getBoolean('libostree-transient', 'pinned') ?? false;
 
-/** How the deployment was made writable: none, development, hotfix or transient. */
-export const unlockedState = (origin: KeyFile | null): string => origin?.get('origin', 'unlocked') ?? 'none';
+/** How a deployment's /usr was made writable; only a hotfix outlives the boot. */
+export type UnlockedState = 'none' | 'development' | 'hotfix' | 'transient';
+
+/** Whether the origin says that the deployment carries a hotfix. */
+export const isHotfixed = (origin: KeyFile | null): boolean => origin?.get('origin', 'unlocked') === 'hotfix';
 
 /** A copy for the next deployment: what was true of one deployment only is dropped, as upstream does. */
 export function inheritOrigin(origin: KeyFile, overrideCommit?: string): KeyFile {

@@ -14,7 +14,9 @@ import {
   metadataToValue,
   replaceFile,
   stringVariant,
+  type Value,
   type Variant,
+  validateChecksum,
 } from '@atomic/ostree';
 import { type DeploymentId, deploymentName, parseDeploymentName } from './layout.ts';
 
@@ -27,6 +29,10 @@ export interface StagedFile {
   kargs: string[] | null;
   /** Not to be finalized until somebody unlocks it. */
   locked: boolean;
+  /** SHA-256 of initramfs images to be loaded after the tree's own, kept in /run until then. */
+  overlayInitrds?: string[] | undefined;
+  /** Keys of the boot entry that are not ours to make, which go on to the new one. */
+  extra?: Map<string, string> | undefined;
 }
 
 function deploymentVariant(id: DeploymentId & { bootChecksum: string }): Variant {
@@ -54,6 +60,8 @@ export function encodeStaged(staged: StagedFile): Buffer {
   if (staged.mergeDeployment !== null) fields.set('merge-deployment', deploymentVariant(staged.mergeDeployment));
   if (staged.kargs !== null) fields.set('kargs', { type: 'as', value: staged.kargs });
   if (staged.locked) fields.set('locked', { type: 'b', value: true });
+  if (staged.overlayInitrds?.length) fields.set('overlay-initrds', { type: 'as', value: staged.overlayInitrds });
+  if (staged.extra?.size) fields.set('bootconfig-extra', { type: 'a{ss}', value: [...staged.extra] });
   return encodeVardict(fields);
 }
 
@@ -65,12 +73,27 @@ export function parseStaged(bytes: Uint8Array): StagedFile {
   const merge = fields.get('merge-deployment');
   const kargs = fields.get('kargs');
   const locked = fields.get('locked');
+  const overlays = fields.get('overlay-initrds');
+  const extra = fields.get('bootconfig-extra');
   return {
     target: parseDeployment(target),
     mergeDeployment: merge === undefined ? null : parseDeployment(merge),
     kargs: kargs?.type === 'as' ? asArray(kargs.value).map(asString) : null,
     locked: locked?.type === 'b' && asBoolean(locked.value),
+    ...(overlays?.type === 'as'
+      ? { overlayInitrds: asArray(overlays.value).map((item) => validateChecksum(asString(item))) }
+      : {}),
+    ...(extra?.type === 'a{ss}' ? { extra: new Map(asArray(extra.value).map(parsePair)) } : {}),
   };
+}
+
+function parsePair(pair: Value): [key: string, value: string] {
+  const [key, value] = asArray(pair).map(asString);
+  // They become lines of a boot entry.
+  if (key === undefined || value === undefined || !/^[A-Za-z][\w.-]*$/.test(key) || value.includes('\n')) {
+    throw corrupt('the staged deployment has an unusable bootconfig-extra');
+  }
+  return [key, value];
 }
 
 export function readStaged(path: string): StagedFile | null {

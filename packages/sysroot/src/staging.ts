@@ -1,4 +1,5 @@
-import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { AtomicError, type BeginOptions, replaceFile } from '@atomic/ostree';
 import { cleanup, removeDeployment } from './cleanup.ts';
 import { finishTree } from './deploy.ts';
@@ -7,7 +8,7 @@ import { writeOrigin } from './origin.ts';
 import { readStaged, writeStaged } from './staged-file.ts';
 import type { Sysroot } from './sysroot.ts';
 import { FINALIZE_UNIT } from './systemd.ts';
-import { withDeployment, writeDeployments } from './write-deployments.ts';
+import { type LogOptions, withDeployment, writeDeployments } from './write-deployments.ts';
 
 /** Where a finalization that failed at shutdown says why (upstream's name and place). */
 const failurePath = (sysroot: Sysroot) => `${sysroot.layout.kernels}/finalize-failure.stamp`;
@@ -21,6 +22,7 @@ export async function stageDeployment(
   state: SysrootState,
   deployment: Deployment,
   merge: Deployment | null,
+  options: { kargs?: string[] | null; locked?: boolean | undefined } = {},
 ): Promise<void> {
   // First, and checked: a staged deployment without it would never come to be.
   await sysroot.system.startUnit(FINALIZE_UNIT);
@@ -28,14 +30,65 @@ export async function stageDeployment(
   writeStaged(sysroot.stagedPath, {
     target: deployment,
     mergeDeployment: merge,
-    kargs: deployment.kargs,
-    locked: false,
+    // Null: those of the merge deployment, whatever they are at shutdown.
+    kargs: options.kargs === undefined ? deployment.commandLine : options.kargs,
+    locked: options.locked === true,
+    overlayInitrds: deployment.overlayInitrds,
+    extra: new Map(deployment.entry?.entries()),
   });
   if (state.staged !== null && !sameDeployment(state.staged, deployment)) removeDeployment(sysroot, state.staged);
-  rmSync(sysroot.stagedLockPath, { force: true });
+  if (options.locked === true) writeLegacyLock(sysroot);
+  else rmSync(sysroot.stagedLockPath, { force: true });
   rmSync(failurePath(sysroot), { force: true });
   sysroot.touch();
   await cleanup(sysroot, { prune: 'never' });
+}
+
+/** Older libostree looks for a file instead of the field. */
+function writeLegacyLock(sysroot: Sysroot): void {
+  mkdirSync(dirname(sysroot.stagedLockPath), { recursive: true, mode: 0o755 });
+  writeFileSync(sysroot.stagedLockPath, '', { mode: 0o640 });
+}
+
+/**
+ * Locks the staged deployment, so that no shutdown switches to it, or unlocks it (`ostree admin lock-finalization`).
+ * Returns whether that changed anything; throws `not-found` when nothing is staged.
+ */
+export async function lockFinalization(
+  sysroot: Sysroot,
+  locked: boolean,
+  options: BeginOptions = {},
+): Promise<boolean> {
+  using _lock = await sysroot.lock(options);
+  const { staged } = sysroot.load();
+  const data = readStaged(sysroot.stagedPath);
+  if (staged === null || data === null) throw new AtomicError('not-found', 'No staged deployment');
+  if (staged.finalizationLocked === locked) return false;
+  writeStaged(sysroot.stagedPath, { ...data, locked });
+  if (locked) writeLegacyLock(sysroot);
+  else rmSync(sysroot.stagedLockPath, { force: true });
+  return true;
+}
+
+/** Gives a staged deployment other kernel arguments; throws `not-found` when nothing is staged. */
+export function setStagedKargs(sysroot: Sysroot, kargs: readonly string[]): void {
+  const data = readStaged(sysroot.stagedPath);
+  if (data === null) throw new AtomicError('not-found', 'No staged deployment');
+  writeStaged(sysroot.stagedPath, { ...data, kargs: [...kargs] });
+}
+
+/**
+ * Run early in a boot: reports, once, why the shutdown before did not switch (thrown as `failed`), and completes a soft
+ * reboot.
+ */
+export function bootComplete(sysroot: Sysroot): void {
+  const failure = lastFinalizeFailure(sysroot);
+  if (failure !== null) {
+    rmSync(failurePath(sysroot), { force: true });
+    throw new AtomicError('failed', `ostree-finalize-staged.service failed on previous boot: ${failure}`);
+  }
+  const nextRoot = `${sysroot.run}/ostree/nextroot-booted`;
+  if (existsSync(nextRoot)) renameSync(nextRoot, `${sysroot.run}/ostree-booted`);
 }
 
 /** Why the last finalization failed, or null. */
@@ -48,7 +101,10 @@ export function lastFinalizeFailure(sysroot: Sysroot): string | null {
  * Switches to what is staged; run at shutdown, when /etc no longer changes. Returns the deployment, or null when
  * nothing is staged or it is locked. A failure is noted in /boot for the next boot to report, and thrown.
  */
-export async function finalizeStaged(sysroot: Sysroot, options: BeginOptions = {}): Promise<Deployment | null> {
+export async function finalizeStaged(
+  sysroot: Sysroot,
+  options: BeginOptions & LogOptions = {},
+): Promise<Deployment | null> {
   using _lock = await sysroot.lock(options);
   try {
     const finished = await finalize(sysroot, options);
@@ -61,7 +117,7 @@ export async function finalizeStaged(sysroot: Sysroot, options: BeginOptions = {
   }
 }
 
-async function finalize(sysroot: Sysroot, options: BeginOptions): Promise<Deployment | null> {
+async function finalize(sysroot: Sysroot, options: BeginOptions & LogOptions): Promise<Deployment | null> {
   const state = sysroot.load();
   const { staged } = state;
   const data = readStaged(sysroot.stagedPath);
@@ -74,7 +130,7 @@ async function finalize(sysroot: Sysroot, options: BeginOptions): Promise<Deploy
   }
   // Its note goes first: interrupted from here on, the old system boots and the tree is a leftover, never half used.
   rmSync(sysroot.stagedPath);
-  finishTree(sysroot, state, staged, merge);
+  finishTree(sysroot, state, staged, merge, options);
   const settled: SysrootState = {
     ...state,
     staged: null,

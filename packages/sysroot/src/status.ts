@@ -1,7 +1,7 @@
 import { type Metadata, metadataString } from '@atomic/ostree';
 import type { Deployment, SysrootState } from './deployment.ts';
 import { deploymentName } from './layout.ts';
-import { originRefspec, unlockedState } from './origin.ts';
+import { originRefspec } from './origin.ts';
 import type { Sysroot } from './sysroot.ts';
 
 /** One deployment with the field names of `rpm-ostree status --json`. */
@@ -61,7 +61,7 @@ function describe(sysroot: Sysroot, deployment: Deployment): DeploymentStatus {
     pinned: deployment.pinned,
     pending: deployment.pending,
     rollback: deployment.rollback,
-    unlocked: unlockedState(deployment.origin),
+    unlocked: deployment.unlocked,
     'requested-packages': [],
     'requested-local-packages': [],
     'requested-base-removals': [],
@@ -120,8 +120,7 @@ export function statusLines(
       lines.push(keyValue('Staged', deployment.staged ? 'yes' : 'no'));
     }
     if (options.verbose || several) lines.push(keyValue('StateRoot', deployment.os));
-    const unlocked = unlockedState(deployment.origin);
-    if (unlocked !== 'none') lines.push(keyValue('Unlocked', unlocked));
+    if (deployment.unlocked !== 'none') lines.push(keyValue('Unlocked', deployment.unlocked));
     if (deployment.pinned) lines.push(keyValue('Pinned', 'yes'));
   }
   if (shown.length === 0) lines.push('(none)');

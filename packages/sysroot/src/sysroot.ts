@@ -1,14 +1,4 @@
-import {
-  chmodSync,
-  existsSync,
-  lstatSync,
-  mkdirSync,
-  readFileSync,
-  readlinkSync,
-  statSync,
-  symlinkSync,
-  utimesSync,
-} from 'node:fs';
+import { existsSync, lstatSync, readFileSync, readlinkSync, statSync, utimesSync } from 'node:fs';
 import { errnoCode, FileLock, LockedError } from '@atomic/linux';
 import {
   AtomicError,
@@ -20,11 +10,13 @@ import {
   metadataString,
   Repo,
 } from '@atomic/ostree';
-import { type BlsEntry, readEntries } from './bootloader/bls.ts';
+import { BlsEntry, parseTries, readEntries } from './bootloader/bls.ts';
+import type { Grub2Options } from './bootloader/grub2.ts';
+import { readSysrootConfig, type SysrootConfig } from './config.ts';
 import { type Deployment, type SysrootState, sameDeployment } from './deployment.ts';
 import { kargValues, parseKargs, withoutKarg } from './kargs.ts';
-import { deploymentPath, Layout, parseBootLink, validateOsName } from './layout.ts';
-import { isPinned, readOrigin } from './origin.ts';
+import { deploymentName, deploymentPath, Layout, parseBootLink } from './layout.ts';
+import { isHotfixed, isPinned, readOrigin, type UnlockedState } from './origin.ts';
 import { readStaged } from './staged-file.ts';
 import { type SystemManager, systemd } from './systemd.ts';
 
@@ -36,6 +28,17 @@ export interface SysrootOptions {
   system?: SystemManager | undefined;
   /** Leave deployments without the immutable flag (OSTREE_SYSROOT_DEBUG=mutable-deployments), for tests. */
   mutableDeployments?: boolean | undefined;
+  /** Copy no extended attributes with /etc (…=no-xattrs), where labels cannot be set. */
+  noXattrs?: boolean | undefined;
+  /** Pass over device trees (…=no-dtb), for tests of updates from before them. */
+  noDtb?: boolean | undefined;
+  /** Freeze file systems on a disk that is not running, too (…=test-fifreeze). */
+  testFreeze?: boolean | undefined;
+  /** Put the stateroot in names of boot entries, as before libostree 2024.5 (OSTREE_SYSROOT_OPTS=bootloader-naming-1). */
+  oldEntryNames?: boolean | undefined;
+  /** Give up nothing in a full /boot ahead of the switch (OSTREE_SYSROOT_OPTS=no-early-prune). */
+  noEarlyPrune?: boolean | undefined;
+  grub2?: Grub2Options | undefined;
 }
 
 /** A disk, or a folder, with deployments on it. What it holds is read anew by every {@link Sysroot.load}. */
@@ -46,7 +49,14 @@ export class Sysroot {
   readonly run: string;
   readonly root: string;
   readonly system: SystemManager;
+  readonly config: SysrootConfig;
   readonly mutableDeployments: boolean;
+  readonly noXattrs: boolean;
+  readonly noDtb: boolean;
+  readonly testFreeze: boolean;
+  readonly oldEntryNames: boolean;
+  readonly noEarlyPrune: boolean;
+  readonly grub2: Grub2Options;
   #lock: FileLock | undefined;
   #holders = 0;
 
@@ -57,7 +67,14 @@ export class Sysroot {
     this.run = options.run ?? '/run';
     this.root = options.root ?? '/';
     this.system = options.system ?? systemd;
+    this.config = readSysrootConfig(repo.config);
     this.mutableDeployments = options.mutableDeployments ?? false;
+    this.noXattrs = options.noXattrs ?? false;
+    this.noDtb = options.noDtb ?? false;
+    this.testFreeze = options.testFreeze ?? false;
+    this.oldEntryNames = options.oldEntryNames ?? false;
+    this.noEarlyPrune = options.noEarlyPrune ?? false;
+    this.grub2 = options.grub2 ?? {};
   }
 
   /** Throws `not-found` when `path` has no ostree/repo. */
@@ -74,19 +91,19 @@ export class Sysroot {
     return new Sysroot(path, Repo.open(layout.repo), options);
   }
 
-  /** Whether `/boot` paths in boot entries start with /boot (one partition) or not (`sysroot.bootprefix`). */
-  get bootPrefix(): boolean {
-    return this.repo.config.getBoolean('sysroot', 'bootprefix') ?? false;
-  }
-  /** Whether a GRUB menu is written beside the boot entries. */
-  get grub(): boolean {
-    return this.repo.config.get('atomic', 'bootloader') === 'grub';
-  }
   get stagedPath(): string {
     return `${this.run}/ostree/staged-deployment`;
   }
   get stagedLockPath(): string {
     return `${this.run}/ostree/staged-deployment-locked`;
+  }
+  /** Initramfs images of a staged deployment, each named by its checksum. */
+  get stagedInitrds(): string {
+    return `${this.run}/ostree/staged-initrds`;
+  }
+  /** Marks that a deployment's /usr was made writable until the next boot. */
+  unlockedMark(id: Pick<Deployment, 'checksum' | 'serial'>, how: 'development' | 'transient'): string {
+    return `${this.run}/ostree/deployment-state/${deploymentName(id)}/unlocked-${how}`;
   }
 
   /**
@@ -140,13 +157,15 @@ export class Sysroot {
     const subbootVersion = this.#version(this.layout.bootLinks(bootVersion), `boot.${bootVersion}`);
     const booted = this.#bootedInodes();
     const deployments: Deployment[] = [];
-    const add = (deployment: Omit<Deployment, 'index' | 'booted' | 'pending' | 'rollback' | 'path'>) => {
+    const nextRoot = this.#nextRoot();
+    const add = (deployment: Loaded) => {
       const stat = statSync(this.layout.deployment(deployment), { throwIfNoEntry: false });
       deployments.push({
         ...deployment,
         index: deployments.length,
         path: deploymentPath(deployment),
         booted: !deployment.staged && stat !== undefined && booted.has(`${stat.dev}:${stat.ino}`),
+        softRebootTarget: stat !== undefined && nextRoot === `${stat.dev}:${stat.ino}`,
         pending: false,
         rollback: false,
       });
@@ -209,7 +228,7 @@ export class Sysroot {
     throw corrupt(`${path} points to '${target}', neither ${name}.0 nor ${name}.1`);
   }
 
-  #fromEntry(name: string, entry: BlsEntry): Omit<Deployment, 'index' | 'booted' | 'pending' | 'rollback' | 'path'> {
+  #fromEntry(name: string, entry: BlsEntry): Loaded {
     const kargs = parseKargs(entry.get('options') ?? '');
     const [argument] = kargValues(kargs, 'ostree');
     const link = argument === undefined ? null : parseBootLink(argument);
@@ -231,20 +250,32 @@ export class Sysroot {
       bootSerial: link.bootSerial,
       origin,
       kargs: withoutKarg(kargs, 'ostree'),
+      commandLine: kargs,
       entry,
+      tries: parseTries(name),
+      overlayInitrds: entry.all('initrd').slice(1).map(overlayChecksum),
       ...this.commitFacts(id.checksum),
       staged: false,
+      finalizationLocked: false,
       pinned: isPinned(origin),
+      unlocked: this.#unlocked(id, origin),
     };
   }
 
-  #staged(deployments: readonly Deployment[]) {
+  #unlocked(id: Pick<Deployment, 'checksum' | 'serial'>, origin: Deployment['origin']): UnlockedState {
+    for (const how of ['development', 'transient'] as const) if (existsSync(this.unlockedMark(id, how))) return how;
+    return isHotfixed(origin) ? 'hotfix' : 'none';
+  }
+
+  #staged(deployments: readonly Deployment[]): Loaded | null {
     if (!existsSync(`${this.run}/ostree-booted`)) return null;
     const data = readStaged(this.stagedPath);
     // Its tree may be on another disk than this one, or removed by hand.
     if (data === null || !existsSync(this.layout.deployment(data.target))) return null;
     const origin = readOrigin(this.layout.origin(data.target));
     const merge = deployments.find((deployment) => sameDeployment(deployment, data.mergeDeployment));
+    const commandLine = data.kargs ?? merge?.commandLine ?? [];
+    const extra = data.extra ?? new Map(merge?.entry?.entries().filter(([key]) => key.startsWith('x-')));
     return {
       os: data.target.os,
       checksum: data.target.checksum,
@@ -252,11 +283,16 @@ export class Sysroot {
       bootChecksum: data.target.bootChecksum,
       bootSerial: 0,
       origin,
-      kargs: withoutKarg(data.kargs ?? merge?.kargs ?? [], 'ostree'),
-      entry: merge?.entry?.filter((key) => key.startsWith('x-')) ?? null,
+      kargs: withoutKarg(commandLine, 'ostree'),
+      commandLine,
+      entry: extra.size === 0 ? null : new BlsEntry([...extra]),
+      tries: null,
+      overlayInitrds: data.overlayInitrds ?? [],
       ...this.commitFacts(data.target.checksum),
       staged: true,
+      finalizationLocked: data.locked || existsSync(this.stagedLockPath),
       pinned: isPinned(origin),
+      unlocked: this.#unlocked(data.target, origin),
     };
   }
 
@@ -279,53 +315,31 @@ export class Sysroot {
     if (stat === undefined) return found;
     const root = statSync(this.root);
     found.add(`${root.dev}:${root.ino}`);
-    if (stat.size > 0) {
-      const backing = decodeVardict(readFileSync(marker)).get('backing-root-device-inode');
-      if (backing?.type === '(tt)') {
-        const [dev, inode] = asArray(backing.value);
-        found.add(`${asBigint(dev)}:${asBigint(inode)}`);
-      }
-    }
+    const backing = stat.size > 0 ? backingInode(readFileSync(marker)) : null;
+    if (backing !== null) found.add(backing);
     return found;
   }
+
+  /** `dev:inode` of what a soft reboot would start. */
+  #nextRoot(): string | null {
+    const marker = `${this.run}/ostree/nextroot-booted`;
+    return existsSync(marker) ? backingInode(readFileSync(marker)) : null;
+  }
 }
 
-/**
- * Makes a sysroot (`ostree admin init-fs`) or completes one: the folders of a root, and a bare repository. Boot entries
- * get /boot in their paths (one partition) and a GRUB menu beside them unless told otherwise; stock tools are told to
- * leave boot loaders alone.
- */
-export function initSysroot(
-  path: string,
-  options: { bootPrefix?: boolean; bootloader?: 'grub' | 'none' } & SysrootOptions = {},
-): Sysroot {
-  const layout = new Layout(path);
-  for (const name of ['boot', 'dev', 'home', 'proc', 'run', 'sys', 'root', 'tmp']) {
-    mkdirSync(layout.at(name), { recursive: true });
-  }
-  chmodSync(layout.at('root'), 0o700);
-  chmodSync(layout.at('tmp'), 0o1777);
-  mkdirSync(layout.stateroots, { recursive: true });
-  const repo = Repo.create(layout.repo, { mode: 'bare' });
-  repo.config.set('sysroot', 'bootloader', 'none');
-  repo.config.set('sysroot', 'bootprefix', String(options.bootPrefix ?? true));
-  repo.config.set('atomic', 'bootloader', options.bootloader ?? 'grub');
-  repo.saveConfig();
-  return Sysroot.open(path, options);
+/** A deployment as it is written down, before its place among the others is known. */
+type Loaded = Omit<Deployment, 'index' | 'booted' | 'pending' | 'rollback' | 'path' | 'softRebootTarget'>;
+
+/** The folder behind a root that is a composefs or overlay (otcore RUN_BOOTED_KEY_BACKING_ROOTDEVINO), as `dev:inode`. */
+function backingInode(marker: Buffer): string | null {
+  const backing = decodeVardict(marker).get('backing-root-device-inode');
+  if (backing?.type !== '(tt)') return null;
+  const [dev, inode] = asArray(backing.value);
+  return `${asBigint(dev)}:${asBigint(inode)}`;
 }
 
-/** Makes a stateroot: what one operating system keeps across its deployments (`ostree admin os-init`). Idempotent. */
-export function initStateroot(sysroot: Sysroot, os: string): void {
-  const root = sysroot.layout.stateroot(validateOsName(os));
-  mkdirSync(`${root}/deploy`, { recursive: true });
-  for (const name of ['lib', 'log', 'tmp']) mkdirSync(`${root}/var/${name}`, { recursive: true });
-  chmodSync(`${root}/var/tmp`, 0o1777);
-  for (const [name, target] of [
-    ['run', '../run'],
-    ['lock', '../run/lock'],
-  ] as const) {
-    if (lstatSync(`${root}/var/${name}`, { throwIfNoEntry: false }) === undefined) {
-      symlinkSync(target, `${root}/var/${name}`);
-    }
-  }
+function overlayChecksum(path: string): string {
+  const checksum = /(?:^|\/)([0-9a-f]{64})\.img$/.exec(path)?.[1];
+  if (checksum === undefined) throw corrupt(`Malformed overlay initrd filename: ${path}`);
+  return checksum;
 }

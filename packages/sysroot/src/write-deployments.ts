@@ -1,17 +1,26 @@
-import { existsSync, lstatSync, mkdirSync, readFileSync, renameSync, rmSync, statfsSync, symlinkSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, renameSync, rmSync, statfsSync, symlinkSync } from 'node:fs';
 import { syncfsPath } from '@atomic/linux';
 import { AtomicError, type BeginOptions, replaceFile } from '@atomic/ostree';
-import { BlsEntry, entryFileName } from './bootloader/bls.ts';
-import { GRUB_CONFIG, grubConfig } from './bootloader/grub.ts';
+import { makeEntry } from './boot-entry.ts';
+import { entryFileName } from './bootloader/bls.ts';
+import type { BootUpdate } from './bootloader/bootloader.ts';
+import { chooseBootloader } from './bootloader/choose.ts';
+import { GRUB_CONFIG } from './bootloader/grub.ts';
 import { cleanup, removeDeployment, removeOldKernels } from './cleanup.ts';
 import { type Deployment, type SysrootState, sameDeployment } from './deployment.ts';
 import { flushForBoot, freshDirectory, replaceSymlink } from './durable.ts';
-import { formatKargs, parseKargs } from './kargs.ts';
+import { formatKargs } from './kargs.ts';
 import { findKernel, installKernel, type KernelLayout, missingBytes } from './kernel.ts';
-import { deploymentName, formatBootLink } from './layout.ts';
+import { deploymentName } from './layout.ts';
+import { installOverlayInitrds } from './overlay-initrd.ts';
 import type { Sysroot } from './sysroot.ts';
 
-export interface WriteOptions extends BeginOptions {
+/** What stock tells the journal while it changes deployments; for whoever shows it. */
+export interface LogOptions {
+  log?: ((message: string) => void) | undefined;
+}
+
+export interface WriteOptions extends BeginOptions, LogOptions {
   /** What to remove afterwards: everything unused, everything but repository objects, or nothing. */
   cleanup: 'full' | 'prepare' | 'none';
 }
@@ -33,7 +42,8 @@ const sameBoot = (a: Deployment, b: Deployment): boolean =>
   a.bootChecksum === b.bootChecksum &&
   formatKargs(a.kargs) === formatKargs(b.kargs) &&
   a.version === b.version &&
-  a.os === b.os;
+  a.os === b.os &&
+  a.overlayInitrds.join() === b.overlayInitrds.join();
 
 /**
  * Makes `next` the deployments that can be booted, in that order (ostree_sysroot_write_deployments). Their trees are
@@ -65,7 +75,8 @@ export async function writeDeployments(
     }
   }
 
-  const menuMissing = sysroot.grub && !existsSync(`${sysroot.layout.loader(state.bootVersion)}/${GRUB_CONFIG}`);
+  const menu = `${sysroot.layout.loader(state.bootVersion)}/${GRUB_CONFIG}`;
+  const menuMissing = sysroot.config.grubMenu && !existsSync(menu);
   const sameEntries =
     !menuMissing &&
     list.length === current.length &&
@@ -73,9 +84,15 @@ export async function writeDeployments(
       const before = current[index];
       return before !== undefined && sameBoot(before, deployment);
     });
-  if (!sameEntries) await switchLoader(sysroot, state, list, options);
-  else if (list.some((deployment, index) => !sameDeployment(deployment, current[index] ?? null))) {
-    await switchLinks(sysroot, state, list);
+  const swapsLinks = sameEntries && list.some((one, index) => !sameDeployment(one, current[index] ?? null));
+  if (!sameEntries || swapsLinks) {
+    const done = sameEntries
+      ? await switchLinks(sysroot, state, list)
+      : await switchLoader(sysroot, state, list, options);
+    options.log?.(
+      `${done.atomic ? 'Transaction complete' : 'Bootloader updated'}; bootconfig swap: ${sameEntries ? 'no' : 'yes'}; ` +
+        `bootversion: ${done.links}, deployment count change: ${list.length - current.length}`,
+    );
   }
   sysroot.touch();
   if (options.cleanup !== 'none')
@@ -99,14 +116,22 @@ function writeBootLinks(sysroot: Sysroot, bootVersion: 0 | 1, list: readonly Pla
   return `boot.${bootVersion}.${subversion}`;
 }
 
+/** How a switch went: which link farm is in use now, and whether one rename did it. */
+interface Switched {
+  links: string;
+  atomic: boolean;
+}
+
 /** Same kernels and arguments: the entries stay, the link they go through is swapped. */
-async function switchLinks(sysroot: Sysroot, state: SysrootState, list: readonly Placed[]): Promise<void> {
+async function switchLinks(sysroot: Sysroot, state: SysrootState, list: readonly Placed[]): Promise<Switched> {
   const name = writeBootLinks(sysroot, state.bootVersion, list);
+  if (sysroot.testFreeze) await flushForBoot(sysroot.layout.boot, false, true);
   // A cut before the swap leaves an unused boot.V.S; trees and links are whole on disk before anything points at them.
   syncfsPath(sysroot.layout.ostree);
   replaceSymlink(name, sysroot.layout.bootLinks(state.bootVersion));
   // The old trees are removed next: not before the swap is on disk.
   syncfsPath(sysroot.layout.ostree);
+  return { links: name, atomic: true };
 }
 
 async function switchLoader(
@@ -114,32 +139,31 @@ async function switchLoader(
   state: SysrootState,
   list: readonly Placed[],
   options: WriteOptions,
-): Promise<void> {
+): Promise<Switched> {
   const { layout } = sysroot;
   const version = state.bootVersion === 0 ? 1 : 0;
-  const kernels = list.map((deployment) => findKernel(layout.deployment(deployment)));
+  const kernels = list.map((deployment) => findKernel(layout.deployment(deployment), sysroot));
   const base = await makeRoom(sysroot, state, list, kernels, options);
   if (base.bootVersion !== state.bootVersion) return switchLoader(sysroot, base, list, options);
+  const bootloader = chooseBootloader(sysroot);
 
   // Everything from here to the rename goes to names the boot loader does not look at; a cut leaves them to cleanup.
   freshDirectory(layout.loader(version));
   mkdirSync(`${layout.loader(version)}/entries`, { mode: 0o755 });
-  const severalSystems = new Set(list.map(({ os }) => os)).size > 1;
-  const entries = list.map((deployment, index) => {
+  const showOs = new Set(list.map(({ os }) => os)).size > 1;
+  for (const [index, deployment] of list.entries()) {
     const kernel = kernels[index];
     if (kernel === undefined) throw new Error('a kernel for every deployment');
     installKernel(kernel, kernelFolder(sysroot, deployment));
-    const entry = makeEntry(sysroot, deployment, kernel, version, list.length, severalSystems);
-    const file = `${layout.loader(version)}/entries/${entryFileName(list.length, index)}`;
-    replaceFile(file, entry.toString(), { mode: 0o644, sync: false });
-    return entry;
-  });
-  if (sysroot.grub) {
-    const menu = grubConfig(entries, (entry) => parseKargs(entry.get('options') ?? ''));
-    replaceFile(`${layout.loader(version)}/${GRUB_CONFIG}`, menu, { mode: 0o644, sync: false });
+    installOverlayInitrds(sysroot, deployment);
+    const entry = makeEntry(sysroot, deployment, kernel, { bootVersion: version, count: list.length, showOs });
+    const file = entryFileName(list.length, index, entryNaming(sysroot, deployment));
+    replaceFile(`${layout.loader(version)}/entries/${file}`, entry.toString(), { mode: 0o644, sync: false });
   }
   const links = writeBootLinks(sysroot, version, list);
   replaceSymlink(links, layout.bootLinks(version));
+  const update: BootUpdate = { sysroot, bootVersion: version, deployments: list, signal: options.signal };
+  await bootloader?.write?.(update);
   // Lets paths that begin with /boot work where /boot is a partition of its own.
   if (lstatSync(`${layout.boot}/boot`, { throwIfNoEntry: false }) === undefined)
     symlinkSync('.', `${layout.boot}/boot`);
@@ -147,13 +171,22 @@ async function switchLoader(
 
   const live = state.booted !== null;
   syncfsPath(layout.ostree);
-  await flushForBoot(layout.boot, live);
+  await flushForBoot(layout.boot, live, sysroot.testFreeze);
   // The switch. A cut before it boots the old list, after it the new one.
   renameSync(`${layout.boot}/loader.tmp`, `${layout.boot}/loader`);
   // A boot loader reads the disk without its journal: were the old links and kernels removed before the rename is out
   // of the journal, it would still see the old entries and they would lead nowhere.
   await flushForBoot(layout.boot, live);
+  await bootloader?.afterSwap?.(update);
+  return { links, atomic: bootloader?.atomic === true };
 }
+
+/** How the name of a deployment's entry is made on this disk. */
+export const entryNaming = (sysroot: Sysroot, { os, tries }: Deployment) => ({
+  os: sysroot.oldEntryNames ? os : undefined,
+  maxTries: sysroot.config.bootCountingTries,
+  tries,
+});
 
 const kernelFolder = (sysroot: Sysroot, { os, bootChecksum }: Deployment) =>
   `${sysroot.layout.kernels}/${os}-${bootChecksum}`;
@@ -172,6 +205,7 @@ async function makeRoom(
   kernels: readonly KernelLayout[],
   options: WriteOptions,
 ): Promise<SysrootState> {
+  if (sysroot.noEarlyPrune) return state;
   mkdirSync(sysroot.layout.kernels, { recursive: true, mode: 0o755 });
   const free = () => {
     const { bavail, bsize } = statfsSync(sysroot.layout.boot);
@@ -210,62 +244,16 @@ async function makeRoom(
   );
 }
 
-/** PRETTY_NAME, or ID, of a tree (os-release(5)). */
-function osTitle(tree: string, fallback: string): string {
-  const path = [`${tree}/usr/lib/os-release`, `${tree}/etc/os-release`].find((candidate) => existsSync(candidate));
-  if (path === undefined) return fallback;
-  const fields = new Map<string, string>();
-  for (const line of readFileSync(path, 'utf8').split('\n')) {
-    const match = /^([A-Z_0-9]+)=(.*)$/.exec(line.trim());
-    if (match?.[1] === undefined) continue;
-    const raw = match[2] ?? '';
-    const quoted = /^"(.*)"$|^'(.*)'$/.exec(raw);
-    fields.set(match[1], (quoted?.[1] ?? quoted?.[2] ?? raw).replace(/\\(["$`\\])/g, '$1'));
-  }
-  return fields.get('PRETTY_NAME') ?? fields.get('ID') ?? fallback;
-}
-
-function makeEntry(
-  sysroot: Sysroot,
-  deployment: Placed,
-  kernel: KernelLayout,
-  bootVersion: 0 | 1,
-  count: number,
-  showOs: boolean,
-): BlsEntry {
-  const tree = sysroot.layout.deployment(deployment);
-  const { os, bootChecksum, bootSerial, index, version } = deployment;
-  const name = osTitle(tree, os);
-  // The shape that libostree's syslinux backend looks for: "(ostree:".
-  const shownVersion = version !== undefined && version !== '' && !name.includes(version) ? ` ${version}` : '';
-  const folder = `${sysroot.bootPrefix ? '/boot' : ''}/ostree/${os}-${bootChecksum}`;
-  const kargs = deployment.kargs.filter((karg) => !karg.startsWith('ostree=') && !isPrepareRoot(karg));
-  const link = formatBootLink({ bootVersion, os, bootChecksum, bootSerial });
-  // Without an initramfs the kernel starts ostree's own first program, in the deployment.
-  if (kernel.initramfs === null) kargs.push(`init=${link}/usr/lib/ostree/ostree-prepare-root`);
-  kargs.push(`ostree=${link}`);
-  const entry = deployment.entry?.filter((key) => key.startsWith('x-')) ?? new BlsEntry();
-  entry
-    .set('title', `${name}${shownVersion} (ostree:${showOs ? `${os}:` : ''}${index})`)
-    .set('version', String(count - index))
-    .set('options', formatKargs(kargs))
-    .set('linux', `${folder}/${kernel.kernel.name}`);
-  if (kernel.initramfs !== null) entry.set('initrd', `${folder}/${kernel.initramfs.name}`);
-  if (kernel.devicetree !== null) entry.set('devicetree', `${folder}/${kernel.devicetree.name}`);
-  if (kernel.devicetrees !== null) entry.set('fdtdir', `${folder}/${kernel.devicetrees.name}`);
-  return entry;
-}
-
-const isPrepareRoot = (karg: string) => /^init=\/ostree\/boot\.[01]\/.*\/ostree-prepare-root$/.test(karg);
-
 /** Which of the others stay when a deployment is added. Pinned ones, the booted one and other systems' always do. */
 export interface Retain {
   all?: boolean | undefined;
   pending?: boolean | undefined;
   rollback?: boolean | undefined;
+  /** Puts the new one after the booted (or merge) deployment, not first. */
+  notAsDefault?: boolean | undefined;
 }
 
-/** The list with `added` first and what is to be kept after it (ostree_sysroot_simple_write_deployment). */
+/** The list with `added` in it and what is to be kept (ostree_sysroot_simple_write_deployment). */
 export function withDeployment(
   state: SysrootState,
   added: Deployment,
@@ -274,19 +262,29 @@ export function withDeployment(
 ): Deployment[] {
   const all = retain.all || (state.booted === null && merge === null && (retain.pending || retain.rollback));
   const crossover = state.booted ?? merge;
+  const written = { ...added, staged: false };
+  const list: Deployment[] = [];
   let passed = false;
-  const kept = state.deployments.filter((deployment) => {
-    if (deployment.staged) return false;
+  let placed = retain.notAsDefault !== true;
+  if (placed) list.push(written);
+  for (const deployment of state.deployments) {
+    // What is staged stays only where it stays first.
+    if (deployment.staged && list.length > 0) continue;
     if (sameDeployment(deployment, crossover)) passed = true;
-    return (
+    const keep =
       all ||
       deployment.pinned ||
       deployment.os !== added.os ||
       deployment.booted ||
       sameDeployment(deployment, merge) ||
       (retain.pending && !passed) ||
-      (retain.rollback && passed)
-    );
-  });
-  return [{ ...added, staged: false }, ...kept];
+      (retain.rollback && passed);
+    if (keep) list.push(deployment);
+    if (!placed && passed) {
+      list.push(written);
+      placed = true;
+    }
+  }
+  if (!placed) list.push(written);
+  return list;
 }

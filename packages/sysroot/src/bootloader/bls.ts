@@ -42,6 +42,15 @@ export class BlsEntry {
     return this;
   }
 
+  add(key: string, value: string): this {
+    this.#lines.push([key, value]);
+    return this;
+  }
+
+  entries(): [key: string, value: string][] {
+    return this.#lines.map(([key, value]) => [key, value]);
+  }
+
   /** In the order libostree writes: title, version, options, devicetree, linux, initrd, then the rest. */
   toString(): string {
     const first = ['title', 'version', 'options', 'devicetree', 'linux', 'initrd'];
@@ -51,8 +60,35 @@ export class BlsEntry {
   }
 }
 
+/** What a counted entry's name says (systemd's boot assessment): `NAME+LEFT[-DONE].conf`. */
+export interface BootTries {
+  left: number;
+  done: number;
+}
+
+/** Zeros when the name has no counter: the entry is not counted, or has proved itself. */
+export function parseTries(name: string): BootTries {
+  const match = /\+(\d{1,9})(?:-(\d{1,9}))?[^+]*$/.exec(name);
+  return { left: Number(match?.[1] ?? 0), done: Number(match?.[2] ?? 0) };
+}
+
+export interface EntryNaming {
+  /** Adds the stateroot to the name, as libostree did before 2024.5 (OSTREE_SYSROOT_OPTS=bootloader-naming-1). */
+  os?: string | undefined;
+  /** Boots a new entry gets (sysroot.boot-counting-tries); 0: entries are not counted. */
+  maxTries?: number | undefined;
+  /** What is left of a written entry's tries; null for a new one. */
+  tries?: BootTries | null | undefined;
+}
+
 /** The name of the entry for a deployment: boot loaders that sort by file name show the highest first. */
-export const entryFileName = (count: number, index: number): string => `ostree-${count - index}.conf`;
+export function entryFileName(count: number, index: number, naming: EntryNaming = {}): string {
+  const { os, maxTries = 0, tries = null } = naming;
+  const base = `ostree-${count - index}${os === undefined ? '' : `-${os}`}`;
+  if (maxTries === 0) return `${base}.conf`;
+  if (tries === null) return `${base}+${maxTries}.conf`;
+  return tries.left === 0 && tries.done === 0 ? `${base}.conf` : `${base}+${tries.left}-${tries.done}.conf`;
+}
 
 /** The entries ostree wrote into a folder, first to boot first. A missing folder has none. */
 export function readEntries(folder: string): { name: string; entry: BlsEntry }[] {

@@ -1,4 +1,7 @@
-import type { BlsEntry } from './bls.ts';
+import { replaceFile } from '@atomic/ostree';
+import { parseKargs } from '../kargs.ts';
+import { type BlsEntry, readEntries } from './bls.ts';
+import type { Bootloader } from './bootloader.ts';
 
 /**
  * GRUB before 2.14 cannot read boot entries (`blscfg`), so a plain menu is written beside them, inside the folder that
@@ -31,3 +34,19 @@ export function grubConfig(entries: readonly BlsEntry[], kargsOf: (entry: BlsEnt
   }
   return `${lines.join('\n')}\n`;
 }
+
+/** Writes the menu for a folder of entries. */
+export function writeGrubMenu(entriesFolder: string, path: string): void {
+  const entries = readEntries(entriesFolder).map(({ entry }) => entry);
+  const menu = grubConfig(entries, (entry) => parseKargs(entry.get('options') ?? ''));
+  replaceFile(path, menu, { mode: 0o644, sync: false });
+}
+
+export const grubMenu: Bootloader = {
+  name: 'none',
+  atomic: true,
+  write({ sysroot, bootVersion }) {
+    const loader = sysroot.layout.loader(bootVersion);
+    writeGrubMenu(`${loader}/entries`, `${loader}/${GRUB_CONFIG}`);
+  },
+};

@@ -1,0 +1,81 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { AtomicError } from '@atomic/ostree';
+
+export interface RunProgramOptions {
+  /** Working directory. */
+  cwd?: string | undefined;
+  /** Added to the environment. */
+  env?: Record<string, string> | undefined;
+  signal?: AbortSignal | undefined;
+  /** Lets its output through to ours instead of keeping the end of it for the error message. */
+  showOutput?: boolean | undefined;
+}
+
+/** What an error message takes of a program's complaints. */
+const TAIL = 2000;
+
+/** Runs one of the system's tools to its end. Throws `failed` with the end of what it said, `not-found` without it. */
+export async function runProgram(
+  program: string,
+  args: readonly string[],
+  options: RunProgramOptions = {},
+): Promise<void> {
+  const variables = Object.entries(options.env ?? {}).map(([name, value]) => `${name}=${value}`);
+  const line = variables.length === 0 ? [program, ...args] : ['env', ...variables, program, ...args];
+  const [command = program, ...rest] = line;
+  const child = spawn(command, rest, {
+    cwd: options.cwd,
+    signal: options.signal,
+    stdio: ['ignore', options.showOutput ? 'inherit' : 'ignore', options.showOutput ? 'inherit' : 'pipe'],
+  });
+  let said = '';
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    said = (said + text).slice(-TAIL);
+  });
+  let status: unknown;
+  let killedBy: unknown;
+  try {
+    [status, killedBy] = await once(child, 'close');
+  } catch (error) {
+    options.signal?.throwIfAborted();
+    throw new AtomicError(
+      'not-found',
+      `cannot run ${program}: ${error instanceof Error ? error.message : String(error)}`,
+      {
+        hint: `install the package that has ${program}`,
+        cause: error,
+      },
+    );
+  }
+  if (status === 0) return;
+  const how = typeof killedBy === 'string' ? `killed by ${killedBy}` : `exited with code ${String(status)}`;
+  throw new AtomicError('failed', `${program}: Child process ${how}${said.trim() === '' ? '' : `: ${said.trim()}`}`);
+}
+
+/**
+ * Runs a program of a deployment, in a sandbox whose root is that tree (bubblewrap), with `bind` as [host path, path
+ * there] on top; for disks that are not running, where only their own tree is sure to have it.
+ */
+export async function runInDeployment(
+  tree: string,
+  program: string,
+  args: readonly string[],
+  options: RunProgramOptions & { bind?: readonly (readonly [from: string, to: string])[] } = {},
+): Promise<void> {
+  const readOnly = ['block', 'bus', 'class', 'dev', 'devices'].flatMap((name) => [
+    '--ro-bind',
+    `/sys/${name}`,
+    `/sys/${name}`,
+  ]);
+  const own = ['usr', 'etc', 'var'].flatMap((name) => ['--bind', `${tree}/${name}`, `/${name}`]);
+  const links = ['lib', 'lib32', 'lib64', 'bin', 'sbin'].flatMap((name) => ['--symlink', `/usr/${name}`, `/${name}`]);
+  const binds = (options.bind ?? []).flatMap(([from, to]) => ['--bind', from, to]);
+  const isolation = ['--die-with-parent', '--unshare-pid', '--unshare-uts', '--unshare-ipc', '--unshare-cgroup-try'];
+  const folders = ['--dev', '/dev', '--proc', '/proc', '--dir', '/run', '--dir', '/tmp', '--chdir', '/'];
+  await runProgram(
+    'bwrap',
+    [...folders, ...isolation, ...readOnly, ...own, ...links, ...binds, '--', program, ...args],
+    options,
+  );
+}
