@@ -12,15 +12,28 @@ export { type PullLocalOptions, pullLocal } from './pull/local.ts';
 export { type ConnectOptions, type PullOptions, type PullResult, pull } from './pull/pull.ts';
 export { remoteRefs } from './remote/refs.ts';
 export { type RemoteAddOptions, remoteAdd, remoteDelete } from './remote/remote.ts';
+export * from './repo/bindings.ts';
+export * from './repo/delete-object.ts';
 export * from './repo/keyfile.ts';
 export * from './repo/load-file.ts';
 export * from './repo/mode.ts';
 export * from './repo/reachable.ts';
 export * from './repo/ref-name.ts';
+export {
+  type CollectionRef,
+  type ListCollectionRefsOptions,
+  type ListRefsOptions,
+  listAliases,
+  listCollectionRefs,
+  type RefTarget,
+  writeAlias,
+} from './repo/refs.ts';
 export * from './repo/repo.ts';
 export type { Stored, StoreTarget } from './repo/stager.ts';
 export * from './repo/transaction.ts';
 export * from './repo/tree.ts';
 export * from './repo/verify-content.ts';
 export * from './repo/write-file.ts';
+export * from './sign/index.ts';
 export * from './summary/summary.ts';
+export * from './summary/update-summary.ts';

@@ -13,6 +13,7 @@ const VERBS: readonly Entry[] = [
   { name: 'commit', summary: 'Commit a new revision', load: () => import('./commit.ts') },
   { name: 'config', summary: 'Change repo configuration settings', load: () => import('./config.ts') },
   { name: 'fsck', summary: 'Check the repository for consistency', load: () => import('./fsck.ts') },
+  { name: 'gpg-sign', summary: 'Sign a commit', load: () => import('./gpg-sign.ts') },
   { name: 'init', summary: 'Initialize a new empty repository', load: () => import('./init.ts') },
   { name: 'log', summary: 'Show log starting at commit or ref', load: () => import('./log.ts') },
   { name: 'ls', summary: 'List file paths', load: () => import('./ls.ts') },
@@ -23,6 +24,7 @@ const VERBS: readonly Entry[] = [
   { name: 'reset', summary: 'Reset a REF to a previous COMMIT', load: () => import('./reset.ts') },
   { name: 'rev-parse', summary: 'Output the target of a rev', load: () => import('./rev-parse.ts') },
   { name: 'show', summary: 'Output a metadata object', load: () => import('./show.ts') },
+  { name: 'sign', summary: 'Sign a commit', load: () => import('./sign.ts') },
   { name: 'summary', summary: 'Manage summary metadata', load: () => import('./summary.ts') },
 ];
 
