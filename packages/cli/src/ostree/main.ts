@@ -1,3 +1,4 @@
+import { LIBOSTREE_VERSION } from '@atomic/ostree';
 import type { CommandModel } from '../completion.ts';
 import { createContext, reportError, runCommand } from '../context.ts';
 import { errorPrefix, writeErr, writeOut } from '../terminal.ts';
@@ -5,32 +6,18 @@ import { VERSION } from '../version.ts';
 import { helpText, type OptionSpec, parseOptions, UsageError } from './options.ts';
 import type { Verb } from './verb.ts';
 
-type Entry = { name: string; summary: string; load: () => Promise<{ verb: Verb }> };
-
-const VERBS: readonly Entry[] = [
-  { name: 'cat', summary: 'Concatenate contents of files', load: () => import('./cat.ts') },
-  { name: 'checkout', summary: 'Check out a commit into a filesystem tree', load: () => import('./checkout.ts') },
-  { name: 'commit', summary: 'Commit a new revision', load: () => import('./commit.ts') },
-  { name: 'config', summary: 'Change repo configuration settings', load: () => import('./config.ts') },
-  { name: 'fsck', summary: 'Check the repository for consistency', load: () => import('./fsck.ts') },
-  { name: 'gpg-sign', summary: 'Sign a commit', load: () => import('./gpg-sign.ts') },
-  { name: 'init', summary: 'Initialize a new empty repository', load: () => import('./init.ts') },
-  { name: 'log', summary: 'Show log starting at commit or ref', load: () => import('./log.ts') },
-  { name: 'ls', summary: 'List file paths', load: () => import('./ls.ts') },
-  { name: 'prune', summary: 'Search for unreachable objects', load: () => import('./prune.ts') },
-  { name: 'pull-local', summary: 'Copy data from SRC_REPO', load: () => import('./pull-local.ts') },
-  { name: 'pull', summary: 'Download data from remote repository', load: () => import('./pull.ts') },
-  { name: 'refs', summary: 'List refs', load: () => import('./refs.ts') },
-  { name: 'reset', summary: 'Reset a REF to a previous COMMIT', load: () => import('./reset.ts') },
-  { name: 'rev-parse', summary: 'Output the target of a rev', load: () => import('./rev-parse.ts') },
-  { name: 'show', summary: 'Output a metadata object', load: () => import('./show.ts') },
-  { name: 'sign', summary: 'Sign a commit', load: () => import('./sign.ts') },
-  { name: 'summary', summary: 'Manage summary metadata', load: () => import('./summary.ts') },
-];
+/** A command: what runs it, or the commands below it. */
+interface Entry {
+  name: string;
+  summary: string;
+  /** Works, but `--help` does not list it. */
+  hidden?: boolean;
+  load?: () => Promise<{ verb: Verb }>;
+  commands?: readonly Entry[];
+}
 
 const remote = () => import('./remote.ts');
-const REMOTE_SUMMARY = 'Remote commands that may involve internet access';
-const REMOTE_VERBS: readonly Entry[] = [
+const REMOTE: readonly Entry[] = [
   { name: 'add', summary: 'Add a remote repository', load: async () => ({ verb: (await remote()).add }) },
   { name: 'delete', summary: 'Delete a remote repository', load: async () => ({ verb: (await remote()).remove }) },
   { name: 'show-url', summary: 'Show remote repository URL', load: async () => ({ verb: (await remote()).showUrl }) },
@@ -38,79 +25,105 @@ const REMOTE_VERBS: readonly Entry[] = [
   { name: 'refs', summary: 'List remote refs', load: async () => ({ verb: (await remote()).refs }) },
 ];
 
+/** In the order of stock's `--help`. */
+const COMMANDS: readonly Entry[] = [
+  { name: 'cat', summary: 'Concatenate contents of files', load: () => import('./cat.ts') },
+  { name: 'checkout', summary: 'Check out a commit into a filesystem tree', load: () => import('./checkout.ts') },
+  { name: 'commit', summary: 'Commit a new revision', load: () => import('./commit.ts') },
+  { name: 'config', summary: 'Change repo configuration settings', load: () => import('./config.ts') },
+  { name: 'fsck', summary: 'Check the repository for consistency', load: () => import('./fsck.ts') },
+  { name: 'init', summary: 'Initialize a new empty repository', load: () => import('./init.ts') },
+  { name: 'log', summary: 'Show log starting at commit or ref', load: () => import('./log.ts') },
+  { name: 'ls', summary: 'List file paths', load: () => import('./ls.ts') },
+  { name: 'prune', summary: 'Search for unreachable objects', load: () => import('./prune.ts') },
+  { name: 'pull-local', summary: 'Copy data from SRC_REPO', load: () => import('./pull-local.ts') },
+  { name: 'pull', summary: 'Download data from remote repository', load: () => import('./pull.ts') },
+  { name: 'refs', summary: 'List refs', load: () => import('./refs.ts') },
+  { name: 'remote', summary: 'Remote commands that may involve internet access', commands: REMOTE },
+  { name: 'reset', summary: 'Reset a REF to a previous COMMIT', load: () => import('./reset.ts') },
+  { name: 'rev-parse', summary: 'Output the target of a rev', load: () => import('./rev-parse.ts') },
+  { name: 'show', summary: 'Output a metadata object', load: () => import('./show.ts') },
+  { name: 'summary', summary: 'Manage summary metadata', load: () => import('./summary.ts') },
+];
+const ROOT: Entry = {
+  name: 'ostree',
+  summary: 'the object store, command for command as stock `ostree`',
+  commands: COMMANDS,
+};
+
 const GLOBAL: readonly OptionSpec[] = [
   { long: 'verbose', short: 'v', text: 'Print debug information during command processing' },
   { long: 'version', text: 'Print version information and exit' },
 ];
 
-/** What `--version` prints: stock's shape. The features are the ones stock's own tests ask for that we really have. */
-const VERSION_TEXT = `libostree:
- Version: '2022.7'
+/**
+ * Upstream's names for what can be left out of a build, and is in this one (`OSTREE_FEATURES` in configure.ac). Its tests
+ * and other programs ask for them.
+ */
+const FEATURES = ['libcurl', 'gpgme', 'libarchive', 'sign-ed25519', 'sign-spki', 'release', 'p2p', 'atomic'];
+
+const versionText = (): string => `libostree:
+ Version: '${LIBOSTREE_VERSION}'
  Implementation: 'atomic ${VERSION}'
  Features:
-  - atomic
-  - release
-`;
+${FEATURES.map((name) => `  - ${name}\n`).join('')}`;
 
-function groupHelp(prefix: string, summary: string, title: string, entries: readonly Entry[]): string {
-  const listed = [...entries.map(({ name, summary: text }) => [name, text] as const)];
-  if (prefix === 'ostree') listed.push(['remote', REMOTE_SUMMARY]);
-  listed.sort(([a], [b]) => (prefix === 'ostree' ? (a < b ? -1 : 1) : 0));
-  const commands = listed.map(([name, text]) => `  ${name.padEnd(18)}${text}`).join('\n');
-  return helpText(`${prefix} [OPTION…] COMMAND`, `${summary}${title}:\n${commands}`, GLOBAL);
+/** The words after `ostree` that lead to a group, as stock's messages have them. */
+const groupName = (path: readonly Entry[]): string => path.map(({ name }) => name).join(' ');
+
+function groupHelp(path: readonly Entry[], group: Entry): string {
+  const listed = (group.commands ?? []).filter(({ hidden }) => hidden !== true);
+  const lines = listed.map(({ name, summary }) => `  ${name.padEnd(18)}${summary}`).join('\n');
+  const inner =
+    path.length === 0 ? { intro: '', title: '' } : { intro: `${group.summary}\n\n`, title: `"${groupName(path)}" ` };
+  const usage = `${['ostree', ...path.map(({ name }) => name)].join(' ')} [OPTION…] COMMAND`;
+  return helpText(usage, `${inner.intro}Builtin ${inner.title}Commands:\n${lines}`, GLOBAL);
 }
 
-const ostreeHelp = (): string => groupHelp('ostree', '', 'Builtin Commands', VERBS).replace(/\n\n/, '\n\n');
-const remoteHelp = (): string =>
-  groupHelp('ostree remote', `${REMOTE_SUMMARY}\n\n`, 'Builtin "remote" Commands', REMOTE_VERBS);
-
-/** Takes the first word that is no option out of the arguments: the command. */
+/** Takes the command, the first word that is no option, out of the arguments. */
 function takeCommand(argv: readonly string[]): { command: string | undefined; rest: string[] } {
-  const at = argv.findIndex((arg) => !arg.startsWith('-'));
+  const end = argv.indexOf('--');
+  const at = argv.findIndex((arg, index) => !arg.startsWith('-') && (end < 0 || index < end));
   if (at < 0) return { command: undefined, rest: [...argv] };
   return { command: argv[at], rest: [...argv.slice(0, at), ...argv.slice(at + 1)] };
 }
 
-const wantsHelp = (argv: readonly string[]): boolean => argv.includes('--help') || argv.includes('-h');
-
 /** Runs `ostree` with the arguments after its name; resolves to the exit status. */
 export async function ostreeMain(argv: readonly string[]): Promise<number> {
-  const { command, rest } = takeCommand(argv);
-  if (argv.includes('--version') && !argv.slice(0, argv.indexOf('--version')).includes('--')) {
-    writeOut(VERSION_TEXT);
-    return 0;
-  }
-  if (command === 'remote') return runRemote(rest);
-  const entry = VERBS.find(({ name }) => name === command);
-  if (entry !== undefined) return runVerb(`ostree ${entry.name}`, (await entry.load()).verb, rest);
-  return groupFailure(ostreeHelp(), command === undefined && wantsHelp(argv), rest, () =>
-    command === undefined ? 'No command specified' : `Unknown command '${command}'`,
-  );
+  return runGroup([], ROOT, argv);
 }
 
-async function runRemote(argv: readonly string[]): Promise<number> {
+async function runGroup(path: readonly Entry[], group: Entry, argv: readonly string[]): Promise<number> {
   const { command, rest } = takeCommand(argv);
-  const entry = REMOTE_VERBS.find(({ name }) => name === command);
-  if (entry !== undefined) return runVerb(`ostree remote ${entry.name}`, (await entry.load()).verb, rest);
-  return groupFailure(remoteHelp(), command === undefined && wantsHelp(argv), rest, () =>
-    command === undefined ? 'No "remote" subcommand specified' : `Unknown "remote" subcommand '${command}'`,
-  );
-}
-
-function groupFailure(help: string, asked: boolean, rest: readonly string[], message: () => string): number {
-  if (asked) {
-    writeOut(`${help}\n`);
-    return 0;
+  const entry = group.commands?.find(({ name }) => name === command);
+  if (entry?.commands !== undefined) return runGroup([...path, entry], entry, rest);
+  if (entry?.load !== undefined) {
+    const words = [...path, entry].map(({ name }) => name);
+    return runVerb(['ostree', ...words].join(' '), (await entry.load()).verb, rest);
   }
-  let text = message();
+  if (path.length === 0 && command !== undefined && command !== '') {
+    const { findExternal, runExternal } = await import('./external.ts');
+    const program = findExternal(command);
+    if (program !== null) return runExternal(program, argv);
+  }
+  const word = path.length === 0 ? 'command' : `"${groupName(path)}" subcommand`;
+  let message = command === undefined ? `No ${word} specified` : `Unknown ${word} '${command}'`;
   try {
-    parseOptions(GLOBAL, rest);
+    const { options, help } = parseOptions(GLOBAL, rest);
+    if (help) {
+      writeOut(`${groupHelp(path, group)}\n`);
+      return 0;
+    }
+    if (options.flag('version')) {
+      writeOut(versionText());
+      return 0;
+    }
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
-    text = error.message;
+    message = error.message;
   }
-  writeErr(help);
-  writeErr(`${errorPrefix()}${text}`);
+  writeErr(groupHelp(path, group));
+  writeErr(`${errorPrefix()}${message}`);
   return 1;
 }
 
@@ -122,13 +135,17 @@ function verbHelp(name: string, verb: Verb): string {
 }
 
 async function runVerb(name: string, verb: Verb, argv: readonly string[]): Promise<number> {
-  if (wantsHelp(argv)) {
-    writeOut(verbHelp(name, verb));
-    return 0;
-  }
   const declares = (option: string): boolean => verb.options.some((spec) => spec.long === option);
   try {
-    const { options, args } = parseOptions(verb.options, argv);
+    const { options, args, help } = parseOptions(verb.options, argv);
+    if (help) {
+      writeOut(verbHelp(name, verb));
+      return 0;
+    }
+    if (declares('version') && options.flag('version')) {
+      writeOut(versionText());
+      return 0;
+    }
     const ctx = createContext({
       json: declares('json') && options.flag('json'),
       quiet: declares('quiet') && options.flag('quiet'),
@@ -153,22 +170,19 @@ async function runVerb(name: string, verb: Verb, argv: readonly string[]): Promi
 }
 
 /** The definitions of the `ostree` commands, for completion and manual pages. */
-export async function ostreeModel(): Promise<CommandModel> {
-  const model = async ({ name, summary, load }: Entry): Promise<CommandModel> => {
-    const { verb } = await load();
-    return { name, summary, options: optionsModel(verb.options), commands: [], examples: verb.examples?.join('\n') };
-  };
-  const group: CommandModel = {
-    name: 'remote',
-    summary: REMOTE_SUMMARY,
-    options: [],
-    commands: await Promise.all(REMOTE_VERBS.map(model)),
-  };
+export function ostreeModel(): Promise<CommandModel> {
+  return modelOf(ROOT);
+}
+
+async function modelOf({ name, summary, load, commands }: Entry): Promise<CommandModel> {
+  const verb = (await load?.())?.verb;
+  const shown = (commands ?? []).filter(({ hidden }) => hidden !== true);
   return {
-    name: 'ostree',
-    summary: 'the object store, command for command as stock `ostree`',
-    options: optionsModel(GLOBAL),
-    commands: [...(await Promise.all(VERBS.map(model))), group],
+    name,
+    summary,
+    options: optionsModel(verb?.options ?? (name === 'ostree' ? GLOBAL : [])),
+    commands: await Promise.all(shown.map(modelOf)),
+    examples: verb?.examples?.join('\n'),
   };
 }
 

@@ -12,6 +12,8 @@ export interface OptionSpec {
   /** The value must be a whole number. */
   int?: boolean;
   text: string;
+  /** Works, but `--help` does not list it. */
+  hidden?: boolean;
   /** Ours, not stock's: shown apart. */
   ours?: boolean;
 }
@@ -72,11 +74,16 @@ export class Options {
   }
 }
 
+/** What {@link parseOptions} understood. */
+export interface Parsed {
+  options: Options;
+  args: string[];
+  /** `--help` was met before anything wrong; what comes after it was not read. */
+  help: boolean;
+}
+
 /** Parses arguments; throws {@link UsageError} in GOption's words. */
-export function parseOptions(
-  specs: readonly OptionSpec[],
-  argv: readonly string[],
-): { options: Options; args: string[] } {
+export function parseOptions(specs: readonly OptionSpec[], argv: readonly string[]): Parsed {
   const options = new Options(specs);
   const args: string[] = [];
   for (let i = 0; i < argv.length; i++) {
@@ -89,7 +96,8 @@ export function parseOptions(
       const equals = arg.indexOf('=');
       const name = equals < 0 ? arg.slice(2) : arg.slice(2, equals);
       const spec = specs.find((one) => one.long === name);
-      if (spec === undefined) throw new UsageError(`Unknown option ${arg}`);
+      if (spec === undefined && (arg === '--help' || arg === '--help-all')) return { options, args, help: true };
+      if (spec === undefined || (spec.arg === undefined && equals >= 0)) throw new UsageError(`Unknown option ${arg}`);
       if (spec.arg === undefined) options.record(spec, '');
       else if (equals >= 0) options.record(spec, checked(spec, arg.slice(equals + 1), `--${name}`));
       else options.record(spec, checked(spec, argv[++i], `--${name}`));
@@ -97,6 +105,7 @@ export function parseOptions(
       for (let at = 1; at < arg.length; at++) {
         const letter = arg[at] ?? '';
         const spec = specs.find((one) => one.short === letter);
+        if (spec === undefined && arg === '-h') return { options, args, help: true };
         if (spec === undefined) throw new UsageError(`Unknown option ${arg}`);
         if (spec.arg === undefined) {
           options.record(spec, '');
@@ -108,7 +117,7 @@ export function parseOptions(
       }
     } else args.push(arg);
   }
-  return { options, args };
+  return { options, args, help: false };
 }
 
 function checked(spec: OptionSpec, value: string | undefined, shown: string): string {
@@ -127,7 +136,8 @@ function left(spec: OptionSpec): string {
 const HELP: OptionSpec = { long: 'help', short: 'h', text: 'Show help options' };
 
 /** The help text, laid out as GOption lays it out. */
-export function helpText(usage: string, summary: string, specs: readonly OptionSpec[]): string {
+export function helpText(usage: string, summary: string, all: readonly OptionSpec[]): string {
+  const specs = all.filter((spec) => spec.hidden !== true);
   const ours = specs.filter((spec) => spec.ours === true);
   const stock = specs.filter((spec) => spec.ours !== true);
   const width = Math.max(...[HELP, ...specs].map((spec) => left(spec).length)) + 5;
