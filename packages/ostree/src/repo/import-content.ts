@@ -13,6 +13,8 @@ import { verifyContent } from './verify-content.ts';
 export interface ImportOptions {
   /** Take the source's word for its objects' checksums. */
   trusted?: boolean | undefined;
+  /** Refuse what a bare-user-only repository could not hold (owners and attributes aside), whatever this one's mode. */
+  bareUserOnly?: boolean | undefined;
 }
 
 /** How an object came: `linked` shares the source's inode. */
@@ -34,6 +36,7 @@ export function importContent(
   options: ImportOptions = {},
 ): Imported | Promise<Imported> {
   if (stager.has('file', checksum)) return { checksum, size: 0, isNew: false, how: 'present' };
+  if (options.bareUserOnly) checkStorable('bare-user-only', checksum, source.loadFile(checksum).header);
   if (source.mode === stager.target.mode && source.hasOwnObject('file', checksum)) {
     const check = options.trusted ? undefined : verifyContent(source, checksum);
     return check instanceof Promise

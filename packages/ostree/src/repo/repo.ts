@@ -249,8 +249,8 @@ export class Repo {
   // -- refs ----------------------------------------------------------------------------------------------------
 
   /** The commit that REF, REMOTE:REF, a full or unique short checksum, or any of these with `^` names. */
-  resolveRev(rev: string): Checksum {
-    return resolveRev(this, rev);
+  resolveRev(rev: string, options: { local?: boolean } = {}): Checksum {
+    return resolveRev(this, rev, options);
   }
 
   tryResolveRev(rev: string): Checksum | null {

@@ -39,7 +39,7 @@ function scratch(): Buffer {
 /** Throws `corrupt` when a content object is not the one that was asked for. */
 export function checkExpected(checksum: Checksum, expected: Checksum | undefined): void {
   if (expected !== undefined && checksum !== expected) {
-    throw corrupt(`Corrupted file object ${expected}; checksum expected='${expected}' actual='${checksum}'`);
+    throw corrupt(`Corrupted file object; checksum expected='${expected}' actual='${checksum}'`);
   }
 }
 

@@ -22,8 +22,7 @@ import { MAX_METADATA_SIZE, type MetadataType, type ObjectType, parseLooseName }
 import { SpaceBudget } from './free-space.ts';
 import { type ImportOptions, importContent } from './import-content.ts';
 import { type ObjectSet, objectKey } from './reachable.ts';
-import { parseRefspec } from './ref-name.ts';
-import { writeRef } from './refs.ts';
+import { checkRefTarget, type RefTarget, writeRef } from './refs.ts';
 import type { BeginOptions, Repo } from './repo.ts';
 import { Stager, type Stored, type StoreTarget } from './stager.ts';
 import { cleanTmp, openStaging, removeStaging, type Staging } from './staging.ts';
@@ -63,7 +62,7 @@ export class Transaction implements AsyncDisposable {
   readonly #lock: FileLock | null;
   readonly #staging: Staging;
   readonly #space: SpaceBudget;
-  readonly #refs = new Map<string, Checksum | null>();
+  readonly #refs = new Map<string, [RefTarget, Checksum | null]>();
   readonly #complete = new Set<Checksum>();
   /** What lies in the staging folder, which is this transaction's alone: asked of for every object of a pull. */
   readonly #staged: ObjectSet = new Set();
@@ -139,7 +138,7 @@ export class Transaction implements AsyncDisposable {
     const trusted = options.trusted === true && expected !== undefined;
     const checksum = trusted ? expected : checksumBytes(bytes);
     if (expected !== undefined && checksum !== expected) {
-      throw corrupt(`Corrupted ${type} object ${expected}; checksum expected='${expected}' actual='${checksum}'`);
+      throw corrupt(`Corrupted ${type} object; checksum expected='${expected}' actual='${checksum}'`);
     }
     if (this.#holds(type, checksum)) return checksum;
     if (!trusted) parsers[type](bytes);
@@ -244,9 +243,8 @@ export class Transaction implements AsyncDisposable {
   }
 
   /** Moves a ref when the transaction commits, after the objects are durable. */
-  setRef(refspec: string, checksum: Checksum | null): void {
-    parseRefspec(refspec);
-    this.#refs.set(refspec, checksum);
+  setRef(target: RefTarget, checksum: Checksum | null): void {
+    this.#refs.set(checkRefTarget(target), [target, checksum]);
   }
 
   /** Notes, at once and durably enough, that a commit's objects may be missing: written before the commit object. */
@@ -287,7 +285,7 @@ export class Transaction implements AsyncDisposable {
     for (const checksum of this.#complete) rmSync(repo.partialPath(checksum), { force: true });
     removeStaging(this.#staging);
     cleanTmp(repo);
-    for (const [refspec, checksum] of this.#refs) writeRef(repo, refspec, checksum);
+    for (const [target, checksum] of this.#refs.values()) writeRef(repo, target, checksum);
     this.#close();
     return this.stats;
   }
