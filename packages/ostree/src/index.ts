@@ -10,8 +10,9 @@ export * from './progress.ts';
 export * from './prune/prune.ts';
 export { type PullLocalOptions, pullLocal } from './pull/local.ts';
 export { type ConnectOptions, type PullOptions, type PullResult, pull } from './pull/pull.ts';
+export { addCookie, type Cookie, cookieHeader, deleteCookie, listCookies } from './remote/cookies.ts';
 export { remoteRefs } from './remote/refs.ts';
-export { type RemoteAddOptions, remoteAdd, remoteDelete } from './remote/remote.ts';
+export { type RemoteAddOptions, remoteAdd, remoteBoolean, remoteDelete, remoteUrl } from './remote/remote.ts';
 export * from './repo/bindings.ts';
 export * from './repo/delete-object.ts';
 export * from './repo/keyfile.ts';
@@ -29,6 +30,7 @@ export {
   writeAlias,
 } from './repo/refs.ts';
 export * from './repo/repo.ts';
+export { commitsBeginning } from './repo/resolve-rev.ts';
 export type { Stored, StoreTarget } from './repo/stager.ts';
 export * from './repo/transaction.ts';
 export * from './repo/tree.ts';

@@ -10,10 +10,11 @@ function splitKey(call: Call, key: string): { group: string; key: string } {
   return { group: key.slice(0, dot), key: key.slice(dot + 1) };
 }
 
-const COUNTS: Record<string, { most: number; least: string }> = {
-  get: { most: 1, least: 'KEY must be specified' },
-  set: { most: 2, least: 'KEY and VALUE must be specified' },
-  unset: { most: 1, least: 'KEY must be specified' },
+/** How many words an operation takes, and stock's complaints about too few of them, without and with `--group`. */
+const OPERATIONS: Record<string, { words: number; few: string; fewInGroup: string }> = {
+  get: { words: 1, few: 'KEY must be specified', fewInGroup: 'Group name and key must be specified' },
+  set: { words: 2, few: 'KEY and VALUE must be specified', fewInGroup: 'GROUP name, KEY and VALUE must be specified' },
+  unset: { words: 1, few: 'KEY must be specified', fewInGroup: 'Group name and key must be specified' },
 };
 
 export const verb: Verb = {
@@ -25,11 +26,13 @@ export const verb: Verb = {
     const repo = openRepo(call);
     const [operation, ...words] = call.args;
     if (operation === undefined) throw new UsageError('OPERATION must be specified', true);
-    const counts = Object.hasOwn(COUNTS, operation) ? COUNTS[operation] : undefined;
-    if (counts === undefined) throw new UsageError(`Unknown operation ${operation}`);
+    const known = Object.hasOwn(OPERATIONS, operation) ? OPERATIONS[operation] : undefined;
+    if (words.length > (known?.words ?? 1)) throw new UsageError('Too many arguments given', true);
+    if (known === undefined) throw new UsageError(`Unknown operation ${operation}`);
     const [name, value] = words;
-    if (name === undefined || words.length < counts.most) throw new UsageError(counts.least);
-    if (words.length > counts.most) throw new UsageError('Too many arguments given', true);
+    if (name === undefined || words.length < known.words) {
+      throw new UsageError(call.options.value('group') === undefined ? known.few : known.fewInGroup);
+    }
     const { group, key } = splitKey(call, name);
     const { config } = repo;
     if (operation === 'get') {
@@ -41,9 +44,6 @@ export const verb: Verb = {
     } else if (operation === 'set') {
       config.set(group, key, value ?? '');
       repo.saveConfig();
-    } else {
-      config.removeKey(group, key);
-      repo.saveConfig();
-    }
+    } else if (config.removeKey(group, key)) repo.saveConfig();
   },
 };

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { formatDate, formatSize, parseDate, swapNumbers } from './format.ts';
+import { formatDate, formatSize, parseDate } from './format.ts';
 import { helpText, parseOptions, UsageError } from './options.ts';
 
 describe('dates', () => {
@@ -37,21 +37,6 @@ test('sizes as g_format_size has them', () => {
     '1.6\u00a0kB',
     '3.0\u00a0MB',
   ]);
-});
-
-test('swapping reaches every number of a value, and twice is once', () => {
-  const type = '(qua{sv}ax(yt)ay)';
-  const value = [1, 2, [['k', { type: 'u', value: 5 }]], [1n, -2n], [7, 3n], Buffer.from([1, 2])];
-  const swapped = swapNumbers(type, value);
-  assert.deepEqual(swapped, [
-    256,
-    0x02000000,
-    [['k', { type: 'u', value: 83886080 }]],
-    [1n << 56n, -72057594037927937n],
-    [7, 3n << 56n],
-    Buffer.from([1, 2]),
-  ]);
-  assert.deepEqual(swapNumbers(type, swapped), value);
 });
 
 describe('options as GOption reads them', () => {

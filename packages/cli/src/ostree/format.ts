@@ -1,14 +1,4 @@
-import {
-  asArray,
-  asBigint,
-  asVariant,
-  type Commit,
-  metadataString,
-  print,
-  swap32,
-  swap64,
-  type Value,
-} from '@atomic/ostree';
+import { type Commit, metadataString, print } from '@atomic/ostree';
 
 /** A time in seconds as `show` and `log` print it, always in UTC. */
 export function formatDate(seconds: number): string {
@@ -113,8 +103,6 @@ export function commitText(shown: ShownCommit): string {
   if (commit.subject === '') lines.push('(no subject)');
   else lines.push('', ...indent(commit.subject));
   if (commit.body !== '') lines.push('', ...indent(commit.body));
-  const rebase = metadataString(commit.metadata, 'ostree.endoflife-rebase');
-  if (rebase !== undefined) lines.push('', `    This commit reached its end of life; rebase to ${rebase}`);
   return `${lines.join('\n')}\n\n`;
 }
 
@@ -145,69 +133,4 @@ export function commitJson(shown: ShownCommit): Record<string, unknown> {
       ]),
     ),
   };
-}
-
-/**
- * Swaps every number in a value, as stock does before it prints: some fields are stored big-endian, and it swaps all of
- * them alike, also those inside the metadata.
- */
-export function swapNumbers(type: string, value: Value): Value {
-  return swapAt(type, 0, value).value;
-}
-
-/** Swaps the value of the type that begins at `at`; `end` is where that type ends. */
-function swapAt(type: string, at: number, value: Value): { value: Value; end: number } {
-  const code = type[at];
-  switch (code) {
-    case 'n':
-    case 'q': {
-      const swapped = ((Number(value) & 0xff) << 8) | ((Number(value) >> 8) & 0xff);
-      return { value: code === 'n' ? (swapped << 16) >> 16 : swapped, end: at + 1 };
-    }
-    case 'i':
-    case 'h':
-      return { value: swap32(Number(value) >>> 0) | 0, end: at + 1 };
-    case 'u':
-      return { value: swap32(Number(value)), end: at + 1 };
-    case 'x':
-      return { value: BigInt.asIntN(64, swap64(BigInt.asUintN(64, asBigint(value)))), end: at + 1 };
-    case 't':
-      return { value: swap64(asBigint(value)), end: at + 1 };
-    case 'v': {
-      const inner = asVariant(value);
-      return { value: { type: inner.type, value: swapNumbers(inner.type, inner.value) }, end: at + 1 };
-    }
-    case 'a': {
-      const end = swapEnd(type, at + 1);
-      if (Buffer.isBuffer(value)) return { value, end };
-      return { value: asArray(value).map((item) => swapAt(type, at + 1, item).value), end };
-    }
-    case 'm': {
-      const end = swapEnd(type, at + 1);
-      return { value: value === null ? null : swapAt(type, at + 1, value).value, end };
-    }
-    case '(':
-    case '{': {
-      const members: Value[] = [];
-      let next = at + 1;
-      for (const item of asArray(value)) {
-        const swapped = swapAt(type, next, item);
-        members.push(swapped.value);
-        next = swapped.end;
-      }
-      return { value: members, end: next + 1 };
-    }
-    default:
-      return { value, end: at + 1 };
-  }
-}
-
-/** Where the complete type that begins at `at` ends. */
-function swapEnd(type: string, at: number): number {
-  const code = type[at];
-  if (code === 'a' || code === 'm') return swapEnd(type, at + 1);
-  if (code !== '(' && code !== '{') return at + 1;
-  let next = at + 1;
-  while (next < type.length && type[next] !== ')' && type[next] !== '}') next = swapEnd(type, next);
-  return next + 1;
 }

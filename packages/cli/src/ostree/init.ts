@@ -1,4 +1,4 @@
-import { parseRepoMode, Repo } from '@atomic/ostree';
+import { parseRepoMode, Repo, validateCollectionId } from '@atomic/ostree';
 import { UsageError } from './options.ts';
 import { COMMON, REPO, type Verb } from './verb.ts';
 
@@ -21,6 +21,7 @@ export const verb: Verb = {
     if (path === undefined) throw new UsageError('Command requires a --repo argument', true);
     const mode = parseRepoMode(options.value('mode') ?? 'bare');
     const collectionId = options.value('collection-id');
+    if (collectionId !== undefined) validateCollectionId(collectionId);
     Repo.create(path, collectionId === undefined ? { mode } : { mode, collectionId });
   },
 };

@@ -1,3 +1,4 @@
+import { commitsBeginning } from '@atomic/ostree';
 import { UsageError } from './options.ts';
 import { COMMON, openRepo, REPO, type Verb } from './verb.ts';
 
@@ -18,10 +19,9 @@ export const verb: Verb = {
     const repo = openRepo(call);
     if (call.options.flag('single')) {
       if (call.args.length > 0) throw new UsageError('Cannot specify arguments with --single', true);
-      const commits = [...repo.listObjects()].flatMap(({ type, checksum }) => (type === 'commit' ? [checksum] : []));
-      const [only] = commits;
+      const [only, more] = commitsBeginning(repo, '');
       if (only === undefined) throw new UsageError('No commit objects found');
-      if (commits.length > 1) throw new UsageError('Multiple commit objects found');
+      if (more !== undefined) throw new UsageError('Multiple commit objects found');
       call.ctx.print(only);
       return;
     }

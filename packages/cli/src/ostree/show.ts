@@ -1,23 +1,31 @@
+import { readFileSync } from 'node:fs';
 import {
   AtomicError,
+  asArray,
+  asBytes,
+  asString,
+  byteswap,
+  COMMIT_TYPE,
   checksumBytes,
+  commitGpgText,
+  commitSizes,
   decode,
   decodeVardict,
+  isChecksum,
   type Metadata,
-  type ObjectType,
   print,
   type Repo,
+  type Variant,
 } from '@atomic/ostree';
-import { commitJson, commitText, type ShownCommit, swapNumbers } from './format.ts';
-import { xattrText } from './ls.ts';
-import { type Options, UsageError } from './options.ts';
+import { commitJson, commitText, formatSize, type ShownCommit } from './format.ts';
+import { GPG_HOMEDIR, trustFromEnvironment } from './trust.ts';
 import { type Call, COMMON, JSON_OPTION, openRepo, REPO, required, type Verb } from './verb.ts';
 
 type MetaType = 'commit' | 'dirtree' | 'dirmeta';
 
 /** The GVariant types of the metadata objects (see objects/). */
 const TYPES: Record<MetaType, string> = {
-  commit: '(a{sv}aya(say)sstayay)',
+  commit: COMMIT_TYPE,
   dirtree: '(a(say)a(sayay))',
   dirmeta: '(uuua(ayay))',
 };
@@ -37,57 +45,109 @@ export function rawText(repo: Repo, type: MetaType, checksum: string, swap: bool
 
 /** Serialised bytes in GVariant text. */
 export function variantText(type: string, bytes: Uint8Array, swap: boolean): string {
-  const value = decode(type, bytes);
-  return print(type, swap ? swapNumbers(type, value) : value);
+  return valueText({ type, value: decode(type, bytes) }, swap);
 }
+
+/** A value in GVariant text: many of ostree's numbers are big-endian, so stock swaps all of them before it prints. */
+export function valueText({ type, value }: Variant, swap: boolean): string {
+  return print(type, swap ? byteswap(type, value) : value);
+}
+
+const swapping = (call: Call): boolean => !call.options.flag('no-byteswap');
 
 function printKey(call: Call, metadata: Metadata, key: string): void {
   const variant = metadata.get(key);
   if (variant === undefined) throw new AtomicError('not-found', `No such metadata key '${key}'`);
-  const value = swapping(call.options) ? swapNumbers(variant.type, variant.value) : variant.value;
-  call.ctx.print(print(variant.type, value));
+  const hex = call.options.flag('print-hex') && variant.type === 'ay';
+  call.ctx.print(hex ? asBytes(variant.value).toString('hex') : valueText(variant, swapping(call)));
 }
 
-const swapping = (options: Options): boolean => !options.flag('no-byteswap');
+function listKeys(call: Call, metadata: Metadata): void {
+  for (const name of [...metadata.keys()].sort()) call.ctx.print(name);
+}
 
-function showObject(call: Call, repo: Repo, checksum: string): void {
-  const types: readonly ObjectType[] = ['commit', 'dirtree', 'dirmeta'];
-  for (const type of types) {
-    if (type !== 'commit' && type !== 'dirtree' && type !== 'dirmeta') continue;
-    if (!repo.hasObject(type, checksum)) continue;
-    if (type === 'commit') showCommit(call, repo, checksum);
-    else {
-      call.ctx.print(`${type} ${checksum}`);
-      if (call.options.flag('raw')) call.ctx.print(rawText(repo, type, checksum, swapping(call.options)));
+function detachedMetadata(repo: Repo, checksum: string): Metadata {
+  const bytes = repo.readDetachedMetadata(checksum);
+  if (bytes === null) throw new AtomicError('not-found', `No detached metadata for commit ${checksum}`);
+  return decodeVardict(bytes);
+}
+
+function printRelated(call: Call, repo: Repo, checksum: string): void {
+  const [, , related] = asArray(decode(COMMIT_TYPE, repo.loadObject('commit', checksum)));
+  for (const entry of asArray(related)) {
+    const [name, digest] = asArray(entry);
+    call.ctx.print(`${asString(name)} ${asBytes(digest).toString('hex')}`);
+  }
+}
+
+function printSizes(call: Call, repo: Repo, checksum: string): void {
+  const sizes = commitSizes(repo.loadCommit(checksum).metadata);
+  if (sizes === null) {
+    throw new AtomicError('not-found', 'No metadata key ostree.sizes in commit');
+  }
+  const all = { archived: 0, unpacked: 0, objects: 0 };
+  const needed = { ...all };
+  for (const { type, checksum: object, archived, unpacked } of sizes) {
+    for (const sum of repo.hasObject(type, object) ? [all] : [all, needed]) {
+      sum.archived += archived;
+      sum.unpacked += unpacked;
+      sum.objects++;
     }
+  }
+  if (call.ctx.json) {
+    call.ctx.printJson({ needed, total: all });
     return;
   }
-  if (!repo.hasObject('file', checksum)) {
-    throw new AtomicError('not-found', `No such object ${checksum}`);
-  }
-  const { header, size } = repo.loadFile(checksum);
-  const kind = header.target === '' ? 'regular' : 'symbolic-link';
-  call.ctx.print(`Object: ${checksum}\nType: file\nFile Type: ${kind}`);
-  if (header.target === '') call.ctx.print(`Size: ${size}`);
-  else call.ctx.print(`Target: ${header.target}`);
-  call.ctx.print(`Mode: 0${header.mode.toString(8).padStart(6, '0')}\nUid: ${header.uid}\nGid: ${header.gid}`);
-  call.ctx.print(`Extended Attributes: ${xattrText(header.xattrs)}`);
+  const pair = (a: number, b: number) => `(needed/total): ${formatSize(a)}/${formatSize(b)}`;
+  call.ctx.print(`Compressed size ${pair(needed.archived, all.archived)}`);
+  call.ctx.print(`Unpacked size ${pair(needed.unpacked, all.unpacked)}`);
+  call.ctx.print(`Number of objects (needed/total): ${needed.objects}/${all.objects}`);
 }
 
-function showCommit(call: Call, repo: Repo, checksum: string): void {
-  const item = shown(repo, checksum);
-  if (call.ctx.json) {
-    call.ctx.printJson(commitJson(item));
+async function showMetadata(call: Call, repo: Repo, type: MetaType, checksum: string): Promise<void> {
+  const { ctx, options } = call;
+  const item = type === 'commit' ? shown(repo, checksum) : null;
+  if (ctx.json && item !== null) {
+    ctx.printJson(commitJson(item));
     return;
   }
-  if (call.options.flag('raw')) {
-    call.ctx.print(`commit ${checksum}\n${rawText(repo, 'commit', checksum, swapping(call.options))}`);
-    if (swapping(call.options)) return;
-    // Stock's -B goes on to print the commit as text.
-    call.ctx.write(commitText(item).replace(/^commit .*\n/, ''));
+  const raw = !swapping(call) || options.flag('raw');
+  ctx.print(`${type} ${checksum}`);
+  if (raw) ctx.print(rawText(repo, type, checksum, swapping(call)));
+  // Stock's -B goes on to print the commit as text.
+  if (item !== null && !(raw && swapping(call))) ctx.write(commitText(item).replace(/^commit .*\n/, ''));
+  if (item === null) return;
+  const signatures = await commitGpgText(repo, checksum, {
+    trust: trustFromEnvironment(),
+    gpgHomedir: options.value('gpg-homedir'),
+    remote: options.value('gpg-verify-remote'),
+    signal: ctx.signal,
+  });
+  if (signatures !== null) ctx.write(signatures);
+}
+
+function showFile(call: Call, repo: Repo, checksum: string): void {
+  const { ctx } = call;
+  const { header, size } = repo.loadFile(checksum);
+  const regular = header.target === '';
+  if (ctx.json) {
+    const { uid, gid, mode, target } = header;
+    ctx.printJson({ checksum, type: 'file', uid, gid, mode, ...(regular ? { size } : { target }) });
     return;
   }
-  call.ctx.write(commitText(item));
+  ctx.print(`Object: ${checksum}\nType: file`);
+  ctx.print(regular ? `File Type: regular\nSize: ${size}` : `File Type: symlink\nTarget: ${header.target}`);
+  ctx.print(`Mode: 0${header.mode.toString(8).padStart(4, '0')}\nUid: ${header.uid}\nGid: ${header.gid}`);
+  const nul = Buffer.alloc(1);
+  const xattrs = header.xattrs.map(({ name, value }) => [Buffer.concat([name, nul]), value]);
+  ctx.print(`Extended Attributes: { ${print('a(ayay)', xattrs)} }`);
+}
+
+async function showObject(call: Call, repo: Repo, checksum: string): Promise<void> {
+  const types: readonly MetaType[] = ['commit', 'dirmeta', 'dirtree'];
+  const type = types.find((candidate) => repo.hasObject(candidate, checksum));
+  if (type === undefined) showFile(call, repo, checksum);
+  else await showMetadata(call, repo, type, checksum);
 }
 
 export const verb: Verb = {
@@ -95,12 +155,22 @@ export const verb: Verb = {
   summary: 'Output a metadata object',
   options: [
     REPO,
+    { long: 'print-related', text: 'Show the "related" commits' },
+    {
+      long: 'print-variant-type',
+      arg: 'TYPE',
+      text: 'Memory map OBJECT (in this case a filename) to the GVariant type string',
+    },
+    { long: 'list-metadata-keys', text: 'List the available metadata keys' },
     { long: 'print-metadata-key', arg: 'KEY', text: 'Print string value of metadata key' },
-    { long: 'list-metadata-keys', text: 'List the available metadata keys', ours: true },
+    { long: 'print-hex', text: 'For byte array valued keys, output an unquoted hexadecimal string' },
+    { long: 'list-detached-metadata-keys', text: 'List the available detached metadata keys' },
     { long: 'print-detached-metadata-key', arg: 'KEY', text: 'Print string value of detached metadata key' },
-    { long: 'list-detached-metadata-keys', text: 'List the available detached metadata keys', ours: true },
+    { long: 'print-sizes', text: 'Show the commit size metadata' },
     { long: 'raw', text: 'Show raw variant data' },
     { long: 'no-byteswap', short: 'B', text: 'Do not automatically convert variant data from big endian' },
+    GPG_HOMEDIR,
+    { long: 'gpg-verify-remote', arg: 'REMOTE', text: 'Use REMOTE name for GPG configuration' },
     ...COMMON,
     JSON_OPTION,
   ],
@@ -111,23 +181,16 @@ export const verb: Verb = {
     const rev = required(call.args[0], 'An object argument is required');
     const key = options.value('print-metadata-key');
     const detachedKey = options.value('print-detached-metadata-key');
-    if (key !== undefined || options.flag('list-metadata-keys')) {
-      const { metadata } = repo.loadCommit(repo.resolveRev(rev));
-      if (key !== undefined) printKey(call, metadata, key);
-      else for (const name of [...metadata.keys()].sort()) ctx.print(name);
-      return;
-    }
-    if (detachedKey !== undefined || options.flag('list-detached-metadata-keys')) {
-      const checksum = repo.resolveRev(rev);
-      const bytes = repo.readDetachedMetadata(checksum);
-      if (bytes === null) throw new UsageError(`No detached metadata for commit ${checksum}`);
-      const metadata = decodeVardict(bytes);
-      if (detachedKey !== undefined) printKey(call, metadata, detachedKey);
-      else for (const name of [...metadata.keys()].sort()) ctx.print(name);
-      return;
-    }
-    const resolved = repo.tryResolveRev(rev);
-    if (resolved === null && !/^[0-9a-f]{64}$/.test(rev)) repo.resolveRev(rev);
-    showObject(call, repo, resolved ?? rev);
+    const type = options.value('print-variant-type');
+    if (detachedKey !== undefined) printKey(call, detachedMetadata(repo, repo.resolveRev(rev)), detachedKey);
+    else if (key !== undefined) printKey(call, repo.loadCommit(repo.resolveRev(rev)).metadata, key);
+    else if (options.flag('list-detached-metadata-keys')) {
+      listKeys(call, detachedMetadata(repo, repo.resolveRev(rev)));
+    } else if (options.flag('list-metadata-keys')) listKeys(call, repo.loadCommit(repo.resolveRev(rev)).metadata);
+    else if (options.flag('print-related')) printRelated(call, repo, repo.resolveRev(rev));
+    else if (type !== undefined) ctx.print(variantText(type, readFileSync(rev), true));
+    else if (options.flag('print-sizes')) printSizes(call, repo, repo.resolveRev(rev));
+    else if (isChecksum(rev)) await showObject(call, repo, rev);
+    else await showMetadata(call, repo, 'commit', repo.resolveRev(rev));
   },
 };

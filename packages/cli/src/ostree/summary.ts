@@ -1,83 +1,64 @@
-import { existsSync, readFileSync } from 'node:fs';
-import path from 'node:path';
 import {
   AtomicError,
-  asArray,
-  asBigint,
-  asBytes,
-  asString,
+  bytesGpgSignatures,
   decode,
+  gpgFoundText,
   type Metadata,
-  metadataFromValue,
-  print,
-  swap64,
+  parseSummary,
+  parseVariantText,
+  type Repo,
+  readSummary,
+  readSummarySignatures,
+  repoKeyrings,
+  SUMMARY_TYPE,
   updateSummary,
-  type Value,
-  type Variant,
 } from '@atomic/ostree';
-import { formatLocalDate, formatSize } from './format.ts';
 import { UsageError } from './options.ts';
-import { variantText } from './show.ts';
-import { COMMON, JSON_OPTION, openRepo, REPO, type Verb } from './verb.ts';
+import { valueText, variantText } from './show.ts';
+import { summaryJson, summaryText } from './summary-text.ts';
+import { signOptions, signRequest, trustFromEnvironment } from './trust.ts';
+import { type Call, COMMON, JSON_OPTION, NO_WAIT, openRepo, REPO, type Verb } from './verb.ts';
 
-/** ostree_summary: refs with size, commit and metadata; then metadata of the whole (ostree-core.h). */
-const SUMMARY_TYPE = '(a(s(taya{sv}))a{sv})';
-
-/** The titles stock gives to the keys it knows. */
-const TITLES: Record<string, string> = {
-  'ostree.summary.mode': 'Repository Mode',
-  'ostree.summary.last-modified': 'Last-Modified',
-  'ostree.summary.expires': 'Expires',
-  'ostree.summary.tombstone-commits': 'Has Tombstone Commits',
-  'ostree.summary.collection-id': 'Collection ID',
-  'ostree.commit.timestamp': 'Timestamp',
-  'ostree.commit.version': 'Version',
-};
-const DATES = new Set(['ostree.summary.last-modified', 'ostree.summary.expires', 'ostree.commit.timestamp']);
-
-function keyText(key: string, variant: Variant): string {
-  const title = TITLES[key];
-  const name = title === undefined ? key : `${title} (${key})`;
-  const { value } = variant;
-  if (DATES.has(key)) return `${name}: ${formatLocalDate(Number(swap64(asBigint(value))))}`;
-  if (title !== undefined && typeof value === 'boolean') return `${name}: ${value ? 'Yes' : 'No'}`;
-  if (title !== undefined && typeof value === 'string') return `${name}: ${value}`;
-  return `${name}: ${print(variant.type, value, false)}`;
-}
-
-function viewText(value: Value): string {
-  const [refs, metadata] = asArray(value);
-  const lines: string[] = [];
-  for (const item of asArray(refs)) {
-    const [name, details] = asArray(item);
-    const [size, commit, extra] = asArray(details);
-    lines.push(`* ${asString(name)}`);
-    lines.push(`    Latest Commit (${formatSize(Number(asBigint(size)))}):`);
-    lines.push(`      ${asBytes(commit).toString('hex')}`);
-    for (const [key, variant] of metadataFromValue(extra)) lines.push(`    ${keyText(key, variant)}`);
-    lines.push('');
-  }
-  for (const [key, variant] of metadataFromValue(metadata)) lines.push(keyText(key, variant));
-  return lines.join('\n');
-}
-
-function viewJson(value: Value): unknown {
-  const [refs, metadata] = asArray(value);
-  const plain = (map: Metadata): Record<string, string> =>
-    Object.fromEntries([...map].map(([key, variant]) => [key, print(variant.type, variant.value, false)]));
-  return {
-    refs: asArray(refs).map((item) => {
-      const [name, details] = asArray(item);
-      const [size, commit, extra] = asArray(details);
-      return {
-        ref: asString(name),
-        commit: asBytes(commit).toString('hex'),
-        size: Number(asBigint(size)),
-        metadata: plain(metadataFromValue(extra)),
-      };
+/** `KEY=VALUE` pairs, each value in GVariant's text format. */
+function parseMetadata(pairs: readonly string[]): Metadata {
+  return new Map(
+    pairs.map((pair) => {
+      const equals = pair.indexOf('=');
+      if (equals < 0) throw new UsageError(`Missing '=' in KEY=VALUE metadata '${pair}'`);
+      const text = pair.slice(equals + 1);
+      try {
+        return [pair.slice(0, equals), parseVariantText(text)];
+      } catch (error) {
+        if (!(error instanceof AtomicError)) throw error;
+        throw new AtomicError(error.code, `Error parsing variant ‘${text}’: : ${error.message}`, { cause: error });
+      }
     }),
-    metadata: plain(metadataFromValue(metadata)),
-  };
+  );
+}
+
+function requireSummary(repo: Repo): Buffer {
+  const bytes = readSummary(repo);
+  if (bytes === null) throw new AtomicError('not-found', 'openat(summary): No such file or directory');
+  return bytes;
+}
+
+async function view(call: Call, repo: Repo): Promise<void> {
+  const { ctx, options } = call;
+  const bytes = requireSummary(repo);
+  const value = decode(SUMMARY_TYPE, bytes);
+  if (ctx.json) {
+    ctx.printJson(summaryJson(value));
+    return;
+  }
+  ctx.write(summaryText(value));
+  const signatures = readSummarySignatures(repo);
+  if (signatures === null) {
+    ctx.print('Summary is unsigned');
+    return;
+  }
+  const keyrings = repoKeyrings(repo, trustFromEnvironment(), options.value('gpg-homedir'));
+  const found = await bytesGpgSignatures(bytes, signatures, keyrings, ctx.signal);
+  if (found !== null) ctx.write(`\n${gpgFoundText(found, ' on the summary')}`);
 }
 
 export const verb: Verb = {
@@ -88,25 +69,41 @@ export const verb: Verb = {
     { long: 'update', short: 'u', text: 'Update the summary' },
     { long: 'view', short: 'v', text: 'View the local summary file' },
     { long: 'raw', text: 'View the raw bytes of the summary file' },
+    { long: 'list-metadata-keys', text: 'List the available metadata keys' },
+    { long: 'print-metadata-key', arg: 'KEY', text: 'Print string value of metadata key' },
+    ...signOptions('summary'),
+    { long: 'add-metadata', short: 'm', arg: 'KEY=VALUE', text: 'Additional metadata field to add to the summary' },
     ...COMMON.map((spec) => (spec.long === 'verbose' ? { long: spec.long, text: spec.text } : spec)),
     JSON_OPTION,
+    NO_WAIT,
   ],
-  examples: ['ostree summary --repo=repo -u', 'ostree summary --repo=repo -v'],
+  examples: [
+    'ostree summary --repo=repo -u',
+    'ostree summary --repo=repo -v',
+    `ostree summary --repo=repo -u --add-metadata=map="@a{sv} {}"`,
+  ],
   async run(call) {
     const { ctx, options } = call;
     const repo = openRepo(call);
+    const key = options.value('print-metadata-key');
     if (options.flag('update')) {
-      updateSummary(repo);
-      return;
-    }
-    if (!options.flag('view') && !options.flag('raw') && !ctx.json) {
-      throw new UsageError('No option specified; use -u to update summary');
-    }
-    const file = path.join(repo.path, 'summary');
-    if (!existsSync(file)) throw new AtomicError('not-found', 'openat(summary): No such file or directory');
-    const bytes = readFileSync(file);
-    if (options.flag('raw')) ctx.print(variantText(SUMMARY_TYPE, bytes, true));
-    else if (ctx.json) ctx.printJson(viewJson(decode(SUMMARY_TYPE, bytes)));
-    else ctx.print(viewText(decode(SUMMARY_TYPE, bytes)));
+      const metadata = parseMetadata(options.list('add-metadata'));
+      await updateSummary(repo, {
+        metadata,
+        metadataCommit: true,
+        sign: signRequest(options, [], ctx.signal),
+        wait: ctx.wait,
+        onWait: ctx.onWait,
+        signal: ctx.signal,
+      });
+    } else if (options.flag('raw')) ctx.print(variantText(SUMMARY_TYPE, requireSummary(repo), true));
+    else if (options.flag('view') || ctx.json) await view(call, repo);
+    else if (options.flag('list-metadata-keys')) {
+      for (const name of [...parseSummary(requireSummary(repo)).metadata.keys()].sort()) ctx.print(name);
+    } else if (key !== undefined) {
+      const found = parseSummary(requireSummary(repo)).metadata.get(key);
+      if (found === undefined) throw new AtomicError('not-found', `No such metadata key '${key}'`);
+      ctx.print(valueText(found, true));
+    } else throw new UsageError('No option specified; use -u to update summary');
   },
 };

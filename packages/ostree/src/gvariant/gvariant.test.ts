@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { hashTableOrder } from './dict-order.ts';
 import {
+  byteswap,
   decode,
   decodeVardict,
   encode,
@@ -232,8 +234,8 @@ test('keys come in the order of a GHashTable', () => {
     ]),
     [
       'ostree.summary.mode',
-      'ostree.summary.tombstone-commits',
       'ostree.summary.last-modified',
+      'ostree.summary.tombstone-commits',
       'ostree.summary.indexed-deltas',
     ],
   );
@@ -241,4 +243,19 @@ test('keys come in the order of a GHashTable', () => {
     hashTableOrder(Array.from({ length: 12 }, (_, i) => `k${i}`)).join(' '),
     'k6 k10 k5 k4 k3 k9 k2 k8 k1 k7 k0 k11',
   );
+});
+
+test('swapping reaches every number of a value, and twice is once', () => {
+  const type = '(qua{sv}ax(yt)ay)';
+  const value = [1, 2, [['k', { type: 'u', value: 5 }]], [1n, -2n], [7, 3n], Buffer.from([1, 2])];
+  const swapped = byteswap(type, value);
+  assert.deepEqual(swapped, [
+    256,
+    0x02000000,
+    [['k', { type: 'u', value: 83886080 }]],
+    [1n << 56n, -72057594037927937n],
+    [7, 3n << 56n],
+    Buffer.from([1, 2]),
+  ]);
+  assert.deepEqual(byteswap(type, swapped), value);
 });

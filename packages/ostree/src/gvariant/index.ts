@@ -1,4 +1,6 @@
+export { byteswap } from './byteswap.ts';
 export { decode } from './decode.ts';
+export { hashTableOrder, inHashTableOrder } from './dict-order.ts';
 export { encode } from './encode.ts';
 export { parseVariantText } from './parse-text.ts';
 export { print } from './text.ts';

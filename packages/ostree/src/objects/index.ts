@@ -1,5 +1,6 @@
 export * from './checksum.ts';
 export * from './commit.ts';
+export * from './commit-sizes.ts';
 export * from './dirmeta.ts';
 export * from './dirtree.ts';
 export * from './file.ts';

@@ -6,7 +6,8 @@ export {
   deleteGpgSignatures,
   type GpgLookOptions,
 } from './gpg-commit.ts';
-export { globalKeyrings, type Keyrings, remoteKeyrings } from './gpg-keyrings.ts';
+export { importGpgKeys, listGpgKeys } from './gpg-import.ts';
+export { globalKeyrings, type Keyrings, remoteKeyrings, repoKeyrings } from './gpg-keyrings.ts';
 export type { GpgKey, GpgSubkey, GpgUserId } from './gpg-keys.ts';
 export {
   calendarTime,

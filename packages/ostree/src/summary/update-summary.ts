@@ -2,12 +2,13 @@ import { mkdtempSync, renameSync, rmSync, statSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { fsyncPath } from '@atomic/linux';
 import { inHashTableOrder } from '../gvariant/dict-order.ts';
-import type { Metadata } from '../gvariant/vardict.ts';
+import { encodeVardict, type Metadata } from '../gvariant/vardict.ts';
 import { serializeCommit } from '../objects/commit.ts';
 import { serializeDirMeta } from '../objects/dirmeta.ts';
 import { serializeDirTree } from '../objects/dirtree.ts';
 import type { BeginOptions, Repo } from '../repo/repo.ts';
 import { replaceFile } from '../repo/write-file.ts';
+import { type SignRequest, signCommitBytes, signSummaryBytes } from '../sign/sign.ts';
 import { buildSummary } from './build-summary.ts';
 
 /** The ref of the commits that carry a collection's metadata (OSTREE_REPO_METADATA_REF). */
@@ -20,6 +21,8 @@ export interface UpdateSummaryOptions extends BeginOptions {
   now?: number | undefined;
   /** Also make a new `ostree-metadata` commit, where the repository has a collection ID. */
   metadataCommit?: boolean | undefined;
+  /** Sign the summary, and the metadata commit. */
+  sign?: SignRequest | undefined;
 }
 
 /**
@@ -34,7 +37,7 @@ export async function updateSummary(repo: Repo, options: UpdateSummaryOptions = 
   }
   using _lock = await repo.lock('shared', options);
   const summary = buildSummary(repo, { now, metadata: options.metadata });
-  const signature: Buffer | null = null;
+  const signature = options.sign === undefined ? null : await signSummaryBytes(summary, null, options.sign);
   publish(repo, summary, signature);
 }
 
@@ -80,7 +83,11 @@ async function commitMetadata(
     tree,
     meta,
   });
-  transaction.setRef(METADATA_REF, transaction.writeMetadata('commit', bytes));
+  const checksum = transaction.writeMetadata('commit', bytes);
+  if (options.sign !== undefined) {
+    transaction.writeDetached(checksum, encodeVardict(await signCommitBytes(bytes, null, options.sign)));
+  }
+  transaction.setRef(METADATA_REF, checksum);
   await transaction.commit();
 }
 
