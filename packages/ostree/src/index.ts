@@ -12,7 +12,14 @@ export { type PullLocalOptions, pullLocal } from './pull/local.ts';
 export { type ConnectOptions, type PullOptions, type PullResult, pull } from './pull/pull.ts';
 export { addCookie, type Cookie, cookieHeader, deleteCookie, listCookies } from './remote/cookies.ts';
 export { remoteRefs } from './remote/refs.ts';
-export { type RemoteAddOptions, remoteAdd, remoteBoolean, remoteDelete, remoteUrl } from './remote/remote.ts';
+export {
+  type RemoteAddOptions,
+  remoteAdd,
+  remoteBoolean,
+  remoteDelete,
+  remoteUrl,
+  requireRemote,
+} from './remote/remote.ts';
 export * from './repo/bindings.ts';
 export * from './repo/delete-object.ts';
 export * from './repo/keyfile.ts';

@@ -17,12 +17,38 @@ interface Entry {
 }
 
 const remote = () => import('./remote.ts');
+const remoteGpg = () => import('./remote-gpg.ts');
+const cookies = () => import('./remote-cookies.ts');
+const remoteSummary = () => import('./remote-summary.ts');
 const REMOTE: readonly Entry[] = [
   { name: 'add', summary: 'Add a remote repository', load: async () => ({ verb: (await remote()).add }) },
   { name: 'delete', summary: 'Delete a remote repository', load: async () => ({ verb: (await remote()).remove }) },
   { name: 'show-url', summary: 'Show remote repository URL', load: async () => ({ verb: (await remote()).showUrl }) },
   { name: 'list', summary: 'List remote repository names', load: async () => ({ verb: (await remote()).list }) },
-  { name: 'refs', summary: 'List remote refs', load: async () => ({ verb: (await remote()).refs }) },
+  { name: 'gpg-import', summary: 'Import GPG keys', load: async () => ({ verb: (await remoteGpg()).gpgImport }) },
+  {
+    name: 'gpg-list-keys',
+    summary: 'Show remote GPG keys',
+    load: async () => ({ verb: (await remoteGpg()).gpgListKeys }),
+  },
+  {
+    name: 'list-gpg-keys',
+    summary: 'Show remote GPG keys',
+    hidden: true,
+    load: async () => ({ verb: (await remoteGpg()).gpgListKeys }),
+  },
+  { name: 'add-cookie', summary: 'Add a cookie to remote', load: async () => ({ verb: (await cookies()).add }) },
+  {
+    name: 'delete-cookie',
+    summary: 'Remove one cookie from remote',
+    load: async () => ({ verb: (await cookies()).remove }),
+  },
+  {
+    name: 'list-cookies',
+    summary: 'Show remote repository cookies',
+    load: async () => ({ verb: (await cookies()).list }),
+  },
+  { name: 'refs', summary: 'List remote refs', load: async () => ({ verb: (await remoteSummary()).refs }) },
 ];
 
 /** In the order of stock's `--help`. */
@@ -32,6 +58,7 @@ const COMMANDS: readonly Entry[] = [
   { name: 'commit', summary: 'Commit a new revision', load: () => import('./commit.ts') },
   { name: 'config', summary: 'Change repo configuration settings', load: () => import('./config.ts') },
   { name: 'fsck', summary: 'Check the repository for consistency', load: () => import('./fsck.ts') },
+  { name: 'gpg-sign', summary: 'Sign a commit', load: () => import('./gpg-sign.ts') },
   { name: 'init', summary: 'Initialize a new empty repository', load: () => import('./init.ts') },
   { name: 'log', summary: 'Show log starting at commit or ref', load: () => import('./log.ts') },
   { name: 'ls', summary: 'List file paths', load: () => import('./ls.ts') },
@@ -42,6 +69,7 @@ const COMMANDS: readonly Entry[] = [
   { name: 'remote', summary: 'Remote commands that may involve internet access', commands: REMOTE },
   { name: 'reset', summary: 'Reset a REF to a previous COMMIT', load: () => import('./reset.ts') },
   { name: 'rev-parse', summary: 'Output the target of a rev', load: () => import('./rev-parse.ts') },
+  { name: 'sign', summary: 'Sign a commit', load: () => import('./sign.ts') },
   { name: 'show', summary: 'Output a metadata object', load: () => import('./show.ts') },
   { name: 'summary', summary: 'Manage summary metadata', load: () => import('./summary.ts') },
 ];

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { AtomicError, Repo } from '@atomic/ostree';
+import { AtomicError, type OpenOptions, Repo } from '@atomic/ostree';
 import type { Context } from '../context.ts';
 import { type OptionSpec, type Options, UsageError } from './options.ts';
 
@@ -57,9 +57,9 @@ export function openRepo(call: Call): Repo {
 }
 
 /** Opens the repository at a path. */
-export function openAt(path: string): Repo {
+export function openAt(path: string, options: OpenOptions = {}): Repo {
   try {
-    return Repo.open(path);
+    return Repo.open(path, options);
   } catch (error) {
     if (!(error instanceof Error) || error.message.startsWith('opening repo')) throw error;
     const code = error instanceof AtomicError ? error.code : 'failed';

@@ -125,7 +125,8 @@ export class KeyFile {
 
 const unescapes: Record<string, string> = { s: ' ', n: '\n', t: '\t', r: '\r', '\\': '\\' };
 const unquote = (text: string) => text.replace(/\\([sntr\\])/g, (_, code: string) => unescapes[code] ?? code);
+/** As g_key_file_set_string() writes it: blanks are escaped only where a parser would drop them. */
 const quote = (text: string) =>
   text
-    .replace(/[\\\n\t\r]/g, (char) => ({ '\\': '\\\\', '\n': '\\n', '\t': '\\t', '\r': '\\r' })[char] ?? char)
-    .replace(/^ /, '\\s');
+    .replace(/[\\\n\r]/g, (char) => ({ '\\': '\\\\', '\n': '\\n', '\r': '\\r' })[char] ?? char)
+    .replace(/^[ \t]+/, (blanks) => blanks.replaceAll(' ', '\\s').replaceAll('\t', '\\t'));

@@ -1,18 +1,26 @@
-import { readdirSync, readFileSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { errnoCode } from '@atomic/linux';
 import { AtomicError } from '../error.ts';
 import { KeyFile } from './keyfile.ts';
 import { validateRemoteName } from './ref-name.ts';
 
 const SYSTEM_REPO = '/ostree/repo';
-const SYSTEM_REMOTES = '/etc/ostree/remotes.d';
+const REMOTES_FOLDER = 'etc/ostree/remotes.d';
 
 /** What a table needs to know of its repository. */
 export interface RemoteOwner {
   readonly path: string;
   readonly config: KeyFile;
   readonly parent: { readonly remoteTable: RemoteTable } | null;
+}
+
+/** Where remotes may be defined besides the config. */
+export interface RemoteTableOptions {
+  /** Folder with files of further remotes, in place of etc/ostree/remotes.d of the system. */
+  remotesDir?: string | undefined;
+  /** The root of the system this is the repository of. */
+  sysroot?: string | undefined;
 }
 
 /** Section of a key file that describes a remote. */
@@ -32,11 +40,11 @@ export class RemoteTable {
   readonly #system: boolean;
   #files: { path: string; file: KeyFile }[] | undefined;
 
-  constructor(owner: RemoteOwner, dir: string | undefined) {
+  constructor(owner: RemoteOwner, options: RemoteTableOptions) {
     this.#owner = owner;
-    const [own, system] = [owner.path, SYSTEM_REPO].map((path) => statSync(path, { throwIfNoEntry: false }));
-    this.#system = own !== undefined && own.dev === system?.dev && own.ino === system.ino;
-    this.dir = dir ?? (this.#system ? SYSTEM_REMOTES : null);
+    const { remotesDir, sysroot } = options;
+    this.#system = sysroot !== undefined || isSystemRepo(owner.path);
+    this.dir = remotesFolder(this.#system, sysroot, remotesDir);
   }
 
   /** Whether new remotes go into the folder, as they do on a booted system; else into the config. */
@@ -71,6 +79,19 @@ export class RemoteTable {
     this.#files ??= this.dir === null ? [] : readFolder(this.dir, remotesIn(this.#owner.config));
     return this.#files;
   }
+}
+
+function isSystemRepo(path: string): boolean {
+  const [own, system] = [path, SYSTEM_REPO].map((one) => statSync(one, { throwIfNoEntry: false }));
+  return own !== undefined && own.dev === system?.dev && own.ino === system.ino;
+}
+
+function remotesFolder(system: boolean, sysroot: string | undefined, dir: string | undefined): string | null {
+  // The bare root of a disk has no /etc of its own: only deployments have a /sysroot.
+  const deployed = sysroot === undefined ? system : existsSync(join(sysroot, 'sysroot'));
+  const root = deployed ? (sysroot ?? '/') : null;
+  if (root === null) return dir ?? null;
+  return resolve(root, dir ?? REMOTES_FOLDER);
 }
 
 function readFolder(dir: string, known: readonly string[]): { path: string; file: KeyFile }[] {

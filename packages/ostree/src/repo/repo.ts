@@ -20,7 +20,7 @@ import { KeyFile } from './keyfile.ts';
 import { loadFileObject, type StoredFile } from './load-file.ts';
 import { parseRepoMode, type RepoMode } from './mode.ts';
 import { type ListRefsOptions, listRefs, type RefTarget, readRef, writeRef } from './refs.ts';
-import { RemoteTable } from './remote-table.ts';
+import { RemoteTable, type RemoteTableOptions } from './remote-table.ts';
 import { resolveRev } from './resolve-rev.ts';
 import { Transaction } from './transaction.ts';
 import { replaceFile } from './write-file.ts';
@@ -32,15 +32,13 @@ export interface BeginOptions {
 }
 
 /** What only the caller knows about a repository he opens. */
-export interface OpenOptions {
+export interface OpenOptions extends RemoteTableOptions {
   /** Stands for this boot's ID in the names of staging folders (OSTREE_BOOTID). */
   bootId?: string | undefined;
   /** Places where an operation is to fail, for tests of what it leaves behind (OSTREE_REPO_TEST_ERROR): `pre-commit`. */
   testErrors?: readonly string[] | undefined;
   /** Permit upstream's experimental writer for `bare-split-xattrs` (OSTREE_EXP_WRITE_BARE_SPLIT_XATTRS). */
   splitXattrs?: boolean | undefined;
-  /** Folder with files of further remotes; the system's repository has /etc/ostree/remotes.d. */
-  remotesDir?: string | undefined;
 }
 
 const FOLDERS = [
@@ -313,7 +311,7 @@ export class Repo {
 
   /** Where remotes are defined: the config, remotes.d, the parent repository. */
   get remoteTable(): RemoteTable {
-    this.#remoteTable ??= new RemoteTable(this, this.options.remotesDir);
+    this.#remoteTable ??= new RemoteTable(this, this.options);
     return this.#remoteTable;
   }
 
