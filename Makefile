@@ -3,12 +3,12 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 NODE := node_modules/.bin/node
 
-.PHONY: help setup demo test test-fast lint format typecheck bench man clean build
+.PHONY: help setup demo test test-fast lint format typecheck bench man clean build conformance conformance-full
 
 help: ## list the targets
 	@echo 'usage: make TARGET'
 	@echo
-	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-14s%s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-18s%s\n", $$1, $$2}'
 
 setup: ## install what the other targets need: Debian packages (as root) and locked npm packages
 	@sh tools/setup.sh
@@ -24,6 +24,12 @@ test: setup ## run all tests (those that need root, QEMU or stock tools say so w
 
 test-fast: setup ## run the tests beside the code and against stock tools, without machines
 	@$(NODE) --disable-warning=ExperimentalWarning tests/run.ts --fast
+
+conformance: build ## run upstream's own tests against bin/ostree, as many as fit in ten minutes
+	@$(NODE) --disable-warning=ExperimentalWarning tests/conformance/run.ts --budget=10
+
+conformance-full: build ## run all of upstream's own tests against bin/ostree (half an hour)
+	@$(NODE) --disable-warning=ExperimentalWarning tests/conformance/run.ts
 
 lint: setup ## check style and common mistakes
 	@node_modules/.bin/biome check .

@@ -24,6 +24,7 @@ const GROUPS: Group[] = [
       'packages/*/src/**/*.test.ts',
       'tests/*.test.ts',
       'tests/interop/**/*.test.ts',
+      'tests/conformance/**/*.test.ts',
       'tests/fuzz/**/*.test.ts',
       'demo/**/*.test.ts',
     ],

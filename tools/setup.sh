@@ -7,9 +7,11 @@ cd "$(dirname "$0")/.."
 
 # What for: qemu (machines), ostree (the stock tool we compare with, and its tests' boot pieces come inside trees),
 # mmdebstrap + keyring (a tree's root), grub/dosfstools/mtools/fdisk/e2fsprogs (disk images), cpio/zstd (initramfs and
-# packages), attr/libcap2-bin/python3-minimal/strace (fixtures of tests), bubblewrap (sandbox).
+# packages), attr/libcap2-bin/python3-minimal/strace (fixtures of tests), bubblewrap (sandbox), ostree-tests and what its
+# scripts use (gnupg … bsdextrautils).
 packages='qemu-system-x86 qemu-utils ostree mmdebstrap debian-archive-keyring grub-pc-bin grub-efi-amd64-bin ovmf grub-common dosfstools mtools
-fdisk e2fsprogs cpio zstd attr libcap2-bin python3-minimal strace bubblewrap ca-certificates'
+fdisk e2fsprogs cpio zstd attr libcap2-bin python3-minimal strace bubblewrap ca-certificates
+ostree-tests gnupg python3-yaml parallel openssl sudo bsdextrautils'
 
 say() { printf '==> %s\n' "$*"; }
 fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
