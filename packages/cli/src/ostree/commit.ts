@@ -3,6 +3,7 @@ import path from 'node:path';
 import { commitTree, type Metadata, parseRefspec, type Repo, stringVariant } from '@atomic/ostree';
 import { parseDate } from './format.ts';
 import { type Options, UsageError } from './options.ts';
+import { SIGN_FROM_FILE, signOptions, signRequest } from './trust.ts';
 import { type Call, COMMON, NO_WAIT, openRepo, REPO, type Verb } from './verb.ts';
 
 type Tree = { dir: string } | { ref: string };
@@ -166,6 +167,7 @@ async function run(call: Call): Promise<void> {
     timestamp,
     metadata,
     detached: detached.size === 0 ? undefined : detached,
+    sign: signRequest(options, options.list('sign-from-file'), ctx.signal),
     uid: options.int('owner-uid'),
     gid: options.int('owner-gid'),
     canonicalPermissions: options.flag('canonical-permissions'),
@@ -231,6 +233,8 @@ export const verb: Verb = {
     { long: 'skip-list', arg: 'PATH', text: 'File containing list of files to skip' },
     { long: 'consume', text: 'Consume (delete) content after commit (for local directories)' },
     { long: 'table-output', text: 'Output more information in a KEY: VALUE format' },
+    ...signOptions('commit'),
+    SIGN_FROM_FILE,
     { long: 'fsync', arg: 'POLICY', text: 'Specify how to invoke fsync()' },
     { long: 'timestamp', arg: 'TIMESTAMP', text: 'Override the timestamp of the commit' },
     ...COMMON,

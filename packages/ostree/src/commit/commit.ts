@@ -8,6 +8,7 @@ import { serializeDirTree } from '../objects/dirtree.ts';
 import { breather, type Progress } from '../progress.ts';
 import type { BeginOptions, Repo } from '../repo/repo.ts';
 import type { Transaction, TransactionStats } from '../repo/transaction.ts';
+import { type SignRequest, signCommitBytes } from '../sign/sign.ts';
 import { Pool } from './pool.ts';
 import { type DirNode, emptyDir, type FileNode, type Modifier, readCommitted, readDirectory } from './read-tree.ts';
 
@@ -24,6 +25,8 @@ export interface CommitOptions extends Modifier, BeginOptions {
   timestamp?: number | undefined;
   metadata?: Metadata | undefined;
   detached?: Metadata | undefined;
+  /** Signatures to make, kept in the detached metadata. */
+  sign?: SignRequest | undefined;
   /** Make no commit when the tree is the parent's. */
   skipIfUnchanged?: boolean | undefined;
   progress?: Progress | undefined;
@@ -80,8 +83,11 @@ export async function commitTree(repo: Repo, options: CommitOptions): Promise<Co
     tree,
     meta,
   };
-  const checksum = transaction.writeMetadata('commit', serializeCommit(commit));
-  if (options.detached !== undefined) transaction.writeDetached(checksum, encodeVardict(options.detached));
+  const bytes = serializeCommit(commit);
+  const checksum = transaction.writeMetadata('commit', bytes);
+  const { sign } = options;
+  const detached = sign === undefined ? options.detached : await signCommitBytes(bytes, options.detached ?? null, sign);
+  if (detached !== undefined) transaction.writeDetached(checksum, encodeVardict(detached));
   if (options.branch !== undefined) transaction.setRef(options.branch, checksum);
   options.signal?.throwIfAborted();
   const stats = await transaction.commit();

@@ -2,7 +2,7 @@ import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { AtomicError } from '../error.ts';
 import { KeyFile } from '../repo/keyfile.ts';
-import { validateRemoteName } from '../repo/ref-name.ts';
+import { validateRefName, validateRemoteName } from '../repo/ref-name.ts';
 import { remoteGroup } from '../repo/remote-table.ts';
 import type { Repo } from '../repo/repo.ts';
 import { replaceFile } from '../repo/write-file.ts';
@@ -91,7 +91,7 @@ function groupEntries(url: string | null, { branches = [], options = {} }: Remot
   if (url?.startsWith('metalink=')) entries.push(['metalink', url.slice('metalink='.length)]);
   else if (url !== null) entries.push(['url', url]);
   if (branches.length > 0) {
-    entries.push(['branches', `${branches.map((branch) => branch.replace(/[\\;]/g, '\\$&')).join(';')};`]);
+    entries.push(['branches', `${branches.map(validateRefName).join(';')};`]);
   }
   return [...entries, ...extra];
 }
