@@ -1,6 +1,5 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { errnoCode } from '@atomic/linux';
 import { AtomicError } from '../error.ts';
 import type { KeySource, SignEngine } from './engine.ts';
 import type { KeyScheme } from './scheme.ts';
@@ -102,7 +101,7 @@ export class KeyEngine implements SignEngine {
           found = true;
         } catch (error) {
           // One bad file must not lock out the keys in the others. But what is revoked has to be known.
-          if (name === 'revoked' && (errnoCode(error) ?? 'ENOENT') !== 'ENOENT') throw error;
+          if (name === 'revoked' && !(error instanceof AtomicError)) throw error;
         }
       }
     }
