@@ -84,14 +84,18 @@ export function removeOldKernels(sysroot: Sysroot, state: SysrootState): number 
 }
 
 /** The refs `ostree/V/S/N` keep deployed commits from being pruned, by us or by stock tools. */
-function writeDeploymentRefs(sysroot: Sysroot, state: SysrootState): void {
+async function writeDeploymentRefs(sysroot: Sysroot, state: SysrootState, options: BeginOptions): Promise<void> {
   const prefix = `ostree/${state.bootVersion}/${state.subbootVersion}`;
   const wanted = new Map(state.deployments.map(({ checksum }, index) => [`${prefix}/${index}`, checksum]));
-  const present = [...sysroot.repo.listRefs()].filter(([ref]) => /^ostree\/[01]\/[01]\/\d+$/.test(ref));
+  const there = new Map([...sysroot.repo.listRefs()].filter(([ref]) => /^ostree\/[01]\/[01]\/\d+$/.test(ref)));
+  const added = [...wanted].filter(([ref, checksum]) => there.get(ref) !== checksum);
+  const old = [...there.keys()].filter((ref) => !wanted.has(ref));
+  if (added.length === 0 && old.length === 0) return;
+  await using transaction = await sysroot.repo.begin(options);
   // New ones first: a crash in between keeps too much, never too little.
-  const there = new Map(present);
-  for (const [ref, checksum] of wanted) if (there.get(ref) !== checksum) sysroot.repo.setRef(ref, checksum);
-  for (const [ref] of present) if (!wanted.has(ref)) sysroot.repo.setRef(ref, null);
+  for (const [ref, checksum] of added) transaction.setRef(ref, checksum);
+  for (const ref of old) transaction.setRef(ref, null);
+  await transaction.commit();
 }
 
 /** Whether a commit is there that neither a ref nor a deployment names. */
@@ -122,7 +126,7 @@ export async function cleanup(
   removeOtherBootVersions(sysroot, state);
   const deploymentsRemoved = removeOldDeployments(sysroot, state);
   const kernelsRemoved = removeOldKernels(sysroot, state);
-  writeDeploymentRefs(sysroot, state);
+  await writeDeploymentRefs(sysroot, state, options);
   const mode = options.prune ?? 'always';
   if (mode === 'never' || (mode === 'old-commits' && !hasOldCommits(sysroot, state))) {
     return { deploymentsRemoved, kernelsRemoved, pruned: null };

@@ -8,6 +8,7 @@ import {
   corrupt,
   decodeVardict,
   metadataString,
+  type OpenOptions,
   Repo,
 } from '@atomic/ostree';
 import { BlsEntry, parseTries, readEntries } from './bootloader/bls.ts';
@@ -39,6 +40,8 @@ export interface SysrootOptions {
   /** Give up nothing in a full /boot ahead of the switch (OSTREE_SYSROOT_OPTS=no-early-prune). */
   noEarlyPrune?: boolean | undefined;
   grub2?: Grub2Options | undefined;
+  /** How the repository is opened. */
+  repo?: OpenOptions | undefined;
 }
 
 /** A disk, or a folder, with deployments on it. What it holds is read anew by every {@link Sysroot.load}. */
@@ -88,7 +91,7 @@ export class Sysroot {
             : `make one with: ostree admin init-fs ${path}`,
       });
     }
-    return new Sysroot(path, Repo.open(layout.repo), options);
+    return new Sysroot(path, Repo.open(layout.repo, options.repo), options);
   }
 
   get stagedPath(): string {

@@ -3,18 +3,10 @@ import type { CommandModel } from '../completion.ts';
 import { createContext, reportError, runCommand } from '../context.ts';
 import { errorPrefix, writeErr, writeOut } from '../terminal.ts';
 import { VERSION } from '../version.ts';
+import { ADMIN } from './admin/table.ts';
+import type { Entry } from './entry.ts';
 import { helpText, type OptionSpec, parseOptions, UsageError } from './options.ts';
 import type { Verb } from './verb.ts';
-
-/** A command: what runs it, or the commands below it. */
-interface Entry {
-  name: string;
-  summary: string;
-  /** Works, but `--help` does not list it. */
-  hidden?: boolean;
-  load?: () => Promise<{ verb: Verb }>;
-  commands?: readonly Entry[];
-}
 
 const remote = () => import('./remote.ts');
 const remoteGpg = () => import('./remote-gpg.ts');
@@ -53,6 +45,7 @@ const REMOTE: readonly Entry[] = [
 
 /** In the order of stock's `--help`. */
 const COMMANDS: readonly Entry[] = [
+  ADMIN,
   { name: 'cat', summary: 'Concatenate contents of files', load: () => import('./cat.ts') },
   { name: 'checkout', summary: 'Check out a commit into a filesystem tree', load: () => import('./checkout.ts') },
   { name: 'commit', summary: 'Commit a new revision', load: () => import('./commit.ts') },
@@ -88,13 +81,25 @@ const GLOBAL: readonly OptionSpec[] = [
  * Upstream's names for what can be left out of a build, and is in this one (`OSTREE_FEATURES` in configure.ac). Its tests
  * and other programs ask for them.
  */
-const FEATURES = ['libcurl', 'gpgme', 'libarchive', 'sign-ed25519', 'sign-spki', 'release', 'p2p', 'atomic'];
+const FEATURES = [
+  'libcurl',
+  'gpgme',
+  'libarchive',
+  'sign-ed25519',
+  'sign-spki',
+  'release',
+  'p2p',
+  'initial-var',
+  'atomic',
+];
 
 const versionText = (): string => `libostree:
  Version: '${LIBOSTREE_VERSION}'
  Implementation: 'atomic ${VERSION}'
  Features:
 ${FEATURES.map((name) => `  - ${name}\n`).join('')}`;
+
+const groupOptions = (group: Entry): readonly OptionSpec[] => [...(group.options ?? []), ...GLOBAL];
 
 /** The words after `ostree` that lead to a group, as stock's messages have them. */
 const groupName = (path: readonly Entry[]): string => path.map(({ name }) => name).join(' ');
@@ -104,8 +109,8 @@ function groupHelp(path: readonly Entry[], group: Entry): string {
   const lines = listed.map(({ name, summary }) => `  ${name.padEnd(18)}${summary}`).join('\n');
   const inner =
     path.length === 0 ? { intro: '', title: '' } : { intro: `${group.summary}\n\n`, title: `"${groupName(path)}" ` };
-  const usage = `${['ostree', ...path.map(({ name }) => name)].join(' ')} [OPTION…] COMMAND`;
-  return helpText(usage, `${inner.intro}Builtin ${inner.title}Commands:\n${lines}`, GLOBAL);
+  const usage = `${['ostree', ...path.map(({ name }) => name)].join(' ')} [OPTION…] ${group.usage ?? 'COMMAND'}`;
+  return helpText(usage, `${inner.intro}Builtin ${inner.title}Commands:\n${lines}`, groupOptions(group));
 }
 
 /** Takes the command, the first word that is no option, out of the arguments. */
@@ -122,6 +127,8 @@ export async function ostreeMain(argv: readonly string[]): Promise<number> {
 }
 
 async function runGroup(path: readonly Entry[], group: Entry, argv: readonly string[]): Promise<number> {
+  const intercepted = (await group.intercept?.(argv)) ?? null;
+  if (intercepted !== null) return intercepted;
   const { command, rest } = takeCommand(argv);
   const entry = group.commands?.find(({ name }) => name === command);
   if (entry?.commands !== undefined) return runGroup([...path, entry], entry, rest);
@@ -137,7 +144,7 @@ async function runGroup(path: readonly Entry[], group: Entry, argv: readonly str
   const word = path.length === 0 ? 'command' : `"${groupName(path)}" subcommand`;
   let message = command === undefined ? `No ${word} specified` : `Unknown ${word} '${command}'`;
   try {
-    const { options, help } = parseOptions(GLOBAL, rest);
+    const { options, help } = parseOptions(groupOptions(group), rest);
     if (help) {
       writeOut(`${groupHelp(path, group)}\n`);
       return 0;

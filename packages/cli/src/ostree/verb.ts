@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { AtomicError, type OpenOptions, Repo } from '@atomic/ostree';
 import type { Context } from '../context.ts';
 import { type OptionSpec, type Options, UsageError } from './options.ts';
@@ -39,14 +39,15 @@ export const NO_WAIT: OptionSpec = {
   ours: true,
 };
 
-/** The repository a call is about: `--repo`, else the working directory, $OSTREE_REPO, or the system's. */
+/** The repository a call is about: `--repo`, else the working directory, $OSTREE_REPO, or that of $OSTREE_SYSROOT or `/`. */
 export function repoPath(options: Options): string {
   const given = options.value('repo');
   if (given !== undefined) return given;
   if (existsSync('objects') && existsSync('config')) return '.';
   const fromEnvironment = process.env['OSTREE_REPO'];
   if (fromEnvironment) return fromEnvironment;
-  const system = ['/ostree/repo', '/sysroot/ostree/repo'].find((path) => existsSync(`${path}/config`));
+  const root = process.env['OSTREE_SYSROOT'] || '/';
+  const system = [join(root, 'ostree/repo'), '/sysroot/ostree/repo'].find((path) => existsSync(`${path}/config`));
   if (system === undefined) throw new UsageError('Command requires a --repo argument', true);
   return system;
 }
