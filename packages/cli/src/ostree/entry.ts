@@ -13,6 +13,8 @@ export interface Entry {
   options?: readonly OptionSpec[];
   /** What a group's usage line ends with, instead of `COMMAND`. */
   usage?: string;
+  /** Columns that the names of a group's commands take in its help (18). */
+  width?: number;
   /** Sees a group's arguments first; a status ends it there, null goes on. */
   intercept?: (argv: readonly string[]) => Promise<number | null>;
 }

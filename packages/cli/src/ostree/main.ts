@@ -106,7 +106,7 @@ const groupName = (path: readonly Entry[]): string => path.map(({ name }) => nam
 
 function groupHelp(path: readonly Entry[], group: Entry): string {
   const listed = (group.commands ?? []).filter(({ hidden }) => hidden !== true);
-  const lines = listed.map(({ name, summary }) => `  ${name.padEnd(18)}${summary}`).join('\n');
+  const lines = listed.map(({ name, summary }) => `  ${name.padEnd(group.width ?? 18)}${summary}`).join('\n');
   const inner =
     path.length === 0 ? { intro: '', title: '' } : { intro: `${group.summary}\n\n`, title: `"${groupName(path)}" ` };
   const usage = `${['ostree', ...path.map(({ name }) => name)].join(' ')} [OPTION…] ${group.usage ?? 'COMMAND'}`;

@@ -26,6 +26,7 @@ const instutil: Entry = {
   summary: 'Deprecated commands intended for installer programs',
   hidden: true,
   options: OPTIONS,
+  width: 24,
   commands: [
     {
       name: 'selinux-ensure-labeled',
@@ -50,6 +51,7 @@ export const ADMIN: Entry = {
   name: 'admin',
   summary: 'Commands for managing a host system booted with ostree',
   options: OPTIONS,
+  width: 25,
   usage: '--print-current-dir|COMMAND',
   async intercept(argv) {
     const end = argv.indexOf('--');
