@@ -50,7 +50,7 @@ import {
   serializeDirTree,
 } from '@atomic/ostree';
 import fc from 'fast-check';
-import { parseSummary } from '../../packages/ostree/src/pull/http-source.ts';
+import { parseSummary } from '../../packages/ostree/src/summary/summary.ts';
 import { startTestServer } from '../../packages/ostree/src/pull/test-server.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'atomic-fuzz-'));

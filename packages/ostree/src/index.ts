@@ -8,8 +8,18 @@ export * from './gvariant/index.ts';
 export * from './objects/index.ts';
 export * from './progress.ts';
 export * from './prune/prune.ts';
+export { pruneDeltas } from './prune/prune-deltas.ts';
 export { type PullLocalOptions, pullLocal } from './pull/local.ts';
-export { type ConnectOptions, type PullOptions, type PullResult, pull } from './pull/pull.ts';
+export type { ConnectOptions } from './pull/connect.ts';
+export {
+  type CollectionRefRequest,
+  type FetchSummaryOptions,
+  fetchSummary,
+  type PullOptions,
+  pull,
+} from './pull/pull.ts';
+export { type OfferedRef, RemoteSummary, type ResolvedRef } from './pull/remote-summary.ts';
+export type { PullResult } from './pull/result.ts';
 export { addCookie, type Cookie, cookieHeader, deleteCookie, listCookies } from './remote/cookies.ts';
 export { remoteRefs } from './remote/refs.ts';
 export {
@@ -21,6 +31,7 @@ export {
   requireRemote,
 } from './remote/remote.ts';
 export * from './repo/bindings.ts';
+export * from './repo/commit-state.ts';
 export * from './repo/delete-object.ts';
 export * from './repo/keyfile.ts';
 export * from './repo/load-file.ts';

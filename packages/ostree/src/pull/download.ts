@@ -1,6 +1,5 @@
 import {
   closeSync,
-  createReadStream,
   openSync,
   readFileSync,
   readSync,
@@ -37,6 +36,8 @@ export class Download {
   readonly #keep: boolean;
   readonly #spillBytes: number;
   #chunks: Buffer[] = [];
+  /** Room for the whole body, where its length was said and is small. */
+  #whole: Buffer | null = null;
   #fd: number | null = null;
   size = 0;
   /** The first bytes, at most 16: enough to know how long an archive object may be. */
@@ -69,25 +70,38 @@ export class Download {
     rmSync(this.#path, { force: true });
     rmSync(`${this.#path}.validator`, { force: true });
     this.#chunks = [];
+    this.#whole = null;
     this.size = 0;
     this.head = Buffer.alloc(0);
     this.validator = undefined;
     this.spliced = false;
   }
 
+  /** A response begins at byte 0. `length` is what it says it has, NaN when it does not say. */
+  begin(validator: string | undefined, length: number): void {
+    this.validator = validator;
+    if (length > this.#spillBytes) this.#spill();
+    else if (length >= 0) this.#whole = Buffer.allocUnsafeSlow(length);
+  }
+
+  /** Takes the next bytes; the chunk is copied. */
   write(chunk: Buffer): void {
-    if (this.#fd === null && this.size + chunk.length > this.#spillBytes) this.#spill();
-    if (this.#fd === null) this.#chunks.push(chunk);
-    else this.#append(chunk);
-    if (this.head.length < 16) this.head = Buffer.concat([this.head, chunk]).subarray(0, 16);
-    this.size += chunk.length;
+    const size = this.size + chunk.length;
+    if (this.#fd === null && size > this.#spillBytes) this.#spill();
+    if (this.#fd !== null) this.#append(chunk);
+    else if (this.#whole !== null && size <= this.#whole.length) chunk.copy(this.#whole, this.size);
+    else this.#chunks.push(Buffer.from(chunk));
+    if (this.head.length < 16) this.head = Buffer.concat([this.head, chunk.subarray(0, 16)]).subarray(0, 16);
+    this.size = size;
   }
 
   #spill(): void {
     // The validator is written first: a partial without one is thrown away, so a crash between the two is harmless.
     writeFileSync(`${this.#path}.validator`, this.validator ?? '', { mode: 0o600 });
     this.#fd = openSync(this.#path, 'w', 0o600);
+    if (this.#whole !== null) this.#append(this.#whole.subarray(0, this.size));
     for (const chunk of this.#chunks) this.#append(chunk);
+    this.#whole = null;
     this.#chunks = [];
   }
 
@@ -106,16 +120,18 @@ export class Download {
     }
   }
 
-  /** All bytes so far. */
-  async *read(): AsyncGenerator<Uint8Array> {
-    if (this.#fd === null) yield* this.#chunks;
-    else yield* createReadStream(this.#path, { highWaterMark: 1024 * 1024 });
+  /** What has come: the bytes while they are few, else the file that holds them. */
+  body(): Buffer | { path: string; size: number } {
+    if (this.#fd !== null) return { path: this.#path, size: this.size };
+    if (this.#whole !== null) return this.#whole.subarray(0, this.size);
+    return Buffer.concat(this.#chunks, this.size);
   }
 
   /** The bytes are stored elsewhere, or not wanted. */
   discard(): void {
     if (this.#fd !== null) this.reset();
     this.#chunks = [];
+    this.#whole = null;
   }
 
   /** The download did not end: keeps the partial file for the next run, if there is one and it may be kept. */

@@ -1,40 +1,20 @@
-import { mkdirSync, readdirSync, rmSync, statSync, utimesSync } from 'node:fs';
-import { join } from 'node:path';
-import { FileLock } from '@atomic/linux';
-import { AtomicError, corrupt } from '../error.ts';
-import { asArray, asBytes, asString, decode } from '../gvariant/index.ts';
-import { type Checksum, checksumFromBytes, isChecksum } from '../objects/checksum.ts';
+import { AtomicError } from '../error.ts';
+import type { Checksum } from '../objects/checksum.ts';
 import { MAX_METADATA_SIZE, type MetadataType } from '../objects/type.ts';
-import { KeyFile } from '../repo/keyfile.ts';
-import { validateRefName } from '../repo/ref-name.ts';
 import type { Repo } from '../repo/repo.ts';
-import type { Transaction } from '../repo/transaction.ts';
-import { abortError } from './abort.ts';
-import { Download } from './download.ts';
-import { Fetcher, type FetcherOptions, joinUrl, printableUrl } from './fetcher.ts';
+import type { ContentWriter } from './content-writer.ts';
+import type { Download } from './download.ts';
+import type { Endpoint } from './endpoint.ts';
+import type { Fetcher } from './http/fetcher.ts';
+import { joinUrl, printableUrl } from './http/url.ts';
+import { PartialFolder } from './partial-folder.ts';
 import type { ObjectSource, SourceStats } from './source.ts';
 
-const maxRefBytes = 4096;
-const maxConfigBytes = 1024 * 1024;
-const partialSuffix = '.filez.part';
-
-export interface HttpSourceOptions extends FetcherOptions {
-  /** Another place for content objects (`contenturl`). */
-  contentUrl?: URL | undefined;
-  /** Bodies above this many bytes go to a resumable file. */
+export interface HttpSourceOptions {
+  /** Requests under way at a time. */
+  parallel: number;
+  /** Bodies above this many bytes go to a resumable file (512 KiB). */
   spillBytes?: number | undefined;
-}
-
-/** A summary file, `(a(s(taya{sv}))a{sv})` (ostree-core.h): the branches of a repository. */
-export function parseSummary(bytes: Uint8Array): Map<string, Checksum> {
-  const refs = new Map<string, Checksum>();
-  const [entries] = asArray(decode('(a(s(taya{sv}))a{sv})', bytes));
-  for (const entry of asArray(entries)) {
-    const [name, rest] = asArray(entry);
-    const [, checksum] = asArray(rest);
-    refs.set(validateRefName(asString(name)), checksumFromBytes(asBytes(checksum)));
-  }
-  return refs;
 }
 
 /**
@@ -49,21 +29,21 @@ function archiveObjectLimit(head: Buffer): number {
 export class HttpSource implements ObjectSource {
   readonly label: string;
   readonly parallel: number;
-  readonly #url: URL;
-  readonly #contentUrl: URL;
+  readonly parallelContent: number;
+  readonly #endpoint: Endpoint;
   readonly #options: HttpSourceOptions;
   readonly #fetcher: Fetcher;
   readonly #partials: PartialFolder;
-  #summary: Promise<Map<string, Checksum> | null> | undefined;
 
-  constructor(repo: Repo, url: URL, options: HttpSourceOptions = {}) {
-    this.label = printableUrl(url);
-    this.#url = url;
-    this.#contentUrl = options.contentUrl ?? url;
+  constructor(repo: Repo, fetcher: Fetcher, endpoint: Endpoint, options: HttpSourceOptions) {
+    const [first] = endpoint.content;
+    this.label = first === undefined ? '' : printableUrl(first);
+    this.#endpoint = endpoint;
     this.#options = options;
-    this.#fetcher = new Fetcher(options);
-    // More objects under way than requests: while some are unpacked and written, the connections stay busy.
-    this.parallel = 2 * (options.concurrency ?? 8);
+    this.#fetcher = fetcher;
+    this.parallelContent = options.parallel;
+    // Some places are kept for metadata, which tells what else there is to fetch.
+    this.parallel = options.parallel + 16;
     this.#partials = new PartialFolder(repo);
   }
 
@@ -71,95 +51,80 @@ export class HttpSource implements ObjectSource {
     return this.#fetcher.stats;
   }
 
-  /** Throws `unsupported` unless the remote is an archive repository, and `not-found` unless it is a repository. */
-  async checkMode(): Promise<void> {
-    const bytes = await this.#fetcher.get(joinUrl(this.#url, ['config']), { limit: maxConfigBytes });
-    if (bytes === null) {
-      throw new AtomicError('not-found', `no repository at ${this.label} (it has no config file)`, {
-        hint: 'check the URL of the remote',
-      });
-    }
-    const mode = KeyFile.parse(bytes.toString(), `${this.label}/config`).get('core', 'mode') ?? 'bare';
-    if (mode !== 'archive' && mode !== 'archive-z2') {
-      throw new AtomicError('unsupported', `can't pull over HTTP from ${this.label}: its mode is '${mode}'`, {
-        hint: 'serve a repository of mode archive, made with: ostree init --mode=archive',
-      });
-    }
+  async metadata(type: MetadataType, checksum: Checksum, limit = MAX_METADATA_SIZE): Promise<Buffer | null> {
+    const path = objectPath(checksum, type);
+    return (await this.#fetcher.get(this.#endpoint.content, path, { limit }))?.bytes ?? null;
   }
 
-  async resolveRef(ref: string): Promise<Checksum | null> {
-    const segments = ['refs', 'heads', ...validateRefName(ref).split('/')];
-    const bytes = await this.#fetcher.get(joinUrl(this.#url, segments), { limit: maxRefBytes });
-    if (bytes !== null) {
-      const checksum = bytes.toString('latin1').trim();
-      if (!isChecksum(checksum)) throw corrupt(`the branch ${ref} on ${this.label} holds no checksum`);
-      return checksum;
-    }
-    return (await this.#loadSummary())?.get(ref) ?? null;
+  async detachedMetadata(checksum: Checksum): Promise<Buffer | null> {
+    const path = objectPath(checksum, 'commitmeta');
+    return (await this.#fetcher.get(this.#endpoint.meta, path, { limit: MAX_METADATA_SIZE }))?.bytes ?? null;
   }
 
-  async listRefs(): Promise<Map<string, Checksum>> {
-    const refs = await this.#loadSummary();
-    if (refs === null) {
-      throw new AtomicError('not-found', 'Remote refs not available; server has no summary file', {
-        hint: 'on the server, run: ostree summary --update',
-      });
-    }
-    return refs;
+  async hasTombstone(checksum: Checksum): Promise<boolean> {
+    const path = objectPath(checksum, 'tombstone-commit');
+    return (await this.#fetcher.get(this.#endpoint.content, path, { limit: MAX_METADATA_SIZE })) !== null;
   }
 
-  #loadSummary(): Promise<Map<string, Checksum> | null> {
-    this.#summary ??= this.#fetcher.get(joinUrl(this.#url, ['summary']), { limit: MAX_METADATA_SIZE }).then((bytes) => {
-      try {
-        return bytes === null ? null : parseSummary(bytes);
-      } catch (error) {
-        throw corrupt(`the summary of ${this.label} is corrupt: ${messageOf(error)}`, error);
-      }
+  absent(type: string, checksum: Checksum): AtomicError {
+    return this.#absent(objectPath(checksum, type === 'file' ? 'filez' : type));
+  }
+
+  #absent(path: readonly string[]): AtomicError {
+    const last = this.#endpoint.content.at(-1);
+    const url = last === undefined ? path.join('/') : printableUrl(joinUrl(last, path));
+    return new AtomicError('not-found', `While fetching ${url}: Server returned HTTP 404`, {
+      hint: 'the repository there is incomplete; nothing was changed here',
     });
-    return this.#summary;
   }
 
-  metadata(type: MetadataType, checksum: Checksum): Promise<Buffer | null> {
-    return this.#fetcher.get(this.#objectUrl(this.#url, checksum, type), { limit: MAX_METADATA_SIZE });
+  /** A small file of the repository that is not an object, or null. */
+  async file(path: string, limit = MAX_METADATA_SIZE): Promise<Buffer | null> {
+    return (await this.#fetcher.get(this.#endpoint.content, path.split('/'), { limit }))?.bytes ?? null;
   }
 
-  detachedMetadata(checksum: Checksum): Promise<Buffer | null> {
-    return this.#fetcher.get(this.#objectUrl(this.#url, checksum, 'commitmeta'), { limit: MAX_METADATA_SIZE });
-  }
-
-  #objectUrl(base: URL, checksum: Checksum, extension: string): URL {
-    return joinUrl(base, ['objects', checksum.slice(0, 2), `${checksum.slice(2)}.${extension}`]);
-  }
-
-  async content(transaction: Transaction, checksum: Checksum): Promise<void> {
-    const url = this.#objectUrl(this.#contentUrl, checksum, 'filez');
+  async content(writer: ContentWriter, checksum: Checksum): Promise<void> {
+    const path = objectPath(checksum, 'filez');
     // Twice: a splice of two versions of the same object has a wrong checksum without anybody being wrong.
     for (;;) {
-      const download = this.#partials.open(checksum, this.#options.spillBytes);
-      let found: boolean;
+      const download = await this.#fetched(checksum, path, archiveObjectLimit);
+      if (!download.spliced) return await writer.filez(download.body(), checksum, () => download.discard());
       try {
-        found = await this.#fetcher.download(url, download, { limit: archiveObjectLimit });
-      } catch (error) {
-        download.suspend();
-        throw error;
-      }
-      if (!found) {
-        download.discard();
-        throw new AtomicError('not-found', `object ${checksum}.filez is not on the server: ${printableUrl(url)}`, {
-          hint: 'the repository there is incomplete; nothing was changed here',
-        });
-      }
-      try {
-        await transaction.importFilez(guarded(download.read(), this.#options.signal), checksum);
-        return;
+        return await writer.filezNow(download.body(), checksum);
       } catch (error) {
         if (!(error instanceof AtomicError && error.code === 'corrupt')) throw error;
-        if (download.spliced) continue;
-        throw corrupt(`object ${checksum}.filez from ${printableUrl(url)} is corrupt: ${error.message}`, error);
       } finally {
         download.discard();
       }
     }
+  }
+
+  /** Fetches a file of at most `size` bytes that may be large and hands it to `use`; throws `not-found`. */
+  async large(path: string, size: number, use: (body: Buffer | { path: string }) => Promise<void>): Promise<void> {
+    for (;;) {
+      const download = await this.#fetched(path.replaceAll('/', '-'), path.split('/'), () => size);
+      try {
+        return await use(download.body());
+      } catch (error) {
+        if (!(error instanceof AtomicError && error.code === 'corrupt' && download.spliced)) throw error;
+      } finally {
+        download.discard();
+      }
+    }
+  }
+
+  async #fetched(name: string, path: readonly string[], limit: (head: Buffer) => number): Promise<Download> {
+    const download = this.#partials.open(name, this.#options.spillBytes);
+    let found: boolean;
+    try {
+      found = await this.#fetcher.download(this.#endpoint.content, path, download, { limit });
+    } catch (error) {
+      download.suspend();
+      throw error;
+    }
+    if (found) return download;
+    download.discard();
+    throw this.#absent(path);
   }
 
   [Symbol.dispose](): void {
@@ -168,58 +133,8 @@ export class HttpSource implements ObjectSource {
   }
 }
 
-const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error));
-
-async function* guarded(
-  source: AsyncIterable<Uint8Array>,
-  signal: AbortSignal | undefined,
-): AsyncGenerator<Uint8Array> {
-  for await (const chunk of source) {
-    if (signal?.aborted) throw abortError(signal);
-    yield chunk;
-  }
-}
-
-/**
- * `tmp/fetch/`: partial downloads by checksum. One pull at a time owns it and may continue and leave partials there;
- * another that runs beside it uses names of its own and leaves nothing.
- */
-class PartialFolder implements Disposable {
-  readonly #dir: string;
-  readonly #lock: FileLock | null;
-  readonly #existing = new Set<string>();
-  #serial = 0;
-
-  constructor(repo: Repo) {
-    this.#dir = join(repo.path, 'tmp', 'fetch');
-    mkdirSync(this.#dir, { recursive: true });
-    this.#lock = FileLock.tryAcquire(`${this.#dir}/lock`, 'exclusive');
-    if (this.#lock === null) return;
-    // Stock tools clean tmp/ by age: the lock file must not look old while it is held.
-    utimesSync(`${this.#dir}/lock`, new Date(), new Date());
-    const expiry = Number(repo.config.get('core', 'tmp-expiry-secs') ?? 86_400);
-    for (const name of readdirSync(this.#dir)) {
-      if (name === 'lock') continue;
-      const path = join(this.#dir, name);
-      const age = Date.now() / 1000 - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0) / 1000;
-      if (age > expiry) rmSync(path, { force: true });
-      else if (name.endsWith(partialSuffix)) this.#existing.add(name);
-    }
-  }
-
-  open(checksum: Checksum, spillBytes: number | undefined): Download {
-    const owned = this.#lock !== null;
-    const shared = `${checksum}${partialSuffix}`;
-    return new Download({
-      dir: this.#dir,
-      name: owned ? shared : `${checksum}-${process.pid}-${this.#serial++}${partialSuffix}`,
-      keep: owned,
-      existing: this.#existing.delete(shared),
-      spillBytes,
-    });
-  }
-
-  [Symbol.dispose](): void {
-    this.#lock?.[Symbol.dispose]();
-  }
-}
+const objectPath = (checksum: Checksum, extension: string): string[] => [
+  'objects',
+  checksum.slice(0, 2),
+  `${checksum.slice(2)}.${extension}`,
+];

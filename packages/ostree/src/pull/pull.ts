@@ -1,202 +1,158 @@
-import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { AtomicError } from '../error.ts';
-import { type Checksum, isChecksum } from '../objects/checksum.ts';
-import { remoteBoolean, requireRemote } from '../remote/remote.ts';
 import { validateRefName } from '../repo/ref-name.ts';
-import { Repo } from '../repo/repo.ts';
-import type { TlsOptions } from './fetcher.ts';
-import type { HttpSourceOptions } from './http-source.ts';
-import { LocalSource } from './local-source.ts';
-import type { ObjectSource } from './source.ts';
-import { type PullResult, type TransferOptions, transfer, type Wanted } from './transfer.ts';
+import type { Repo } from '../repo/repo.ts';
+import { remoteVerifier } from '../sign/remote-verifier.ts';
+import type { TrustOptions } from '../sign/trust.ts';
+import { abortError } from './abort.ts';
+import { type ConnectOptions, openEndpoint, openFetcher } from './connect.ts';
+import { checkPullable, type RemoteSettings, remoteSettings } from './remote-settings.ts';
+import { parseRequested, type Requested } from './requested.ts';
+import type { PullResult } from './result.ts';
+import { type CommonPullOptions, type PullJob, runPull } from './run-pull.ts';
+import { loadSummary } from './summary-fetch.ts';
 
-export type { PullResult } from './transfer.ts';
-
-export interface ConnectOptions {
-  /** Instead of the URL in the remote's configuration. */
-  url?: string | undefined;
-  /** How often each request is tried again (5). */
-  retries?: number | undefined;
-  /** First pause before trying again, in ms (250); it doubles each time. */
-  retryDelay?: number | undefined;
-  /** A response that brings next to nothing for this long is given up and tried again (30). */
-  stallSeconds?: number | undefined;
-  /** Requests in flight to one host (8). */
-  concurrency?: number | undefined;
-  /** Bodies above this many bytes are downloaded to a file that a later run can continue (1 MiB). */
-  spillBytes?: number | undefined;
-  headers?: Record<string, string> | undefined;
-  userAgent?: string | undefined;
-  signal?: AbortSignal | undefined;
+/** A ref of a collection to pull, wherever the remote has it. */
+export interface CollectionRefRequest {
+  collectionId: string;
+  ref: string;
+  /** Instead of the latest. */
+  commit?: string | undefined;
+  /** The remote here whose GPG keys count for it. */
+  keyringRemote?: string | undefined;
 }
 
-export interface PullOptions extends ConnectOptions, Omit<TransferOptions, 'collectionId'> {
+export interface PullOptions extends CommonPullOptions {
   remote: string;
   /** Branches, checksums, or BRANCH@CHECKSUM; none: the branches the remote's configuration names. */
   refs: string[];
-  /** Write the refs as branches of this repository instead of as the remote's; without refs: all there are. */
+  /** Instead of `refs`. */
+  collectionRefs?: readonly CollectionRefRequest[] | undefined;
+  /** Write the refs as a mirror has them instead of as the remote's; without refs: all there are, and the summary. */
   mirror?: boolean | undefined;
+  /** Find out what static deltas would bring, and bring nothing; needs `requireStaticDeltas`. */
+  dryRun?: boolean | undefined;
+  /** Take objects on trust when mirroring into an archive. */
+  httpTrusted?: boolean | undefined;
+  /** What signatures are checked with. */
+  trust?: TrustOptions | undefined;
+  /** In place of what the remote's configuration says. */
+  gpgVerify?: boolean | undefined;
+  gpgVerifySummary?: boolean | undefined;
+  signVerify?: false | undefined;
+  signVerifySummary?: false | undefined;
 }
 
-/** Refuses a remote whose configuration asks for checks that are not made: skipping them would be silent trust. */
-function checkVerification(repo: Repo, remote: string): void {
-  const asked = [
-    // As libostree: signatures of commits are checked unless the configuration says otherwise.
-    (remoteBoolean(repo, remote, 'gpg-verify') ?? true) ? 'gpg-verify' : null,
-    remoteBoolean(repo, remote, 'gpg-verify-summary') === true ? 'gpg-verify-summary' : null,
-    ...['sign-verify', 'sign-verify-summary'].map((key) => {
-      const value = repo.remoteOption(remote, key);
-      return value === undefined || value === 'false' || value === '0' ? null : key;
-    }),
-  ].find((key) => key !== null);
-  if (asked === undefined || asked === null) return;
-  throw new AtomicError(
-    'unsupported',
-    `remote "${remote}" requires signature verification (${asked}), which is not supported yet`,
-    {
-      hint: `to accept unsigned commits from it, set ${asked}=false in [remote "${remote}"] of the repository's config`,
-    },
-  );
+function requestedOf(options: PullOptions, settings: RemoteSettings): Requested {
+  const { refs, collectionRefs, mirror } = options;
+  if (collectionRefs !== undefined) {
+    return {
+      refs: collectionRefs.map(({ collectionId, ref, commit }) => ({
+        name: ref,
+        collectionId,
+        ref: validateRefName(ref),
+        commit: commit ?? null,
+      })),
+      commits: [],
+      all: false,
+    };
+  }
+  if (refs.length > 0) return parseRequested(refs);
+  if (settings.branches.length > 0) return parseRequested(settings.branches);
+  if (mirror === true) return { refs: [], commits: [], all: true };
+  throw new AtomicError('usage', `No configured branches for remote ${settings.name}`, {
+    hint: `name a branch, or set branches= in [remote "${settings.name}"]`,
+  });
 }
 
-function parseUrl(text: string, what: string): URL {
-  const refuse = (why: string) =>
-    new AtomicError('unsupported', `${what}: ${why}`, { hint: 'use an http://, https:// or file:// URL' });
-  if (text.startsWith('mirrorlist=')) throw refuse('mirror lists are not supported yet');
-  const url = URL.parse(text);
-  if (url === null) throw refuse(`'${text}' is not a URL`);
-  if (url.protocol !== 'http:' && url.protocol !== 'https:' && url.protocol !== 'file:') {
-    throw refuse(`'${url.protocol}' URLs are not supported`);
+/** Combinations that make no sense. */
+export function checkPullOptions(options: CommonPullOptions & { dryRun?: boolean | undefined }): void {
+  const refuse = (message: string) => new AtomicError('usage', message);
+  if (options.dryRun === true && options.requireStaticDeltas !== true) {
+    throw refuse('--dry-run requires --require-static-deltas');
   }
-  return url;
+  if (options.disableStaticDeltas === true && options.requireStaticDeltas === true) {
+    throw refuse('static deltas cannot be both required and disabled');
+  }
+  if (options.timestampCheck === true && (options.depth ?? 0) !== 0) {
+    throw refuse('timestamps cannot be checked while history is pulled too (--timestamp-check with --depth)');
+  }
+  if (options.depth !== undefined && options.depth < -1) throw refuse(`${options.depth} is no depth: -1 means all`);
 }
 
-function tlsOptions(repo: Repo, remote: string): TlsOptions {
-  const file = (key: string): Buffer | undefined => {
-    const path = repo.remoteOption(remote, key);
-    if (path === undefined) return undefined;
-    try {
-      return readFileSync(path);
-    } catch (error) {
-      throw new AtomicError('not-found', `${key} of remote "${remote}": cannot read ${path}`, { cause: error });
-    }
-  };
-  return {
-    permissive: remoteBoolean(repo, remote, 'tls-permissive'),
-    ca: file('tls-ca-path'),
-    cert: file('tls-client-cert-path'),
-    key: file('tls-client-key-path'),
-  };
-}
-
-/** Opens what a remote's configuration points to. `checked`: it must be an archive repository, as for objects. */
-export async function openRemote(
-  repo: Repo,
-  remote: string,
-  options: ConnectOptions,
-  checked: boolean,
-): Promise<ObjectSource> {
-  requireRemote(repo, remote);
-  const unconfigured = repo.remoteOption(remote, 'unconfigured-state');
-  if (unconfigured !== undefined) {
-    throw new AtomicError('failed', `remote unconfigured-state: ${unconfigured}`);
+/** Runs `act`, telling the caller's interruption from any other failure. */
+export async function interruptible<T>(signal: AbortSignal | undefined, act: () => Promise<T>): Promise<T> {
+  try {
+    return await act();
+  } catch (error) {
+    if (signal?.aborted) throw abortError(signal);
+    throw error;
   }
-  const backend = repo.remoteOption(remote, 'custom-backend');
-  if (backend !== undefined && options.url === undefined) {
-    throw new AtomicError(
-      'unsupported',
-      `Cannot fetch via libostree - remote '${remote}' uses custom backend '${backend}'`,
-    );
-  }
-  const address = options.url ?? repo.remoteOption(remote, 'url');
-  if (address === undefined) {
-    const metalink = repo.remoteOption(remote, 'metalink') !== undefined;
-    throw metalink
-      ? new AtomicError('unsupported', `remote "${remote}" is a metalink, which is not supported yet`)
-      : new AtomicError('invalid', `No "url" in remote "${remote}"`);
-  }
-  const url = parseUrl(address, `remote "${remote}"`);
-  // A file: URL is as foreign as any other, so what comes from it is verified.
-  if (url.protocol === 'file:') return new LocalSource(Repo.open(fileURLToPath(url)), { trusted: false });
-  const contentAddress = options.url === undefined ? repo.remoteOption(remote, 'contenturl') : undefined;
-  const contentUrl = contentAddress === undefined ? undefined : parseUrl(contentAddress, `contenturl of "${remote}"`);
-  if (contentUrl?.protocol === 'file:') {
-    throw new AtomicError('unsupported', `contenturl of "${remote}": only http and https URLs are supported`);
-  }
-  const sourceOptions: HttpSourceOptions = {
-    ...options,
-    contentUrl,
-    proxy: repo.remoteOption(remote, 'proxy'),
-    tls: tlsOptions(repo, remote),
-  };
-  // Node's HTTP client takes a while to load, and most commands of a store need none.
-  const { HttpSource } = await import('./http-source.ts');
-  const source = new HttpSource(repo, url, sourceOptions);
-  if (checked) {
-    try {
-      await source.checkMode();
-    } catch (error) {
-      source[Symbol.dispose]();
-      throw error;
-    }
-  }
-  return source;
-}
-
-/** Splits BRANCH@CHECKSUM, which names a branch and the commit wanted of it. */
-function parseWanted(text: string): { branch: string | null; checksum: Checksum | null } {
-  if (isChecksum(text)) return { branch: null, checksum: text };
-  const at = text.lastIndexOf('@');
-  const checksum = text.slice(at + 1);
-  if (at > 0 && isChecksum(checksum)) return { branch: validateRefName(text.slice(0, at)), checksum };
-  return { branch: validateRefName(text), checksum: null };
-}
-
-/** Finds out which commits are meant. `toRefspec` names the ref here that is to follow a branch there. */
-export async function resolveWanted(
-  source: ObjectSource,
-  names: readonly string[],
-  toRefspec: (branch: string) => string,
-): Promise<Wanted[]> {
-  return await Promise.all(
-    [...new Set(names)].map(async (name) => {
-      const { branch, checksum } = parseWanted(name);
-      const found = checksum ?? (branch === null ? null : await source.resolveRef(branch));
-      if (found === null) {
-        throw new AtomicError('not-found', `No such branch '${name}' in ${source.label}`, {
-          hint: 'list the branches there with: ostree remote refs REMOTE',
-        });
-      }
-      return { name, checksum: found, branch, refspec: branch === null ? null : toRefspec(branch) };
-    }),
-  );
 }
 
 /**
  * Fetches branches or commits from a configured remote, over HTTP(S) (archive repositories) or from a file: URL.
- * Every object is verified before it can be seen; refs move last; interrupted, it changes nothing visible and the
- * next run continues. Throws `not-found` (remote, branch, object), `network`, `corrupt` (naming the object),
- * `unsupported` (a remote that requires signatures), `invalid` (a commit of another branch), `aborted`, `no-space`.
+ * Every object is verified before it can be seen, signatures of commits before their trees are fetched; refs move
+ * last; interrupted, it changes nothing visible and the next run continues. Throws `not-found` (remote, branch,
+ * object), `network`, `corrupt` (naming the object), `invalid` (signatures, a commit of another branch, an older one),
+ * `unsupported`, `aborted`, `no-space`.
  */
 export async function pull(repo: Repo, options: PullOptions): Promise<PullResult> {
   const { remote } = options;
-  requireRemote(repo, remote);
-  checkVerification(repo, remote);
-  // Not the caller's signal alone: the first failure, too, must stop what else is under way.
-  using source = await openRemote(repo, remote, options, true);
-  let names = options.refs;
-  if (names.length === 0)
-    names = (repo.remoteOption(remote, 'branches') ?? '').split(/[;,]/).filter((one) => one !== '');
-  if (names.length === 0 && options.mirror === true) names = [...(await source.listRefs()).keys()];
-  if (names.length === 0) {
-    throw new AtomicError('usage', `No branch given, and no configured branches for remote ${remote}`, {
-      hint: `name a branch, or set branches= in [remote "${remote}"]`,
+  checkPullOptions(options);
+  const settings = remoteSettings(repo, remote);
+  checkPullable(repo, remote);
+  const verifier = remoteVerifier(repo, remote, options);
+  const signal = options.signal ?? new AbortController().signal;
+  const keyed = (options.collectionRefs ?? []).flatMap(({ collectionId, ref, keyringRemote }) =>
+    keyringRemote === undefined ? [] : [[`${collectionId}\n${ref}`, keyringRemote] as const],
+  );
+  return await interruptible(options.signal, async () => {
+    using fetcher = await openFetcher(repo, settings, options);
+    const endpoint = await openEndpoint(fetcher, settings, options);
+    const job: PullJob = {
+      remote,
+      cacheName: remote,
+      requested: requestedOf(options, settings),
+      mirror: options.mirror === true,
+      collectionId: settings.collectionId,
+      verifier,
+      keyrings: new Map(keyed),
+      dryRun: options.dryRun,
+      httpTrusted: options.httpTrusted,
+      signal,
+    };
+    return await runPull(repo, fetcher, endpoint, job, options);
+  });
+}
+
+export interface FetchSummaryOptions extends ConnectOptions {
+  trust?: TrustOptions | undefined;
+}
+
+/**
+ * A remote's summary and its signatures, verified as its configuration asks, from the cache where the server says they
+ * did not change; null for what the server does not have. Throws as {@link pull} does.
+ */
+export async function fetchSummary(
+  repo: Repo,
+  remote: string,
+  options: FetchSummaryOptions = {},
+): Promise<{ summary: Buffer | null; signatures: Buffer | null }> {
+  const settings = remoteSettings(repo, remote);
+  const verifier = remoteVerifier(repo, remote, options);
+  return await interruptible(options.signal, async () => {
+    using fetcher = await openFetcher(repo, settings, options);
+    const endpoint = await openEndpoint(fetcher, settings, options);
+    const { SummaryCache } = await import('./summary-cache.ts');
+    const folder = options.cacheDir === undefined ? `${repo.path}/tmp/cache` : options.cacheDir;
+    const remoteHost = endpoint.meta[0]?.protocol !== 'file:';
+    const { summary, signatures } = await loadSummary(repo, fetcher, endpoint, {
+      name: remote,
+      cache: folder === null || !remoteHost ? null : new SummaryCache(folder, { sync: repo.fsync }),
+      verify: async (bytes, signed) => {
+        await verifier.verifySummary(bytes, signed);
+      },
     });
-  }
-  const wanted = await resolveWanted(source, names, (branch) => (options.mirror ? branch : `${remote}:${branch}`));
-  return await transfer(repo, source, wanted, {
-    ...options,
-    collectionId: repo.remoteOption(remote, 'collection-id'),
+    return { summary, signatures };
   });
 }

@@ -1,6 +1,6 @@
 import type { Checksum } from '../objects/checksum.ts';
 import type { MetadataType } from '../objects/type.ts';
-import type { Transaction } from '../repo/transaction.ts';
+import type { ContentWriter } from './content-writer.ts';
 
 /** What a source did so far. */
 export interface SourceStats {
@@ -18,15 +18,17 @@ export interface ObjectSource extends Disposable {
   /** For messages: a URL or a path. */
   readonly label: string;
   readonly stats: SourceStats;
-  /** How many objects are worth asking for at a time. */
+  /** How many objects are worth asking for at a time, and how many of them may be content. */
   readonly parallel: number;
-  /** The commit a branch points to there, or null. */
-  resolveRef(ref: string): Promise<Checksum | null>;
-  /** All branches there; throws `not-found` when the source cannot list them. */
-  listRefs(): Promise<Map<string, Checksum>>;
-  /** Raw bytes of a metadata object, or null when it is not there. */
-  metadata(type: MetadataType, checksum: Checksum): Promise<Buffer | null>;
+  readonly parallelContent: number;
+  /** Raw bytes of a metadata object, or null when it is not there. Longer than `limit` bytes is `corrupt`. */
+  metadata(type: MetadataType, checksum: Checksum, limit?: number): Promise<Buffer | null>;
+  /** A commit's detached metadata (an `a{sv}`), or null. */
   detachedMetadata(checksum: Checksum): Promise<Buffer | null>;
-  /** Brings a content object into the transaction; throws `not-found`, or `corrupt` naming the object. */
-  content(transaction: Transaction, checksum: Checksum): Promise<void>;
+  /** Whether there is a tombstone for a commit that was deleted. */
+  hasTombstone(checksum: Checksum): Promise<boolean>;
+  /** Brings a content object to the writer; throws `not-found`, or `corrupt` naming the object. */
+  content(writer: ContentWriter, checksum: Checksum): Promise<void>;
+  /** What to say of an object that is not there. */
+  absent(type: string, checksum: Checksum): Error;
 }

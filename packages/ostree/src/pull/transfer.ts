@@ -1,26 +1,21 @@
-import { AtomicError, corrupt } from '../error.ts';
-import { asArray, asString } from '../gvariant/index.ts';
+import { AtomicError } from '../error.ts';
 import { type Checksum, checksumBytes } from '../objects/checksum.ts';
 import { type Commit, parseCommit } from '../objects/commit.ts';
 import { parseDirTree } from '../objects/dirtree.ts';
 import type { MetadataType } from '../objects/type.ts';
 import { breather, type Progress } from '../progress.ts';
+import { verifyBindings } from '../repo/bindings.ts';
+import type { RefTarget } from '../repo/refs.ts';
 import type { BeginOptions, Repo } from '../repo/repo.ts';
 import type { Transaction } from '../repo/transaction.ts';
-import { abortError } from './abort.ts';
-import type { ObjectSource, SourceStats } from './source.ts';
-
-export interface PullResult extends SourceStats {
-  /** What each requested ref (or checksum) resolved to. */
-  commits: Map<string, Checksum>;
-  /** Objects that were not here before, and how many of them were metadata and content. */
-  objects: number;
-  metadata: number;
-  content: number;
-  /** Bytes of content before compression. */
-  contentBytes: number;
-  seconds: number;
-}
+import { checkNotOlder } from './commit-check.ts';
+import { ContentWriter } from './content-writer.ts';
+import type { DeltaTransfer } from './delta-transfer.ts';
+import { JobQueue } from './job-queue.ts';
+import { LocalSource } from './local-source.ts';
+import type { TransferCounts } from './result.ts';
+import type { ObjectSource } from './source.ts';
+import type { Subpaths } from './subpaths.ts';
 
 /** One commit to bring, and the ref here that is to point to it. */
 export interface Wanted {
@@ -29,7 +24,12 @@ export interface Wanted {
   checksum: Checksum;
   /** Branch the commit must be bound to, if it is bound at all. */
   branch: string | null;
-  refspec: string | null;
+  collectionId: string | undefined;
+  target: RefTarget | null;
+  /** The commit the branch was at here. */
+  previous: Checksum | null;
+  /** Bytes the commit object may have, where the summary says so. */
+  size: number | undefined;
 }
 
 export interface TransferOptions extends BeginOptions {
@@ -38,272 +38,392 @@ export interface TransferOptions extends BeginOptions {
   commitMetadataOnly?: boolean | undefined;
   /** Refuse a commit older than the one the ref points to. */
   timestampCheck?: boolean | undefined;
-  /** The remote's collection ID: commits must then be bound to it. */
-  collectionId?: string | undefined;
+  /** Refuse a commit older than the one this names (a ref or checksum here). */
+  timestampCheckFrom?: string | undefined;
+  /** Do not look at which branch and collection a commit says it belongs to. */
+  disableVerifyBindings?: boolean | undefined;
+  /** Refuse files with permissions beyond 0775. */
+  bareUserOnlyFiles?: boolean | undefined;
+  /** Repositories on this machine to take objects from before fetching them. */
+  localCaches?: readonly Repo[] | undefined;
   progress?: Progress | undefined;
+  /** How often progress is reported, in ms (100). */
+  progressInterval?: number | undefined;
+}
+
+/** What a transfer needs to know besides what the caller chose. */
+export interface TransferContext {
+  source: ObjectSource;
+  /** The collection commits must be bound to. */
+  collectionId: string | undefined;
+  subpaths: Subpaths;
+  /** Take checksums on trust: of what local caches hold, and of what comes over the network. */
+  trustCaches: boolean;
+  trustNetwork: boolean;
+  /** Deleted commits leave tombstones at the source. */
+  tombstones: boolean;
+  /** Throws unless the commit is signed as it must be. */
+  verifyCommit(checksum: Checksum, bytes: Buffer, detached: Buffer | null, wanted: readonly Wanted[]): Promise<void>;
+  /** Deltas to look for; null for objects alone. */
+  deltas: DeltaTransfer | null;
+  counts: TransferCounts;
+  signal: AbortSignal;
 }
 
 type Job =
-  | { type: 'commit'; checksum: Checksum; parents: number; wanted: readonly Wanted[] }
-  | { type: 'dirtree' | 'dirmeta' | 'file'; checksum: Checksum };
+  | { type: 'commit'; checksum: Checksum; parents: number; wanted: readonly Wanted[]; given?: GivenCommit }
+  | { type: 'dirtree'; checksum: Checksum; path: string }
+  | { type: 'dirmeta' | 'file'; checksum: Checksum }
+  | { type: 'task'; run: () => Promise<void> };
 
-/**
- * Brings commits and all they need from a source, in one transaction: metadata is walked breadth first and content
- * follows as soon as it is known; what is here already is skipped; the refs move last, once everything is durable.
- * Interrupted, it changes nothing that is visible, and the next run finds what was staged.
- */
-export async function transfer(
-  repo: Repo,
-  source: ObjectSource,
-  wanted: readonly Wanted[],
-  options: TransferOptions,
-): Promise<PullResult> {
-  const { signal } = options;
-  const started = performance.now();
-  try {
-    await using transaction = await repo.begin(options);
-    const run = new Transfer(repo, source, transaction, options);
-    await run.run(wanted);
-    for (const { refspec, checksum } of wanted) if (refspec !== null) transaction.setRef(refspec, checksum);
-    if (signal?.aborted) throw abortError(signal);
-    options.progress?.({ phase: 'write', message: 'making objects durable' });
-    const written = await transaction.commit();
-    return {
-      commits: new Map(wanted.map(({ name, checksum }) => [name, checksum])),
-      objects: written.metadataWritten + written.contentWritten,
-      metadata: written.metadataWritten,
-      content: written.contentWritten,
-      contentBytes: written.contentBytes,
-      seconds: (performance.now() - started) / 1000,
-      ...source.stats,
-    };
-  } catch (error) {
-    if (signal?.aborted) throw abortError(signal);
-    throw error;
-  }
+/** A commit object that came with a delta. */
+interface GivenCommit {
+  bytes: Buffer;
+  detached: Buffer | null;
 }
 
-class Transfer {
+/**
+ * Brings commits and all they need from a source into a transaction: metadata is walked breadth first and content
+ * follows as soon as it is known; what is here already is skipped.
+ */
+export class Transfer {
+  readonly counts: TransferCounts;
   readonly #repo: Repo;
-  readonly #source: ObjectSource;
   readonly #transaction: Transaction;
   readonly #options: TransferOptions;
+  readonly #context: TransferContext;
+  readonly #source: ObjectSource;
+  readonly #writer: ContentWriter;
+  readonly #queue: JobQueue<Job>;
   readonly #breathe: () => Promise<void> | undefined;
-  readonly #metadata: Job[] = [];
-  readonly #content: Job[] = [];
   readonly #seen = new Set<string>();
   readonly #commits = new Map<Checksum, number>();
-  #metadataNext = 0;
-  #contentNext = 0;
-  #running = 0;
-  #idle: (() => void)[] = [];
-  #failed = false;
-  #done = 0;
+  /** Commits that will be whole when everything here is done. */
+  readonly #completed = new Set<Checksum>();
+  readonly #olderThan: { checksum: Checksum; commit: Commit } | null;
   #reported = 0;
 
-  constructor(repo: Repo, source: ObjectSource, transaction: Transaction, options: TransferOptions) {
+  constructor(repo: Repo, transaction: Transaction, options: TransferOptions, context: TransferContext) {
     this.#repo = repo;
-    this.#source = source;
     this.#transaction = transaction;
     this.#options = options;
-    this.#breathe = breather(options.signal);
+    this.#context = context;
+    this.counts = context.counts;
+    this.#source = context.source;
+    this.#breathe = breather(context.signal);
+    this.#writer = new ContentWriter(transaction, {
+      trusted: context.trustNetwork,
+      bareUserOnly: options.bareUserOnlyFiles === true,
+      signal: context.signal,
+    });
+    this.#queue = new JobQueue({
+      parallel: this.#source.parallel,
+      parallelContent: this.#source.parallelContent,
+      do: (job) => this.#do(job),
+      // Connections are closed, so what is under way ends promptly too.
+      failed: () => this.#source[Symbol.dispose](),
+    });
+    const from = options.timestampCheckFrom;
+    const checksum = from === undefined ? null : repo.resolveRev(from);
+    this.#olderThan = checksum === null ? null : { checksum, commit: repo.loadCommit(checksum) };
   }
 
   async run(wanted: readonly Wanted[]): Promise<void> {
-    const parents = this.#options.depth === -1 ? Number.POSITIVE_INFINITY : (this.#options.depth ?? 0);
+    const { deltas } = this.#context;
+    await using writer = this.#writer;
     for (const checksum of new Set(wanted.map((one) => one.checksum))) {
-      this.#addCommit(
-        checksum,
-        parents,
-        wanted.filter((one) => one.checksum === checksum),
-      );
+      const group = wanted.filter((one) => one.checksum === checksum);
+      if (deltas === null || this.#repo.commitState(checksum) === 'complete') this.#addCommit(checksum, group);
+      else this.#queue.add('metadata', { type: 'task', run: () => this.#byDelta(deltas, checksum, group) });
     }
-    const results = await Promise.allSettled(Array.from({ length: this.#source.parallel }, () => this.#work()));
-    for (const result of results) if (result.status === 'rejected') throw result.reason;
+    await this.#queue.run();
+    await writer.finish();
+    if (this.#context.subpaths.all && this.#options.commitMetadataOnly !== true) {
+      for (const checksum of this.#completed) this.#transaction.clearPartial(checksum);
+    }
     this.#report(true);
   }
 
-  #take(): Job | undefined {
-    return this.#metadata[this.#metadataNext] !== undefined
-      ? this.#metadata[this.#metadataNext++]
-      : this.#content[this.#contentNext] !== undefined
-        ? this.#content[this.#contentNext++]
-        : undefined;
+  #do(job: Job): Promise<void> | undefined {
+    const pause = this.#breathe();
+    if (pause !== undefined) return pause.then(() => this.#attempt(job));
+    return this.#attempt(job);
   }
 
-  /** Takes jobs until there are none and nobody is left who could find more. */
-  async #work(): Promise<void> {
-    while (!this.#failed) {
-      const job = this.#take();
-      if (job === undefined) {
-        if (this.#running === 0) return;
-        await new Promise<void>((resolve) => this.#idle.push(resolve));
-        continue;
+  #attempt(job: Job): Promise<void> | undefined {
+    this.#report(false);
+    switch (job.type) {
+      case 'commit':
+        return this.#commit(job);
+      case 'dirtree': {
+        const { checksum, path } = job;
+        const loaded = this.#load('dirtree', checksum);
+        if (!(loaded instanceof Promise)) return this.#walk(loaded, path);
+        return loaded.then((bytes) => this.#walk(bytes, path));
       }
-      this.#running++;
-      try {
-        await this.#breathe();
-        await this.#do(job);
-        this.#done++;
-        this.#report(false);
-      } catch (error) {
-        // The first failure ends the run: connections are closed, so the others end promptly too.
-        if (this.#failed) return;
-        this.#failed = true;
-        this.#source[Symbol.dispose]();
-        throw error;
-      } finally {
-        this.#running--;
-        for (const wake of this.#idle.splice(0)) wake();
+      case 'dirmeta': {
+        const loaded = this.#load('dirmeta', job.checksum);
+        return loaded instanceof Promise ? loaded.then(() => {}) : undefined;
       }
+      case 'file':
+        return this.#file(job.checksum);
+      case 'task':
+        return job.run();
     }
   }
 
   #report(last: boolean): void {
+    const { progress, progressInterval = 100 } = this.#options;
+    if (progress === undefined) return;
     const now = performance.now();
-    if (!last && now - this.#reported < 100) return;
+    if (!last && now - this.#reported < progressInterval) return;
     this.#reported = now;
-    this.#options.progress?.({
-      phase: 'pull',
-      done: this.#done,
-      total: this.#metadata.length + this.#content.length,
-      bytes: this.#source.stats.bytes,
-    });
+    progress({ phase: 'pull', done: this.#queue.done, total: this.#queue.total, bytes: this.#source.stats.bytes });
   }
 
-  #addCommit(checksum: Checksum, parents: number, wanted: readonly Wanted[]): void {
-    // A commit may be reached twice, once with more of its history to bring.
-    if ((this.#commits.get(checksum) ?? -1) >= parents && wanted.length === 0) return;
-    this.#commits.set(checksum, parents);
-    this.#metadata.push({ type: 'commit', checksum, parents, wanted });
+  // -- trees ---------------------------------------------------------------------------------------------------
+
+  #walk(bytes: Buffer, path: string): undefined {
+    const { subpaths } = this.#context;
+    const tree = parseDirTree(bytes);
+    for (const dir of tree.dirs) {
+      const at = `${path}${dir.name}`;
+      if (!subpaths.wants(at, true)) continue;
+      this.#addObject('dirmeta', dir.meta);
+      this.#addTree(dir.tree, `${at}/`);
+    }
+    for (const file of tree.files) {
+      if (subpaths.wants(`${path}${file.name}`, false)) this.#addObject('file', file.checksum);
+    }
+    return undefined;
   }
 
-  #add(type: 'dirtree' | 'dirmeta' | 'file', checksum: Checksum): void {
-    const key = checksum + type;
+  #addTree(checksum: Checksum, path: string): void {
+    // With subpaths the same tree may be wanted in part here and whole there.
+    const key = this.#context.subpaths.all ? checksum : `${checksum} ${path}`;
     if (this.#seen.has(key)) return;
     this.#seen.add(key);
-    if (type === 'dirtree') this.#metadata.push({ type, checksum });
-    else if (!this.#transaction.hasObject(type, checksum)) {
-      (type === 'file' ? this.#content : this.#metadata).push({ type, checksum });
-    }
+    this.#queue.add('metadata', { type: 'dirtree', checksum, path });
   }
 
-  async #do(job: Job): Promise<void> {
-    switch (job.type) {
-      case 'commit':
-        return await this.#commit(job.checksum, job.parents, job.wanted);
-      case 'dirtree': {
-        // A tree that is here may still lack parts (an interrupted pull), so it is walked all the same.
-        const tree = parseDirTree(await this.#load('dirtree', job.checksum));
-        for (const dir of tree.dirs) {
-          this.#add('dirmeta', dir.meta);
-          this.#add('dirtree', dir.tree);
-        }
-        for (const file of tree.files) this.#add('file', file.checksum);
-        return;
-      }
-      case 'dirmeta':
-        await this.#load('dirmeta', job.checksum);
-        return;
-      case 'file':
-        return await this.#source.content(this.#transaction, job.checksum);
-    }
+  #addObject(type: 'dirmeta' | 'file', checksum: Checksum): void {
+    const key = `${type}${checksum}`;
+    if (this.#seen.has(key)) return;
+    this.#seen.add(key);
+    if (this.#transaction.hasObject(type, checksum)) return;
+    this.#queue.add(type === 'file' ? 'content' : 'metadata', { type, checksum });
   }
 
-  /** A metadata object's bytes: what is here, or fetched, verified and staged. */
-  async #load(type: MetadataType, checksum: Checksum): Promise<Buffer> {
+  #file(checksum: Checksum): Promise<void> {
+    const cache = this.#cacheWith('file', checksum);
+    if (cache !== null) {
+      this.counts.importedContent++;
+      return this.#writer.local(cache, checksum, this.#context.trustCaches);
+    }
+    if (this.#source instanceof LocalSource) this.counts.importedContent++;
+    else this.counts.fetchedContent++;
+    return this.#source.content(this.#writer, checksum);
+  }
+
+  #cacheWith(type: MetadataType | 'file', checksum: Checksum): Repo | null {
+    return this.#options.localCaches?.find((repo) => repo.hasObject(type, checksum)) ?? null;
+  }
+
+  /** A metadata object's bytes: what is here, or brought, verified and staged. */
+  #load(type: 'dirtree' | 'dirmeta', checksum: Checksum): Buffer | Promise<Buffer> {
     if (this.#transaction.hasObject(type, checksum)) return this.#transaction.loadObject(type, checksum);
-    const bytes = await this.#source.metadata(type, checksum);
-    if (bytes === null) throw this.#absent(type, checksum);
-    try {
-      this.#transaction.writeMetadata(type, bytes, { expected: checksum });
-    } catch (error) {
-      throw this.#corrupt(type, checksum, error);
+    const cache = this.#cacheWith(type, checksum);
+    if (cache !== null) return this.#import(cache, type, checksum, this.#context.trustCaches);
+    if (this.#source instanceof LocalSource) {
+      return this.#import(this.#source.repo, type, checksum, this.#source.trusted);
     }
+    return this.#fetch(type, checksum);
+  }
+
+  async #import(repo: Repo, type: MetadataType, checksum: Checksum, trusted: boolean): Promise<Buffer> {
+    try {
+      await this.#transaction.importFrom(repo, type, checksum, { trusted });
+    } catch (error) {
+      throw explain(type, checksum, error);
+    }
+    this.counts.importedMetadata++;
+    return this.#transaction.loadObject(type, checksum);
+  }
+
+  async #fetch(type: MetadataType, checksum: Checksum): Promise<Buffer> {
+    const bytes = await this.#source.metadata(type, checksum);
+    if (bytes === null) throw this.#source.absent(type, checksum);
+    this.counts.fetchedMetadata++;
+    this.#write(type, checksum, bytes, false);
     return bytes;
   }
 
-  #absent(type: MetadataType, checksum: Checksum): AtomicError {
-    return new AtomicError('not-found', `object ${checksum}.${type} is not in ${this.#source.label}`, {
-      hint: 'the repository there is incomplete; nothing was changed here',
-    });
+  #write(type: MetadataType, checksum: Checksum, bytes: Buffer, trusted: boolean): void {
+    try {
+      this.#transaction.writeMetadata(type, bytes, { expected: checksum, trusted });
+    } catch (error) {
+      throw explain(type, checksum, error);
+    }
   }
 
-  #corrupt(type: MetadataType, checksum: Checksum, error: unknown): unknown {
-    if (!(error instanceof AtomicError) || error.code !== 'corrupt') return error;
-    return corrupt(`object ${checksum}.${type} from ${this.#source.label} is corrupt: ${error.message}`, error);
+  // -- commits -------------------------------------------------------------------------------------------------
+
+  #addCommit(checksum: Checksum, wanted: readonly Wanted[], given?: GivenCommit): void {
+    const { depth = 0 } = this.#options;
+    this.#addHistory(checksum, depth === -1 ? Number.POSITIVE_INFINITY : depth, wanted, given);
   }
 
-  async #commit(checksum: Checksum, parents: number, wanted: readonly Wanted[]): Promise<void> {
+  #addHistory(checksum: Checksum, parents: number, wanted: readonly Wanted[], given?: GivenCommit): void {
+    // A commit may be reached twice, once with more of its history to bring.
+    if ((this.#commits.get(checksum) ?? -1) >= parents && wanted.length === 0) return;
+    this.#commits.set(checksum, parents);
+    this.#queue.add('metadata', { type: 'commit', checksum, parents, wanted, ...(given ? { given } : {}) });
+  }
+
+  async #commit(job: Extract<Job, { type: 'commit' }>): Promise<void> {
+    const { checksum, wanted } = job;
     const transaction = this.#transaction;
     const state = this.#repo.commitState(checksum);
-    // Detached metadata changes while its commit does not, so it is asked for even when the commit is here.
-    const detached = wanted.length > 0 || state === 'missing' ? await this.#source.detachedMetadata(checksum) : null;
-    let bytes: Buffer;
-    if (transaction.hasObject('commit', checksum)) bytes = transaction.loadObject('commit', checksum);
-    else {
-      const fetched = await this.#source.metadata('commit', checksum);
-      if (fetched === null) {
-        // History may end early: a repository that was pruned still names the parents it no longer has.
-        if (wanted.length === 0) return;
-        throw this.#absent('commit', checksum);
-      }
-      bytes = fetched;
-    }
+    const here = transaction.hasObject('commit', checksum);
+    const found = await this.#commitBytes(job, here);
+    if (found === null) return;
+    const { bytes, trusted } = found;
     let commit: Commit;
     try {
-      const actual = checksumBytes(bytes);
-      if (actual !== checksum) throw corrupt(`checksum expected='${checksum}' actual='${actual}'`);
+      if (!here && !trusted) {
+        const actual = checksumBytes(bytes);
+        if (actual !== checksum) {
+          throw new AtomicError(
+            'corrupt',
+            `Corrupted commit object; checksum expected='${checksum}' actual='${actual}'`,
+          );
+        }
+      }
       commit = parseCommit(bytes);
     } catch (error) {
-      throw this.#corrupt('commit', checksum, error);
+      throw explain('commit', checksum, error);
     }
-    for (const want of wanted) this.#checkWanted(want, commit);
+    const detached = found.detached ?? (here ? this.#repo.readDetachedMetadata(checksum) : null);
+    await this.#context.verifyCommit(checksum, bytes, detached, wanted);
+    this.#check(checksum, commit, wanted);
     if (state !== 'complete') {
       // The mark comes before the commit object: without it the commit would pass for whole after a crash.
       transaction.markPartial(checksum);
-      transaction.writeMetadata('commit', bytes, { expected: checksum });
+      if (!here) this.#write('commit', checksum, bytes, trusted);
     }
-    if (detached !== null) transaction.writeDetached(checksum, detached);
-    if (this.#options.commitMetadataOnly !== true && state !== 'complete') {
-      this.#add('dirmeta', commit.meta);
-      this.#add('dirtree', commit.tree);
-      transaction.clearPartial(checksum);
+    if (found.detached !== null && !found.detached.equals(this.#repo.readDetachedMetadata(checksum) ?? Buffer.of(0))) {
+      transaction.writeDetached(checksum, found.detached);
     }
-    if (parents > 0 && commit.parent !== null) this.#addCommit(commit.parent, parents - 1, []);
+    this.#completed.add(checksum);
+    if (state !== 'complete' && this.#options.commitMetadataOnly !== true && job.given === undefined) {
+      this.#addObject('dirmeta', commit.meta);
+      this.#addTree(commit.tree, '/');
+    }
+    if (job.parents > 0 && commit.parent !== null) this.#addHistory(commit.parent, job.parents - 1, []);
   }
 
-  #checkWanted(want: Wanted, commit: Commit): void {
-    const { branch, refspec } = want;
-    const collectionId = this.#options.collectionId;
-    if (branch !== null) {
-      const bound = commit.metadata.get('ostree.ref-binding');
-      const names = bound === undefined ? undefined : asArray(bound.value).map(asString);
-      if (names !== undefined ? !names.includes(branch) : collectionId !== undefined) {
-        throw new AtomicError(
-          'invalid',
-          `Commit ${want.checksum}: Commit has no requested ref ‘${branch}’ in ref binding metadata (${names === undefined ? 'none' : names.map((name) => `‘${name}’`).join(', ')})`,
-          { hint: 'the server offers the commit of one branch as another' },
-        );
+  /** The commit object and what came of its detached metadata; null for a parent that is not there. */
+  async #commitBytes(
+    job: Extract<Job, { type: 'commit' }>,
+    here: boolean,
+  ): Promise<{ bytes: Buffer; detached: Buffer | null; trusted: boolean } | null> {
+    const { checksum, wanted, given } = job;
+    const cache = here ? null : this.#cacheWith('commit', checksum);
+    if (cache !== null) {
+      this.counts.importedMetadata++;
+      const bytes = cache.loadObject('commit', checksum);
+      return { bytes, detached: cache.readDetachedMetadata(checksum), trusted: false };
+    }
+    const source = this.#source;
+    const size = wanted.find((one) => one.size !== undefined)?.size;
+    // Detached metadata changes while its commit does not, so it is asked for even when the commit is here.
+    const [detached, bytes] = await Promise.all([
+      source.detachedMetadata(checksum),
+      here
+        ? this.#transaction.loadObject('commit', checksum)
+        : (given?.bytes ?? source.metadata('commit', checksum, size)),
+    ]);
+    const local = source instanceof LocalSource;
+    if (!local && detached !== null) this.counts.fetchedMetadata++;
+    if (bytes !== null) {
+      if (!here && given === undefined) {
+        if (local) this.counts.importedMetadata++;
+        else this.counts.fetchedMetadata++;
       }
-      const collection = commit.metadata.get('ostree.collection-binding')?.value;
-      if (collectionId !== undefined && collection !== collectionId) {
-        throw new AtomicError(
-          'invalid',
-          `Commit ${want.checksum}: Commit has collection ID ‘${typeof collection === 'string' ? collection : ''}’ in collection binding metadata, while the remote it came from has collection ID ‘${collectionId}’`,
-        );
+      return { bytes, detached: detached ?? given?.detached ?? null, trusted: local && source.trusted };
+    }
+    // History may end early: a repository that was pruned still names the parents it no longer has.
+    if (wanted.length > 0) throw source.absent('commit', checksum);
+    if (this.#context.tombstones && !(await source.hasTombstone(checksum))) {
+      throw source.absent('tombstone-commit', checksum);
+    }
+    return null;
+  }
+
+  #check(checksum: Checksum, commit: Commit, wanted: readonly Wanted[]): void {
+    if (this.#options.disableVerifyBindings !== true) {
+      const { collectionId } = this.#context;
+      // Without a branch there is still a collection to be bound to.
+      for (const branch of new Set(wanted.length === 0 ? [null] : wanted.map((one) => one.branch))) {
+        try {
+          verifyBindings(commit.metadata, { collectionId, ref: branch ?? undefined });
+        } catch (error) {
+          if (!(error instanceof AtomicError)) throw error;
+          throw new AtomicError(error.code, `Commit ${checksum}: ${error.message}`, { cause: error });
+        }
       }
     }
-    const previous = refspec === null ? null : this.#repo.readRef(refspec);
-    if (this.#options.timestampCheck !== true || previous === null) return;
-    if (this.#repo.commitState(previous) === 'missing') return;
-    const before = this.#repo.loadCommit(previous).timestamp;
-    if (commit.timestamp < before) {
-      throw new AtomicError(
-        'invalid',
-        `Upgrade target revision '${want.checksum}' with timestamp '${new Date(commit.timestamp * 1000).toISOString()}' is chronologically older than current revision '${previous}' with timestamp '${new Date(before * 1000).toISOString()}'`,
-        { hint: 'use --allow-downgrade to permit it' },
-      );
+    if (this.#options.timestampCheck === true) {
+      for (const { previous } of wanted) {
+        if (previous === null || this.#repo.commitState(previous) === 'missing') continue;
+        checkNotOlder({ checksum: previous, commit: this.#repo.loadCommit(previous) }, { checksum, commit });
+      }
+    }
+    if (this.#olderThan !== null) checkNotOlder(this.#olderThan, { checksum, commit });
+  }
+
+  // -- deltas --------------------------------------------------------------------------------------------------
+
+  /** Brings a commit by a delta where there is one, else by its objects. */
+  async #byDelta(deltas: DeltaTransfer, to: Checksum, wanted: readonly Wanted[]): Promise<void> {
+    const name = await deltas.find(to, wanted);
+    const delta = name === null ? null : await deltas.fetchSuperblock(name, wanted);
+    if (delta === null) {
+      this.#addCommit(to, wanted);
+      return;
+    }
+    const have = (type: MetadataType | 'file', checksum: Checksum) => this.#transaction.hasObject(type, checksum);
+    const plan = deltas.plan(delta, have);
+    if (deltas.dryRun) return;
+    this.#addCommit(to, wanted, { bytes: delta.commit, detached: delta.commitMeta });
+    for (const { type, checksum } of delta.fallbacks) {
+      if (type !== 'file') {
+        throw new AtomicError('corrupt', `Found metadata object as fallback: ${checksum}.${type}`);
+      }
+      if (!this.#transaction.hasObject('file', checksum)) deltas.counts.fetchedFallbacks++;
+      this.#addObject('file', checksum);
+    }
+    let left = plan.length;
+    // What the delta lacks (nothing, when it is honest) is fetched like any other object, so that whole means whole.
+    const complete = () => {
+      if (this.#options.commitMetadataOnly === true) return;
+      const { tree, meta } = parseCommit(delta.commit);
+      this.#addObject('dirmeta', meta);
+      this.#addTree(tree, '/');
+    };
+    if (left === 0) complete();
+    for (const part of plan) {
+      const run = async () => {
+        await deltas.apply(this.#transaction, delta, part);
+        if (--left === 0) complete();
+      };
+      this.#queue.add('metadata', { type: 'task', run });
     }
   }
+}
+
+function explain(type: MetadataType, checksum: Checksum, error: unknown): unknown {
+  if (!(error instanceof AtomicError) || error.code !== 'corrupt') return error;
+  if (error.message.startsWith('Corrupted') || error.message.startsWith(checksum)) return error;
+  return new AtomicError('corrupt', `${checksum}.${type}: ${error.message}`, { cause: error });
 }

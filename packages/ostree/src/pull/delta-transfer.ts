@@ -1,0 +1,198 @@
+import { statfsSync } from 'node:fs';
+import { type DeltaName, deltaIndexPath, deltaName, deltaPath, parseDeltaName } from '../delta/names.ts';
+import {
+  type DeltaObjectType,
+  type DeltaPartHeader,
+  type DeltaSuperblock,
+  parseSuperblock,
+} from '../delta/superblock.ts';
+import { AtomicError, corrupt } from '../error.ts';
+import { formatSize } from '../format-size.ts';
+import { decodeVardict } from '../gvariant/vardict.ts';
+import { type Checksum, checksumBytes } from '../objects/checksum.ts';
+import type { Repo } from '../repo/repo.ts';
+import type { Transaction } from '../repo/transaction.ts';
+import type { HttpSource } from './http-source.ts';
+import { deltaDigests } from './remote-summary.ts';
+import { DeltaCounts, type TransferCounts } from './result.ts';
+import type { Wanted } from './transfer.ts';
+
+export interface DeltaOptions {
+  /** Superblock digests by delta name, from the summary. */
+  known: ReadonlyMap<string, Buffer>;
+  /** The remote lists deltas in files of their own. */
+  indexed: boolean;
+  require: boolean;
+  dryRun: boolean;
+  /** The summary is signed, so only deltas it (or a list in it) names are to be trusted. */
+  summarySigned: boolean;
+  signal: AbortSignal;
+  applyPart: ApplyPart;
+}
+
+/** Writes what a part makes; throws `corrupt`. */
+export type ApplyPart = (
+  transaction: Transaction,
+  header: DeltaPartHeader,
+  body: Buffer | { path: string },
+  options: { signal: AbortSignal; verify?: boolean },
+) => Promise<unknown>;
+
+export interface PlannedPart {
+  index: number;
+  header: DeltaPartHeader;
+  inline: Buffer | null;
+}
+
+/** Parts under way at a time: each may take much memory while it is applied. */
+const maxParts = 2;
+const maxPartVersion = 0;
+
+/** Finds static deltas at a remote and brings commits by them (libostree's ostree-repo-pull.c). */
+export class DeltaTransfer {
+  readonly counts = new DeltaCounts();
+  readonly dryRun: boolean;
+  readonly #repo: Repo;
+  readonly #source: HttpSource;
+  readonly #options: DeltaOptions;
+  readonly #known: Map<string, Buffer>;
+  readonly #totals: TransferCounts;
+  readonly #waiting: (() => void)[] = [];
+  #running = 0;
+
+  constructor(repo: Repo, source: HttpSource, options: DeltaOptions, totals: TransferCounts) {
+    this.#repo = repo;
+    this.#source = source;
+    this.#options = options;
+    this.#known = new Map(options.known);
+    this.#totals = totals;
+    this.dryRun = options.dryRun;
+  }
+
+  #none(what: string | null, to: Checksum): null {
+    if (!this.#options.require) return null;
+    throw new AtomicError('not-found', `Static deltas required, but none found for ${what ?? '(null)'} to ${to}`, {
+      hint: 'make one on the server with: ostree static-delta generate',
+    });
+  }
+
+  /** The delta to use for a commit, or null for none. Throws `not-found` where one is required. */
+  async find(to: Checksum, wanted: readonly Wanted[]): Promise<DeltaName | null> {
+    const ref = wanted.find(({ branch }) => branch !== null) ?? null;
+    const from = ref?.previous ?? null;
+    if (this.#options.indexed) await this.#readIndex(to);
+    if (!this.#options.indexed && this.#known.size === 0) {
+      // Nobody lists deltas here: the one from where the branch is now may be there all the same.
+      if (from === to) return null;
+      const usable = from !== null && this.#repo.commitState(from) === 'complete';
+      return { from: usable ? from : null, to };
+    }
+    const best = this.#newest(to);
+    if (best !== null) return { from: best, to };
+    // A delta from nothing is larger than the few objects that changed since the commit at hand.
+    if (from === null && this.#known.has(to)) return { from: null, to };
+    return this.#known.has(to) ? null : this.#none(ref?.branch ?? '', to);
+  }
+
+  /** The newest commit here that a delta leads from. */
+  #newest(to: Checksum): Checksum | null {
+    let best: { from: Checksum; timestamp: number } | null = null;
+    for (const name of this.#known.keys()) {
+      const delta = parseDeltaName(name);
+      if (delta.to !== to || delta.from === null || this.#repo.commitState(delta.from) !== 'complete') continue;
+      const { timestamp } = this.#repo.loadCommit(delta.from);
+      if (best === null || timestamp > best.timestamp) best = { from: delta.from, timestamp };
+    }
+    return best?.from ?? null;
+  }
+
+  async #readIndex(to: Checksum): Promise<void> {
+    const bytes = await this.#source.file(deltaIndexPath(to));
+    this.#totals.fetchedMetadata++;
+    if (bytes === null) return;
+    for (const [name, digest] of deltaDigests(decodeVardict(bytes))) this.#known.set(name, digest);
+  }
+
+  /** A delta's superblock, checked against what the summary says of it; null when there is none. */
+  async fetchSuperblock(name: DeltaName, wanted: readonly Wanted[]): Promise<DeltaSuperblock | null> {
+    const bytes = await this.#source.file(deltaPath(name, 'superblock'));
+    this.#totals.fetchedMetadata++;
+    if (bytes === null) return this.#none(name.from, name.to);
+    const digest = this.#known.get(deltaName(name));
+    if (digest === undefined && this.#options.summarySigned) {
+      throw new AtomicError(
+        'invalid',
+        'GPG verification enabled, but no summary signatures found (use gpg-verify-summary=false in remote config to disable)',
+      );
+    }
+    if (digest !== undefined && digest.toString('hex') !== checksumBytes(bytes)) {
+      throw corrupt(`Invalid checksum for static delta ${deltaName(name)}`);
+    }
+    const delta = parseSuperblock(bytes);
+    const bound = wanted[0]?.checksum ?? name.to;
+    if (delta.to !== name.to || delta.from !== name.from || delta.to !== bound) {
+      throw corrupt(`the static delta ${deltaName(name)} leads elsewhere: it says ${deltaName(delta)}`);
+    }
+    const commit = checksumBytes(delta.commit);
+    if (commit !== delta.to) {
+      throw corrupt(`Corrupted commit object; checksum expected='${delta.to}' actual='${commit}'`);
+    }
+    return delta;
+  }
+
+  /** The parts that bring something new; counts everything on the way. Throws `no-space`, `unsupported`. */
+  plan(delta: DeltaSuperblock, have: (type: DeltaObjectType, checksum: Checksum) => boolean): PlannedPart[] {
+    const { counts } = this;
+    for (const { type, checksum, size, usize } of delta.fallbacks) {
+      counts.totalFallbacks++;
+      counts.totalSize += size;
+      counts.totalUnpacked += usize;
+      if (have(type, checksum)) counts.fetchedSize += size;
+    }
+    counts.totalParts += delta.parts.length;
+    const parts: PlannedPart[] = [];
+    for (const [index, header] of delta.parts.entries()) {
+      if (header.version > maxPartVersion) {
+        throw new AtomicError('unsupported', `Delta part has too new version ${header.version}`);
+      }
+      counts.totalSize += header.size;
+      counts.totalUnpacked += header.usize;
+      if (header.objects.every(({ type, checksum }) => have(type, checksum))) {
+        counts.fetchedSize += header.size;
+        counts.fetchedParts++;
+      } else parts.push({ index, header, inline: delta.inlinePart(index) });
+    }
+    const { bsize, bfree } = statfsSync(this.#repo.path);
+    if (counts.totalUnpacked / bsize > bfree) {
+      const [required, available] = [formatSize(counts.totalUnpacked), formatSize(bsize * bfree)];
+      throw new AtomicError('no-space', `Delta requires ${required} free space, but only ${available} available`);
+    }
+    return parts;
+  }
+
+  /** Fetches one part and writes what it makes. */
+  async apply(transaction: Transaction, delta: DeltaSuperblock, part: PlannedPart): Promise<void> {
+    await this.#enter();
+    try {
+      const { header, inline, index } = part;
+      const { signal } = this.#options;
+      if (inline !== null) {
+        await this.#options.applyPart(transaction, header, inline, { signal, verify: false });
+      } else {
+        await this.#source.large(deltaPath(delta, String(index)), header.size, async (body) => {
+          await this.#options.applyPart(transaction, header, body, { signal });
+        });
+      }
+      this.counts.fetchedParts++;
+      this.counts.fetchedSize += header.size;
+    } finally {
+      this.#running--;
+      this.#waiting.shift()?.();
+    }
+  }
+
+  async #enter(): Promise<void> {
+    if (this.#running >= maxParts) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    this.#running++;
+  }
+}
