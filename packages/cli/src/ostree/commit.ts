@@ -1,8 +1,8 @@
 import { lstatSync, readFileSync, rmSync, type Stats } from 'node:fs';
 import path from 'node:path';
 import { commitTree, type Metadata, parseRefspec, type Repo, stringVariant } from '@atomic/ostree';
-import { parseDate } from './format.ts';
 import { type Options, UsageError } from './options.ts';
+import { parseDate } from './parse-date.ts';
 import { SIGN_FROM_FILE, signOptions, signRequest } from './trust.ts';
 import { type Call, COMMON, NO_WAIT, openRepo, REPO, type Verb } from './verb.ts';
 

@@ -26,7 +26,7 @@ export function serializeCommit(commit: Commit): Buffer {
     [], // related objects: never used upstream
     commit.subject,
     commit.body,
-    swap64(BigInt(commit.timestamp)),
+    swap64(BigInt.asUintN(64, BigInt(commit.timestamp))),
     checksumToBytes(commit.tree),
     checksumToBytes(commit.meta),
   ]);
@@ -35,15 +35,13 @@ export function serializeCommit(commit: Commit): Buffer {
 export function parseCommit(bytes: Uint8Array): Commit {
   const [metadata, parent, , subject, body, timestamp, tree, meta] = asArray(decode(COMMIT_TYPE, bytes));
   const parentBytes = asBytes(parent);
-  const seconds = swap64(asBigint(timestamp));
-  // What a Date can show; libostree refuses more than that as well when it prints.
-  if (seconds > 8_640_000_000_000n) throw corrupt(`a commit has the impossible time ${seconds}`);
   const commit: Commit = {
     metadata: metadataFromValue(metadata),
     parent: parentBytes.length === 0 ? null : checksumFromBytes(parentBytes),
     subject: asString(subject),
     body: asString(body),
-    timestamp: Number(seconds),
+    // Times before 1970 are negative, as libostree reads them; what no calendar knows is refused where it is shown.
+    timestamp: Number(BigInt.asIntN(64, swap64(asBigint(timestamp)))),
     tree: checksumFromBytes(asBytes(tree)),
     meta: checksumFromBytes(asBytes(meta)),
   };

@@ -27,9 +27,10 @@ export const compareNames = (a: string, b: string): number => Buffer.compare(Buf
 
 /** Refuses what could leave the directory: '', '.', '..', a slash, a NUL. Returns the name. */
 export function validateFileName(name: string): string {
-  if (name === '' || name === '.' || name === '..' || name.includes('/') || name.includes('\0')) {
-    throw corrupt(`Invalid filename '${name.replaceAll('\0', '\\0')}' in a dirtree`);
-  }
+  if (name === '.') throw corrupt("Invalid self-referential filename '.'");
+  if (name === '..') throw corrupt("Invalid path uplink filename '..'");
+  if (name.includes('/')) throw corrupt(`Invalid / in filename ${name}`);
+  if (name === '' || name.includes('\0')) throw corrupt(`Invalid filename '${name.replaceAll('\0', '\\0')}'`);
   return name;
 }
 

@@ -61,7 +61,7 @@ test('a dirtree refuses names that leave the directory, disorder and doubles', (
   const sum = Buffer.alloc(32);
   const files = (...names: string[]) => encode('(a(say)a(sayay))', [names.map((name) => [name, sum]), []]);
   for (const name of ['', '.', '..', 'a/b', '/'])
-    assert.throws(() => parseDirTree(files(name)), /Invalid filename/, name);
+    assert.throws(() => parseDirTree(files(name)), /Invalid .*(filename|uplink)/, name);
   assert.throws(() => parseDirTree(files('b', 'a')), /out of order/);
   assert.throws(() => parseDirTree(files('a', 'a')), /out of order/);
   assert.throws(

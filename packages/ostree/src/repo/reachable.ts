@@ -1,5 +1,8 @@
+import { AtomicError } from '../error.ts';
 import type { Checksum } from '../objects/checksum.ts';
-import type { MetadataType, ObjectType } from '../objects/type.ts';
+import { type Commit, parseCommit } from '../objects/commit.ts';
+import { visitDirTree } from '../objects/dirtree-links.ts';
+import type { ObjectType } from '../objects/type.ts';
 import type { Repo } from './repo.ts';
 
 /** Objects by kind, as a compact set: one string a kind and checksum. */
@@ -7,36 +10,79 @@ export type ObjectSet = Set<string>;
 
 export const objectKey = (type: ObjectType, checksum: Checksum): string => `${checksum}.${type}`;
 
-/** Adds a commit and all its trees and files to `into`. `missing` hears of metadata that is not there. */
-export function addReachable(
-  repo: Repo,
-  commit: Checksum,
-  into: ObjectSet,
-  missing: (type: MetadataType, checksum: Checksum, error: unknown) => void,
-): void {
-  const attempt = <T>(type: MetadataType, checksum: Checksum, load: () => T): T | null => {
-    try {
-      return load();
-    } catch (error) {
-      missing(type, checksum, error);
-      return null;
+/** Collects what commits reach. Objects that are missing are passed over; damaged ones throw `corrupt`. */
+export class Reach {
+  readonly objects: ObjectSet = new Set();
+  readonly #repo: Repo;
+  readonly #commitsOnly: boolean;
+
+  constructor(repo: Repo, options: { commitsOnly?: boolean | undefined } = {}) {
+    this.#repo = repo;
+    this.#commitsOnly = options.commitsOnly === true;
+  }
+
+  has(type: ObjectType, checksum: Checksum): boolean {
+    return this.objects.has(objectKey(type, checksum));
+  }
+
+  /** Adds a commit and so many of its parents (-1: all), as far as they are there. */
+  addHistory(start: Checksum, depth: number): void {
+    let next: Checksum | null = start;
+    for (let left = depth; next !== null; left--) {
+      const commit: Commit | null = this.addCommit(next);
+      if (left === 0) return; // a negative depth never gets here: all the parents
+      next = commit?.parent ?? null;
     }
-  };
-  into.add(objectKey('commit', commit));
-  const root = attempt('commit', commit, () => repo.loadCommit(commit));
-  if (root === null) return;
-  const pending = [root.tree];
-  into.add(objectKey('dirmeta', root.meta));
-  for (let tree = pending.pop(); tree !== undefined; tree = pending.pop()) {
-    const checksum = tree;
-    const key = objectKey('dirtree', checksum);
-    if (into.has(key)) continue;
-    into.add(key);
-    const listing = attempt('dirtree', checksum, () => repo.loadDirTree(checksum));
-    for (const file of listing?.files ?? []) into.add(objectKey('file', file.checksum));
-    for (const dir of listing?.dirs ?? []) {
-      into.add(objectKey('dirmeta', dir.meta));
-      pending.push(dir.tree);
+  }
+
+  /** A commit as it is, not added; null when it is missing. */
+  peekCommit(checksum: Checksum): Commit | null {
+    const bytes = this.#load('commit', checksum);
+    return bytes === null ? null : parseCommit(bytes);
+  }
+
+  /** Adds a commit with its trees and files; returns it, or null when it is missing. */
+  addCommit(checksum: Checksum): Commit | null {
+    const bytes = this.#load('commit', checksum);
+    if (bytes === null) return null;
+    const commit = parseCommit(bytes);
+    const key = objectKey('commit', checksum);
+    if (this.objects.has(key)) return commit;
+    this.objects.add(key);
+    if (!this.#commitsOnly) {
+      this.objects.add(objectKey('dirmeta', commit.meta));
+      this.#addTree(commit.tree);
+    }
+    return commit;
+  }
+
+  #addTree(root: Checksum): void {
+    const { objects } = this;
+    const pending = [root];
+    const visitor = {
+      file: (checksum: Checksum) => {
+        objects.add(`${checksum}.file`);
+      },
+      dir: (tree: Checksum, meta: Checksum) => {
+        objects.add(`${meta}.dirmeta`);
+        pending.push(tree);
+      },
+    };
+    for (let tree = pending.pop(); tree !== undefined; tree = pending.pop()) {
+      const key = `${tree}.dirtree`;
+      if (objects.has(key)) continue;
+      objects.add(key);
+      const bytes = this.#load('dirtree', tree);
+      if (bytes !== null) visitDirTree(bytes, visitor);
+    }
+  }
+
+  #load(type: 'commit' | 'dirtree', checksum: Checksum): Buffer | null {
+    try {
+      return this.#repo.loadObject(type, checksum);
+    } catch (error) {
+      if (error instanceof AtomicError && error.code === 'not-found') return null;
+      throw error;
     }
   }
 }

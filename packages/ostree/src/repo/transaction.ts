@@ -277,6 +277,8 @@ export class Transaction implements AsyncDisposable {
         touched.add(folder);
       }
       renameSync(join(this.stageDir, prefix, name), join(folder, name));
+      // A commit that is back needs no tombstone.
+      if (name.endsWith('.commit')) rmSync(join(folder, `${name.slice(0, -7)}.tombstone-commit`), { force: true });
     }
     if (repo.fsync && touched.size > 0) {
       for (const folder of touched) fsyncPath(folder);
