@@ -1,3 +1,4 @@
+export * from './copy-content.ts';
 export * from './error.ts';
 export * from './inode-flags.ts';
 export * from './kexec.ts';

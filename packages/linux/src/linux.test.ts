@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { closeSync, lstatSync, mkdtempSync, openSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import {
+  copyContent,
   FileLock,
   fsetxattr,
   fsyncPath,
@@ -12,6 +13,7 @@ import {
   lgetxattr,
   lremovexattr,
   lsetxattr,
+  makeWhiteout,
   readXattrs,
   renameat2,
   SyscallError,
@@ -59,6 +61,23 @@ test('names of extended attributes are bytes', () => {
   assert.equal(lgetxattr(path, name)?.toString(), 'v');
   lremovexattr(path, name);
   assert.equal(lgetxattr(path, name), null);
+});
+
+test('content is copied, nothing else', () => {
+  const content = 'x'.repeat(3_000_000);
+  const [from, to] = [openSync(file('copy-from', content), 'r'), openSync(file('copy-to'), 'r+', 0o600)];
+  copyContent(from, to);
+  closeSync(from);
+  closeSync(to);
+  assert.equal(readFileSync(join(scratch, 'copy-to'), 'utf8'), content);
+});
+
+test('a whiteout is the character device 0:0', { skip: root ? false : 'needs root' }, () => {
+  const path = join(scratch, 'whiteout');
+  makeWhiteout(path, 0o640);
+  const stat = lstatSync(path);
+  assert.ok(stat.isCharacterDevice());
+  assert.equal(stat.rdev, 0);
 });
 
 test('a symlink is not followed', () => {

@@ -1,6 +1,131 @@
-import { checkout } from '@atomic/ostree';
+import { readFileSync } from 'node:fs';
+import { AtomicError, type CheckoutOptions, type CheckoutResult, checkout, type Repo } from '@atomic/ostree';
 import { UsageError } from './options.ts';
-import { COMMON, JSON_OPTION, openRepo, REPO, required, type Verb } from './verb.ts';
+import { type Call, COMMON, JSON_OPTION, openRepo, REPO, required, type Verb } from './verb.ts';
+
+/** Options that, in stock, leave the old interface: without them an archive repository's cache is used. */
+const NEW_INTERFACE = [
+  'disable-cache',
+  'whiteouts',
+  'require-hardlinks',
+  'union-add',
+  'force-copy',
+  'force-copy-zerosized',
+  'bareuseronly-dirs',
+  'union-identical',
+  'skip-list',
+  'selinux-policy',
+  'selinux-prefix',
+  'process-passthrough-whiteouts',
+];
+
+function chosenUnion({ options }: Call): CheckoutOptions['union'] {
+  const chosen = ['union', 'union-add', 'union-identical'].filter((name) => options.flag(name));
+  if (chosen.length > 1) throw new UsageError(`Cannot specify both --${chosen[0]} and --${chosen[1]}`);
+  if (options.flag('union')) return 'overwrite';
+  if (options.flag('union-add')) return 'add';
+  return options.flag('union-identical') ? 'identical' : 'none';
+}
+
+/** Paths to leave out, one a line; a directory may be given with or without a slash at its end. */
+function skipFilter(file: string | undefined): ((path: string) => boolean) | undefined {
+  if (file === undefined) return undefined;
+  const skipped = new Set(readFileSync(file, 'utf8').split('\n'));
+  return (path) => !skipped.has(path) && !skipped.has(`${path}/`);
+}
+
+async function checkoutOptions(call: Call): Promise<CheckoutOptions> {
+  const { ctx, options } = call;
+  const union = chosenUnion(call);
+  const policyRoot = options.value('selinux-policy');
+  const prefix = options.value('selinux-prefix');
+  const requireHardlinks = options.flag('require-hardlinks');
+  const forceCopy = options.flag('force-copy') || policyRoot !== undefined;
+  if (requireHardlinks && forceCopy) {
+    throw new UsageError('Cannot specify both --require-hardlinks and --force-copy');
+  }
+  if (prefix !== undefined && policyRoot === undefined) {
+    throw new UsageError('Cannot specify --selinux-prefix without --selinux-policy');
+  }
+  if (union === 'identical' && !requireHardlinks) {
+    throw new UsageError('--union-identical requires --require-hardlinks');
+  }
+  options.boolean('fsync'); // stock, too, only looks whether it is a boolean
+  return {
+    user: options.flag('user-mode'),
+    union,
+    requireHardlinks,
+    forceCopy,
+    bareUserOnlyDirs: options.flag('bareuseronly-dirs'),
+    whiteouts: options.flag('whiteouts'),
+    passthroughWhiteouts: options.flag('process-passthrough-whiteouts'),
+    filter: skipFilter(options.value('skip-list')),
+    cache: !usesNewInterface(call),
+    signal: ctx.signal,
+    progress: ctx.progress,
+  };
+}
+
+const usesNewInterface = ({ options }: Call): boolean =>
+  NEW_INTERFACE.some((name) => options.value(name) !== undefined);
+
+const isMissing = (error: unknown): boolean =>
+  error instanceof AtomicError && error.message.startsWith('No such file or directory');
+
+/** Commits and subpaths, each ended by a NUL, in turns: what `--from-stdin` and `--from-file` read. */
+function* pairs(text: string): Generator<{ rev: string; subpath: string }> {
+  const fields = text.split('\0');
+  for (let i = 0; i < fields.length && fields[i] !== ''; i += 2) {
+    yield { rev: fields[i] ?? '', subpath: fields[i + 1] ?? '' };
+  }
+}
+
+async function one(
+  call: Call,
+  repo: Repo,
+  rev: string,
+  subpath: string | undefined,
+  destination: string,
+): Promise<CheckoutResult | null> {
+  try {
+    return await checkout(repo, rev, destination, { ...(await checkoutOptions(call)), subpath });
+  } catch (error) {
+    const tolerated = call.options.flag('allow-noent') && !usesNewInterface(call);
+    if (!tolerated || subpath === undefined || !isMissing(error)) throw error;
+    return null;
+  }
+}
+
+async function run(call: Call): Promise<void> {
+  const { ctx, options } = call;
+  const repo = openRepo(call);
+  const [first, second] = call.args;
+  const rev = required(first, 'COMMIT must be specified');
+  const file = options.value('from-file');
+  const results: (CheckoutResult | null)[] = [];
+  if (options.flag('from-stdin') || file !== undefined) {
+    const text = readFileSync(options.flag('from-stdin') ? 0 : (file ?? ''), 'utf8');
+    for (const pair of pairs(text)) {
+      const checksum = repo.resolveRev(pair.rev);
+      try {
+        results.push(await one(call, repo, checksum, pair.subpath, rev));
+      } catch (error) {
+        if (!(error instanceof AtomicError)) throw error;
+        throw new AtomicError(error.code, `Processing tree ${checksum}: ${error.message}`, { hint: error.hint });
+      }
+    }
+  } else {
+    results.push(await one(call, repo, repo.resolveRev(rev), options.value('subpath'), second ?? rev));
+  }
+  if (!ctx.json) return;
+  const sum = (field: keyof CheckoutResult): number => results.reduce((total, one) => total + (one?.[field] ?? 0), 0);
+  ctx.printJson({
+    files: sum('files'),
+    directories: sum('directories'),
+    linked: sum('linked'),
+    copied: sum('copied'),
+  });
+}
 
 export const verb: Verb = {
   args: 'COMMIT [DESTINATION]',
@@ -16,43 +141,37 @@ export const verb: Verb = {
       long: 'union-identical',
       text: 'When layering checkouts, error out if a file would be replaced with a different version, but add new files and directories',
     },
+    { long: 'whiteouts', text: "Process 'whiteout' (Docker style) entries" },
+    {
+      long: 'process-passthrough-whiteouts',
+      text: 'Enable overlayfs whiteout extraction into char 0:0 devices',
+    },
+    { long: 'allow-noent', text: 'Do nothing if specified path does not exist' },
+    { long: 'from-stdin', text: 'Process many checkouts from standard input' },
+    { long: 'from-file', arg: 'FILE', text: 'Process many checkouts from input file' },
     { long: 'fsync', arg: 'POLICY', text: 'Specify how to invoke fsync()' },
     { long: 'require-hardlinks', short: 'H', text: 'Do not fall back to full copies if hardlinking fails' },
+    { long: 'force-copy-zerosized', short: 'z', text: 'Do not hardlink zero-sized files', hidden: true },
     { long: 'force-copy', short: 'C', text: 'Never hardlink (but may reflink if available)' },
+    {
+      long: 'bareuseronly-dirs',
+      short: 'M',
+      text: 'Suppress mode bits outside of 0775 for directories (suid, world writable, etc.)',
+    },
+    { long: 'skip-list', arg: 'FILE', text: 'File containing list of files to skip' },
+    {
+      long: 'selinux-policy',
+      arg: 'PATH',
+      text: 'Set SELinux labels based on policy in root filesystem PATH (may be /); implies --force-copy',
+    },
+    { long: 'selinux-prefix', arg: 'PREFIX', text: 'When setting SELinux labels, prefix all paths by PREFIX' },
     ...COMMON,
     JSON_OPTION,
   ],
-  examples: ['ostree checkout --repo=repo main tree', 'ostree checkout --repo=repo -U --subpath=/usr/etc main etc'],
-  async run(call) {
-    const { ctx, options } = call;
-    const repo = openRepo(call);
-    const [first, destination] = call.args;
-    const rev = required(first, 'COMMIT must be specified');
-    const chosen = ['union', 'union-add', 'union-identical'].filter((name) => options.flag(name));
-    if (chosen.length > 1) throw new UsageError(`Cannot specify both --${chosen[0]} and --${chosen[1]}`);
-    if (options.flag('require-hardlinks') && options.flag('force-copy')) {
-      throw new UsageError('Cannot specify both --require-hardlinks and --force-copy');
-    }
-    if (options.flag('union-identical') && !options.flag('require-hardlinks')) {
-      throw new UsageError('--union-identical requires --require-hardlinks');
-    }
-    options.boolean('fsync');
-    const union = options.flag('union')
-      ? 'overwrite'
-      : options.flag('union-add')
-        ? 'add'
-        : options.flag('union-identical')
-          ? 'identical'
-          : 'none';
-    const result = await checkout(repo, rev, destination ?? rev, {
-      user: options.flag('user-mode'),
-      subpath: options.value('subpath'),
-      union,
-      requireHardlinks: options.flag('require-hardlinks'),
-      forceCopy: options.flag('force-copy'),
-      signal: ctx.signal,
-      progress: ctx.progress,
-    });
-    if (ctx.json) ctx.printJson(result);
-  },
+  examples: [
+    'ostree checkout --repo=repo main tree',
+    'ostree checkout --repo=repo -U --subpath=/usr/etc main etc',
+    'ostree checkout --repo=repo --union --whiteouts layer tree',
+  ],
+  run,
 };

@@ -3,50 +3,51 @@ import {
   chownSync,
   closeSync,
   constants,
-  copyFileSync,
-  createWriteStream,
-  fchmodSync,
-  fchownSync,
-  futimesSync,
-  lchownSync,
-  linkSync,
   lstatSync,
-  lutimesSync,
   mkdirSync,
   openSync,
-  renameSync,
   rmSync,
-  symlinkSync,
+  statSync,
   utimesSync,
-  writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
-import { errnoCode, fsetxattr, lsetxattr } from '@atomic/linux';
+import { errnoCode, lsetxattr } from '@atomic/linux';
 import { AtomicError, corrupt } from '../error.ts';
 import type { Checksum } from '../objects/checksum.ts';
 import type { DirMeta } from '../objects/dirmeta.ts';
-import type { FileHeader } from '../objects/file.ts';
-import { isSymlink } from '../objects/mode.ts';
+import type { FileEntry } from '../objects/dirtree.ts';
 import { breather, type Progress } from '../progress.ts';
 import type { Repo } from '../repo/repo.ts';
 import { lookup } from '../repo/tree.ts';
+import { startWork, type Work } from '../workers/work.ts';
+import { cachesUnpacked, fillCache } from './cache.ts';
+import { explain } from './explain.ts';
+import { cannotLink, type Label, type Placed, type PlaceOptions, Placer, type UnionMode, withLabel } from './placer.ts';
 
-export type UnionMode = 'none' | 'overwrite' | 'add' | 'identical';
+export type { UnionMode };
 
 export interface CheckoutOptions {
   /** `-U`: keep neither owners nor attributes, and drop setuid bits, so that anyone can check out. */
   user?: boolean | undefined;
   /** Check out only this path of the tree. */
   subpath?: string | undefined;
-  /** What to do with files that are there: fail, replace, keep, or accept if the same. */
+  /** What to do with files that are there: fail, replace, keep, or accept if the same (needs `requireHardlinks`). */
   union?: UnionMode | undefined;
   /** Fail rather than copy. */
   requireHardlinks?: boolean | undefined;
-  /** Never link. */
+  /** Never link; then directories keep the time they were made at, too. */
   forceCopy?: boolean | undefined;
-  /** Copy empty files: every one in a tree is the same object, and link counts have an end. */
-  copyEmpty?: boolean | undefined;
+  /** Drop mode bits outside 0775 from directories. */
+  bareUserOnlyDirs?: boolean | undefined;
+  /** Docker's whiteouts: `.wh.NAME` removes NAME from what is there, `.wh..wh..opq` empties its directory first. */
+  whiteouts?: boolean | undefined;
+  /** Turn `.ostree-wh.NAME` into the device that overlayfs takes for a whiteout. */
+  passthroughWhiteouts?: boolean | undefined;
+  /** False leaves a path out, with all that is below it; paths are absolute, seen from `subpath`. */
+  filter?: ((path: string) => boolean) | undefined;
+  /** SELinux labels to set instead of those in the commit, by path below `prefix` (default: `subpath`); needs `forceCopy`. */
+  selinux?: { label: Label; prefix?: string | undefined } | undefined;
+  /** Use and fill an archive repository's cache of unpacked files, for -U. */
+  cache?: boolean | undefined;
   signal?: AbortSignal | undefined;
   progress?: Progress | undefined;
 }
@@ -59,8 +60,9 @@ export interface CheckoutResult {
 }
 
 /**
- * Writes a commit's tree to `destination` (which must not exist unless `union` is set). In a bare repository files
- * are hard links to their objects. Directories get their owner, mode and time after their content, as stock does.
+ * Writes a commit's tree to `destination` (which must not exist unless `union` is set; its parent must). In a bare
+ * repository files are hard links to their objects. Directories get their owner, mode and time once all is in them.
+ * Throws `exists`, `not-found` (of the commit, an object or the subpath), `corrupt`, `no-space`, `permission`.
  */
 export async function checkout(
   repo: Repo,
@@ -68,206 +70,265 @@ export async function checkout(
   destination: string,
   options: CheckoutOptions = {},
 ): Promise<CheckoutResult> {
-  const checksum = repo.resolveRev(rev);
-  const start = lookup(repo, checksum, options.subpath ?? '/');
-  const result: CheckoutResult = { files: 0, directories: 0, linked: 0, copied: 0 };
-  const job = new Checkout(repo, options, result);
+  const start = lookup(repo, repo.resolveRev(rev), options.subpath ?? '/');
+  await using job = new Checkout(repo, options);
   if (start.kind === 'file') {
-    mkdirSync(destination, { recursive: true });
-    await job.file(start.checksum, join(destination, start.path.slice(start.path.lastIndexOf('/') + 1)));
-    return result;
+    // A folder for the file, or the working directory itself.
+    if (destination !== '.' && lstatSync(destination, { throwIfNoEntry: false }) === undefined)
+      mkdirSync(destination, { mode: 0o700 });
+    await job.file(start.checksum, destination, start.path.slice(start.path.lastIndexOf('/') + 1));
+    return job.result;
   }
   const fresh = lstatSync(destination, { throwIfNoEntry: false }) === undefined;
   try {
-    await job.directory(start.tree, start.meta, destination, true);
+    await job.tree(start.tree, start.meta, destination);
   } catch (error) {
+    // Threads may still be writing into it.
+    await job[Symbol.asyncDispose]();
     // A tree that stopped half-way (interrupted, no space) must not be taken for the whole one.
     if (fresh) rmSync(destination, { recursive: true, force: true });
     throw error;
   }
-  return result;
+  return job.result;
+}
+
+/** Paths longer than this go through an open folder: the kernel takes 4096 bytes, and names can have 255. */
+const LONG_PATH = 3500;
+/** Files handed to a thread in one piece. */
+const PORTION = 64;
+/** About what placing a file costs, in the unit of the pool: bytes to be hashed. */
+const COST = { link: 8 << 10, copy: 64 << 10 };
+
+interface Enter {
+  kind: 'enter';
+  tree: Checksum;
+  meta: Checksum;
+  /** Where it goes. */
+  path: string;
+  inTree: string;
+  /** Below a folder that is reached by its open descriptor. */
+  deep: boolean;
+}
+interface Leave {
+  kind: 'leave';
+  tree: Checksum;
+  finish: { meta: Checksum; path: string; inTree: string } | null;
+  deep: boolean;
+  /** A descriptor that is not needed any more. */
+  fd: number | null;
 }
 
 class Checkout {
+  readonly result: CheckoutResult = { files: 0, directories: 0, linked: 0, copied: 0 };
   readonly #repo: Repo;
   readonly #options: CheckoutOptions;
-  readonly #result: CheckoutResult;
-  readonly #pause: () => Promise<void> | undefined;
-  readonly #metas = new Map<Checksum, DirMeta>();
+  readonly #place: PlaceOptions;
+  readonly #placer: Placer;
   readonly #union: UnionMode;
-  readonly #canLink: boolean;
-  /** The trees between the root and here. */
-  readonly #above = new Set<Checksum>();
+  readonly #pause: () => Promise<void> | undefined;
+  readonly #xattrs: boolean;
+  readonly #metas = new Map<Checksum, DirMeta>();
+  /** Whether files may be placed in any order and by any thread. */
+  readonly #parallel: boolean;
+  #work: Work<'checkout'> | null = null;
+  readonly #uncached: Placed['uncached'] = [];
 
-  constructor(repo: Repo, options: CheckoutOptions, result: CheckoutResult) {
+  constructor(repo: Repo, options: CheckoutOptions) {
     this.#repo = repo;
     this.#options = options;
-    this.#result = result;
     this.#union = options.union ?? 'none';
     this.#pause = breather(options.signal);
-    // A bare-user object has the content but not the owner: right for -U only; a bare object is right for itself only.
-    const fits = options.user ? repo.mode === 'bare-user' || repo.mode === 'bare-user-only' : repo.mode === 'bare';
-    this.#canLink = fits && !options.forceCopy;
-    if (options.requireHardlinks && !this.#canLink) {
-      const reason =
-        repo.mode === 'bare-user' || repo.mode === 'bare-user-only'
-          ? 'User repository mode requires user checkout mode to hardlink'
-          : options.user
-            ? 'Bare repository mode cannot hardlink in user checkout mode'
-            : `A repository of mode ${repo.mode} has no files to hardlink`;
-      throw new AtomicError('invalid', reason);
+    const user = options.user === true || repo.mode === 'bare-user-only';
+    this.#place = {
+      user,
+      union: this.#union,
+      requireHardlinks: options.requireHardlinks === true,
+      forceCopy: options.forceCopy === true,
+      whiteouts: options.whiteouts === true,
+      passthroughWhiteouts: options.passthroughWhiteouts === true,
+      cache: options.cache === true && user && cachesUnpacked(repo),
+    };
+    this.#check();
+    this.#xattrs = !user && repo.config.getBoolean('core', 'disable-xattrs') !== true;
+    const { selinux } = options;
+    const prefix = (selinux?.prefix ?? options.subpath ?? '/').replace(/\/*$/, '');
+    this.#placer = new Placer(
+      repo,
+      this.#place,
+      selinux === undefined ? null : (path, mode) => selinux.label(`${prefix}${path}`, mode),
+    );
+    this.#parallel =
+      this.#union === 'none' && !this.#place.whiteouts && !this.#place.passthroughWhiteouts && selinux === undefined;
+  }
+
+  #check(): void {
+    const { requireHardlinks, forceCopy, user } = this.#place;
+    if (requireHardlinks && forceCopy)
+      throw new AtomicError('usage', 'Cannot specify both --require-hardlinks and --force-copy');
+    if (this.#union === 'identical' && !requireHardlinks)
+      throw new AtomicError('usage', '--union-identical requires --require-hardlinks');
+    if (this.#options.selinux !== undefined && !forceCopy)
+      throw new AtomicError('usage', 'SELinux labels can only be set on copies');
+    if (!requireHardlinks) return;
+    for (let repo: Repo | null = this.#repo; repo !== null; repo = repo.parent) {
+      const fits = user ? repo.mode === 'bare-user' || repo.mode === 'bare-user-only' : repo.mode === 'bare';
+      if (!fits) throw cannotLink(repo);
     }
   }
 
-  async directory(tree: Checksum, meta: Checksum, path: string, root: boolean): Promise<void> {
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#work?.[Symbol.asyncDispose]();
+  }
+
+  async file(checksum: Checksum, folder: string, name: string): Promise<void> {
+    this.result.files++;
+    await this.#placer.place(folder, name, checksum, `/${name}`);
+    this.#count(this.#placer.take());
+    fillCache(this.#repo, this.#uncached);
+  }
+
+  /** Checks out a directory and everything below it. */
+  async tree(tree: Checksum, meta: Checksum, path: string): Promise<void> {
     // No hash can contain itself; a repository that was tampered with can say so, for ever.
-    if (this.#above.has(tree)) throw corrupt(`Corrupted dirtree object ${tree}: it contains itself`);
-    this.#above.add(tree);
-    let existed = false;
-    try {
-      mkdirSync(path, 0o700);
-    } catch (error) {
-      if (errnoCode(error) !== 'EEXIST' || this.#union === 'none') throw this.#explain(error, path, root);
-      if (!lstatSync(path).isDirectory()) {
-        if (this.#union !== 'overwrite') throw this.#explain(error, path, false);
-        rmSync(path);
-        mkdirSync(path, 0o700);
-      } else existed = true;
-    }
-    this.#result.directories++;
-    const listing = this.#repo.loadDirTree(tree);
-    for (const { name, checksum } of listing.files) {
+    const above = new Set<Checksum>();
+    const unfinished: NonNullable<Leave['finish']>[] = [];
+    const tasks: (Enter | Leave)[] = [{ kind: 'enter', tree, meta, path, inTree: '/', deep: false }];
+    for (let task = tasks.pop(); task !== undefined; task = tasks.pop()) {
       const turn = this.#pause();
       if (turn !== undefined) {
         await turn;
-        this.#options.progress?.({ phase: 'Checking out', done: this.#result.files });
+        this.#options.progress?.({ phase: 'Checking out', done: this.result.files });
       }
-      await this.file(checksum, `${path}/${name}`);
+      if (task.kind === 'enter') {
+        if (above.has(task.tree)) throw corrupt(`Corrupted dirtree object ${task.tree}: it contains itself`);
+        await this.#enter(task, tasks, above);
+        continue;
+      }
+      above.delete(task.tree);
+      // Threads may still be at its files, and each of those changes the directory's time.
+      if (task.finish !== null && this.#work !== null && !task.deep) unfinished.push(task.finish);
+      else if (task.finish !== null) this.#finish(task.finish);
+      if (task.fd !== null) closeSync(task.fd);
     }
-    for (const dir of listing.dirs) await this.directory(dir.tree, dir.meta, `${path}/${dir.name}`, false);
-    this.#above.delete(tree);
-    if (!existed || this.#union === 'overwrite' || this.#union === 'identical')
-      this.#finishDirectory(meta, path, existed);
+    await this.#work?.finish();
+    for (const finish of unfinished) this.#finish(finish);
+    fillCache(this.#repo, this.#uncached);
   }
 
-  #finishDirectory(checksum: Checksum, path: string, existed: boolean): void {
+  async #enter(task: Enter, tasks: (Enter | Leave)[], above: Set<Checksum>): Promise<void> {
+    const { tree, meta, inTree } = task;
+    if (this.#options.filter?.(inTree) === false) return;
+    above.add(tree);
+    const listing = this.#repo.loadDirTree(tree);
+    const opaque = this.#place.whiteouts && listing.files.some(({ name }) => name === '.wh..wh..opq');
+    const existed = this.#makeDirectory(task.path, inTree === '/', opaque);
+    this.result.directories++;
+    let { path, deep } = task;
+    let fd: number | null = null;
+    if (Buffer.byteLength(path) > LONG_PATH) {
+      fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
+      path = `/proc/self/fd/${fd}`;
+      deep = true;
+    }
+    // Deep folders are finished when they are left, so their descriptors can be closed.
+    const finish = existed ? null : { meta, path: fd === null ? path : `${path}/.`, inTree };
+    tasks.push({ kind: 'leave', tree, finish, deep, fd });
+    for (const dir of listing.dirs.toReversed()) {
+      const below = inTree === '/' ? `/${dir.name}` : `${inTree}/${dir.name}`;
+      tasks.push({ kind: 'enter', tree: dir.tree, meta: dir.meta, path: `${path}/${dir.name}`, inTree: below, deep });
+    }
+    const { filter } = this.#options;
+    const base = inTree === '/' ? '' : inTree;
+    const files = filter === undefined ? listing.files : listing.files.filter(({ name }) => filter(`${base}/${name}`));
+    this.result.files += files.length;
+    if (this.#parallel && !deep) await this.#handOut(path, files);
+    else await this.#placeHere(path, files, base);
+  }
+
+  /** Makes a directory, or finds it there; true when it was there. */
+  #makeDirectory(path: string, root: boolean, opaque: boolean): boolean {
+    const { whiteouts, requireHardlinks } = this.#place;
+    if (opaque) rmSync(path, { recursive: true, force: true });
+    else if (whiteouts && this.#union === 'overwrite') {
+      const there = lstatSync(path, { throwIfNoEntry: false });
+      if (there !== undefined && !there.isDirectory()) rmSync(path);
+    }
+    try {
+      // Nobody else is to look into it before it is complete.
+      mkdirSync(path, 0o700);
+      return false;
+    } catch (error) {
+      if (errnoCode(error) !== 'EEXIST' || this.#union === 'none') {
+        const hint = root
+          ? 'check out into a new directory, or say --union, --union-add or --union-identical'
+          : undefined;
+        throw explain(error, path, errnoCode(error) === 'EEXIST' ? hint : undefined);
+      }
+    }
+    // A symlink to a directory will do: trees are laid over merged ones (/lib and /usr/lib).
+    const stat = statSync(path, { throwIfNoEntry: false });
+    if (stat?.isDirectory() !== true) throw new AtomicError('exists', `${path}: Not a directory`);
+    if (requireHardlinks && root) {
+      const repo = statSync(this.#repo.path);
+      if (repo.dev !== stat.dev)
+        throw new AtomicError(
+          'failed',
+          `Unable to do hardlink checkout across devices (src=${repo.dev} destination=${stat.dev})`,
+        );
+    }
+    return true;
+  }
+
+  async #placeHere(path: string, files: readonly FileEntry[], base: string): Promise<void> {
+    for (const { name, checksum } of files) {
+      const turn = this.#pause();
+      if (turn !== undefined) await turn;
+      const pending = this.#placer.place(path, name, checksum, `${base}/${name}`);
+      if (pending !== undefined) await pending;
+    }
+    this.#count(this.#placer.take());
+  }
+
+  async #handOut(path: string, files: readonly FileEntry[]): Promise<void> {
+    if (files.length === 0) return;
+    this.#work ??= await startWork(
+      'checkout',
+      { repo: this.#repo.path, options: this.#place },
+      { each: (placed) => this.#count(placed), signal: this.#options.signal },
+    );
+    const cost = this.#place.forceCopy || this.#repo.archive ? COST.copy : COST.link;
+    for (let at = 0; at < files.length; at += PORTION) {
+      const portion = files.slice(at, at + PORTION);
+      const pending = this.#work.push({ folder: path, files: portion }, portion.length * cost);
+      if (pending !== undefined) await pending;
+    }
+  }
+
+  #count({ linked, copied, uncached }: Placed): void {
+    this.result.linked += linked;
+    this.result.copied += copied;
+    for (const one of uncached) this.#uncached.push(one);
+  }
+
+  /** A new directory gets what the commit says of it: mode last, so that we could write until now. */
+  #finish({ meta: checksum, path, inTree }: NonNullable<Leave['finish']>): void {
     let meta = this.#metas.get(checksum);
     if (meta === undefined) {
       meta = this.#repo.loadDirMeta(checksum);
       this.#metas.set(checksum, meta);
     }
-    if (!this.#options.user) {
-      chownSync(path, meta.uid, meta.gid);
-      for (const { name, value } of meta.xattrs) lsetxattr(path, name.toString(), value);
-    }
-    chmodSync(path, meta.mode & 0o7777);
-    if (!existed) utimesSync(path, 0, 0);
-  }
-
-  async file(checksum: Checksum, path: string): Promise<void> {
-    this.#result.files++;
-    if (this.#union === 'none') {
-      try {
-        await this.#create(checksum, path);
-      } catch (error) {
-        throw this.#explain(error, path, false);
-      }
-      return;
-    }
-    const there = lstatSync(path, { throwIfNoEntry: false });
-    if (there === undefined) return this.#create(checksum, path);
-    if (this.#union === 'add') return;
-    if (this.#union === 'identical') {
-      if (await this.#same(checksum, path)) return;
-      throw new AtomicError('exists', `File '${path}' is different from the one to be checked out`);
-    }
-    if (there.isDirectory())
-      throw new AtomicError('exists', `${path} is a directory, to be replaced by a file: Is a directory`);
-    // Replaced by rename: whoever reads the path sees the old or the new file.
-    const aside = `${path}.atomic-tmp`;
-    rmSync(aside, { force: true });
-    await this.#create(checksum, aside);
-    renameSync(aside, path);
-    rmSync(aside, { force: true }); // when both were one inode, rename(2) left it
-  }
-
-  async #create(checksum: Checksum, path: string): Promise<void> {
-    if (this.#canLink) {
-      const object = this.#repo.objectPath('file', checksum);
-      const linkable = this.#repo.mode !== 'bare-user' || this.#bareUserLinkable(checksum);
-      if (linkable && !(this.#options.copyEmpty && isEmptyFile(object))) {
-        try {
-          linkSync(object, path);
-          this.#result.linked++;
-          return;
-        } catch (error) {
-          const code = errnoCode(error);
-          if (code === 'ENOENT' && !this.#repo.hasObject('file', checksum)) {
-            throw new AtomicError('not-found', `No such file object ${checksum}, for ${path}`);
-          }
-          if ((code !== 'EXDEV' && code !== 'EMLINK' && code !== 'EPERM') || this.#options.requireHardlinks)
-            throw error;
-        }
-      }
-    }
-    await this.#copy(checksum, path);
-    this.#result.copied++;
-  }
-
-  /** Symlinks are files there; and stock copies what is empty or unreadable, so modes are the commit's own. */
-  #bareUserLinkable(checksum: Checksum): boolean {
-    const { header, size } = this.#repo.loadFile(checksum);
-    return !isSymlink(header.mode) && !(this.#options.user && (size === 0 || (header.mode & 0o400) === 0));
-  }
-
-  async #copy(checksum: Checksum, path: string): Promise<void> {
-    const file = this.#repo.loadFile(checksum);
-    const { header } = file;
-    if (isSymlink(header.mode)) {
-      symlinkSync(header.target, path);
-      if (!this.#options.user) {
-        lchownSync(path, header.uid, header.gid);
-        for (const { name, value } of header.xattrs) lsetxattr(path, name.toString(), value);
-      }
-      lutimesSync(path, 0, 0);
-      return;
-    }
-    if (file.path !== null) copyFileSync(file.path, path, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
-    else if (file.size > 1 << 22) await pipeline(file.open(), createWriteStream(path, { flags: 'wx', mode: 0o600 }));
-    else writeFileSync(path, file.readContent(), { flag: 'wx', mode: 0o600 });
-    this.#finishFile(path, header);
-  }
-
-  #finishFile(path: string, header: FileHeader): void {
-    const fd = openSync(path, constants.O_RDONLY);
+    const { user, forceCopy } = this.#place;
     try {
-      if (!this.#options.user) fchownSync(fd, header.uid, header.gid);
-      fchmodSync(fd, this.#options.user ? (header.mode & 0o1777) | 0o400 : header.mode & 0o7777);
-      if (!this.#options.user) for (const { name, value } of header.xattrs) fsetxattr(fd, name.toString(), value);
-      futimesSync(fd, 0, 0);
-    } finally {
-      closeSync(fd);
+      if (!user) chownSync(path, meta.uid, meta.gid);
+      if (this.#xattrs) {
+        const label = this.#options.selinux === undefined ? undefined : this.#placer.label(inTree, meta.mode);
+        for (const { name, value } of withLabel(meta.xattrs, label)) lsetxattr(path, name, value);
+      }
+      const canonical = this.#repo.mode === 'bare-user-only' || this.#options.bareUserOnlyDirs === true;
+      chmodSync(path, meta.mode & (canonical ? 0o775 : 0o7777));
+      if (!forceCopy) utimesSync(path, Date.now() / 1000, 0);
+    } catch (error) {
+      throw explain(error, path);
     }
   }
-
-  async #same(checksum: Checksum, path: string): Promise<boolean> {
-    const object = lstatSync(this.#repo.objectPath('file', checksum), { throwIfNoEntry: false });
-    const there = lstatSync(path);
-    if (object !== undefined && object.dev === there.dev && object.ino === there.ino) return true;
-    const { checksumPath } = await import('../commit/checksum-path.ts');
-    return (await checksumPath(path)) === checksum;
-  }
-
-  #explain(error: unknown, path: string, root: boolean): unknown {
-    if (errnoCode(error) !== 'EEXIST') return error;
-    return new AtomicError('exists', `${path}: File exists`, {
-      hint: root ? 'check out into a new directory, or say --union, --union-add or --union-identical' : undefined,
-      cause: error,
-    });
-  }
-}
-
-function isEmptyFile(path: string): boolean {
-  const stat = lstatSync(path, { throwIfNoEntry: false });
-  return stat?.isFile() === true && stat.size === 0;
 }

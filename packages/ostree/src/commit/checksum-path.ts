@@ -1,14 +1,69 @@
-import { createReadStream, lstatSync, readlinkSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  createReadStream,
+  lstatSync,
+  openSync,
+  readlinkSync,
+  readSync,
+  type Stats,
+} from 'node:fs';
 import { readXattrs } from '@atomic/linux';
+import { AtomicError } from '../error.ts';
 import type { Checksum } from '../objects/checksum.ts';
-import { contentHasher } from '../objects/file.ts';
+import { contentHasher, type FileHeader } from '../objects/file.ts';
 
-/** The checksum that the file or symlink at `path` would have as a content object (`ostree checksum`). */
-export async function checksumPath(path: string, options: { ignoreXattrs?: boolean } = {}): Promise<Checksum> {
+export interface ChecksumOptions {
+  /** Leave extended attributes out. */
+  ignoreXattrs?: boolean | undefined;
+  /** As a bare-user-only repository sees files: owned by root, no permissions but 0775. */
+  canonicalPermissions?: boolean | undefined;
+}
+
+const PIECE = 1 << 20;
+
+function headerOf(path: string, stat: Stats, options: ChecksumOptions): FileHeader {
+  if (!stat.isFile() && !stat.isSymbolicLink())
+    throw new AtomicError('invalid', `Not a regular file or symlink: ${path}`);
+  const { canonicalPermissions } = options;
+  return {
+    uid: canonicalPermissions ? 0 : stat.uid,
+    gid: canonicalPermissions ? 0 : stat.gid,
+    mode: canonicalPermissions && stat.isFile() ? stat.mode & 0o100775 : stat.mode,
+    target: stat.isSymbolicLink() ? readlinkSync(path) : '',
+    xattrs: options.ignoreXattrs ? [] : readXattrs(path),
+  };
+}
+
+/** The checksum that the file or symlink at `path` would have as a content object; throws `invalid` for other kinds. */
+export async function checksumPath(
+  path: string,
+  options: ChecksumOptions & { signal?: AbortSignal | undefined } = {},
+): Promise<Checksum> {
   const stat = lstatSync(path);
-  const target = stat.isSymbolicLink() ? readlinkSync(path) : '';
-  const xattrs = options.ignoreXattrs ? [] : readXattrs(path);
-  const hasher = contentHasher({ uid: stat.uid, gid: stat.gid, mode: stat.mode, target, xattrs });
-  if (stat.isFile()) for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hasher.update(chunk);
+  const hasher = contentHasher(headerOf(path, stat, options));
+  if (stat.isFile()) {
+    const { signal } = options;
+    const stream = createReadStream(path, { highWaterMark: PIECE, ...(signal === undefined ? {} : { signal }) });
+    for await (const chunk of stream) hasher.update(chunk);
+  }
+  return hasher.digest();
+}
+
+/** {@link checksumPath} in one go, for callers that cannot wait. */
+export function checksumFile(path: string, options: ChecksumOptions = {}): Checksum {
+  const stat = lstatSync(path);
+  const hasher = contentHasher(headerOf(path, stat, options));
+  if (!stat.isFile()) return hasher.digest();
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  try {
+    const buffer = Buffer.allocUnsafe(Math.min(PIECE, stat.size + 1));
+    for (let got = 1; got > 0; ) {
+      got = readSync(fd, buffer, 0, buffer.length, null);
+      hasher.update(buffer.subarray(0, got));
+    }
+  } finally {
+    closeSync(fd);
+  }
   return hasher.digest();
 }

@@ -98,6 +98,12 @@ export function parseBareUserMeta(bytes: Uint8Array): FileHeader {
   };
 }
 
+/** Only the mode out of `user.ostreemeta`: all that most readers want to know, without taking the rest apart. */
+export function bareUserMode(bytes: Buffer): number {
+  if (bytes.length < 12) throw corrupt('a user.ostreemeta attribute is cut short');
+  return checkFileMode(bytes.readUInt32BE(8));
+}
+
 /** A running hash of a content object: the framed header has gone in, content follows (none for a symlink). */
 export function contentHasher(header: FileHeader): { update(data: Uint8Array): void; digest(): Checksum } {
   const hash = createHash('sha256').update(fileHeaderBytes(header));

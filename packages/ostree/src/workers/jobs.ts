@@ -1,3 +1,4 @@
+import type { FolderFiles, Placed, PlaceOptions } from '../checkout/placer.ts';
 import type { Checksum } from '../objects/checksum.ts';
 import type { ObjectType } from '../objects/type.ts';
 import type { Imported } from '../repo/import-content.ts';
@@ -25,6 +26,8 @@ export interface Jobs {
     item: { checksum: Checksum; body: FilezBody };
     output: Stored;
   };
+  /** Check out files of one folder. */
+  checkout: { shared: { repo: string; options: PlaceOptions }; item: FolderFiles; output: Placed };
   /** Re-hash an object. */
   verify: {
     shared: { repo: string };
@@ -46,6 +49,7 @@ const loaders: { readonly [K in JobKind]: Loader<K> } = {
   import: () => import('./import-job.ts'),
   filez: () => import('./filez-job.ts'),
   verify: () => import('./verify-job.ts'),
+  checkout: () => import('./checkout-job.ts'),
 };
 
 /** Makes a job ready on this thread. */
