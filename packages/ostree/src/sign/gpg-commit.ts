@@ -5,7 +5,7 @@ import { type Keyrings, remoteKeyrings, repoKeyrings, writeKeyrings } from './gp
 import { listKeyring } from './gpg-keys.ts';
 import { withGpgFolder } from './gpg-process.ts';
 import { type GpgSignature, gpgFoundText } from './gpg-result.ts';
-import { claimedSigners } from './gpg-sign.ts';
+import { claimedSigners, sameKey } from './gpg-sign.ts';
 import { findKey, verifyGpg } from './gpg-verify.ts';
 import { decodeSignatures, GPG_SIGNATURES, signaturesUnder } from './signatures.ts';
 import type { TrustOptions } from './trust.ts';
@@ -70,7 +70,7 @@ export async function deleteGpgSignatures(
   const kept: Buffer[] = [];
   for (const blob of blobs) {
     const claimed = await claimedSigners([blob], signal).catch(() => []);
-    const matches = claimed.some((id) => id !== '' && doomed.some((fingerprint) => fingerprint.endsWith(id)));
+    const matches = claimed.some((id) => doomed.some((fingerprint) => sameKey(fingerprint, id)));
     if (!matches) kept.push(blob);
   }
   const changed = new Map(metadata);

@@ -62,3 +62,6 @@ export async function claimedSigners(blobs: readonly Buffer[], signal?: AbortSig
     return parseVerifyStatus(outcome).map(({ fingerprint }) => fingerprint);
   });
 }
+
+/** Whether two fingerprints or 64-bit IDs can be of the same key. */
+export const sameKey = (a: string, b: string): boolean => a !== '' && b !== '' && (a.endsWith(b) || b.endsWith(a));

@@ -5,7 +5,7 @@ import type { Checksum } from '../objects/checksum.ts';
 import type { Repo } from '../repo/repo.ts';
 import { ed25519 } from './ed25519.ts';
 import { DEFAULT_SIGN_TYPE, type SignEngine, signEngine } from './engine.ts';
-import { claimedSigners, findSigner, gpgSign } from './gpg-sign.ts';
+import { claimedSigners, findSigner, gpgSign, sameKey } from './gpg-sign.ts';
 import { readKeyFile } from './key-engine.ts';
 import { decodeSignatures, GPG_SIGNATURES, signaturesUnder, withSignature } from './signatures.ts';
 import { spki } from './spki.ts';
@@ -71,7 +71,7 @@ export async function signBytes(
     const signer = await findSigner(keyId, request.gpgHomedir, signal);
     if (once) {
       const claimed = await claimedSigners(signaturesUnder(metadata, GPG_SIGNATURES) ?? [], signal);
-      if (claimed.some((id) => id !== '' && signer.fingerprints.some((fingerprint) => fingerprint.endsWith(id)))) {
+      if (claimed.some((id) => signer.fingerprints.some((fingerprint) => sameKey(fingerprint, id)))) {
         throw new AtomicError('exists', `Commit is already signed with GPG key ${keyId}`);
       }
     }
