@@ -41,6 +41,7 @@ const REMOTE: readonly Entry[] = [
     load: async () => ({ verb: (await cookies()).list }),
   },
   { name: 'refs', summary: 'List remote refs', load: async () => ({ verb: (await remoteSummary()).refs }) },
+  { name: 'summary', summary: 'Show remote summary', load: async () => ({ verb: (await remoteSummary()).summary }) },
 ];
 
 /** In the order of stock's `--help`. */
