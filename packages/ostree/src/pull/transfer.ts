@@ -76,6 +76,9 @@ type Job =
   | { type: 'dirmeta' | 'file'; checksum: Checksum }
   | { type: 'task'; run: () => Promise<void> };
 
+/** Bytes a commit may have whose size no summary tells. Real ones have at most a few million. */
+const maxCommitSize = 16 * 1024 * 1024;
+
 /** A commit object that came with a delta. */
 interface GivenCommit {
   bytes: Buffer;
@@ -335,7 +338,7 @@ export class Transfer {
       return { bytes, detached: cache.readDetachedMetadata(checksum), trusted: false };
     }
     const source = this.#source;
-    const size = wanted.find((one) => one.size !== undefined)?.size;
+    const size = wanted.find((one) => one.size !== undefined)?.size ?? maxCommitSize;
     // Detached metadata changes while its commit does not, so it is asked for even when the commit is here.
     const [detached, bytes] = await Promise.all([
       source.detachedMetadata(checksum),

@@ -1,7 +1,6 @@
 import { open } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { gunzipSync } from 'node:zlib';
 import { AtomicError } from '../../error.ts';
 import { abortError } from '../abort.ts';
 import type { Download } from '../download.ts';
@@ -10,8 +9,10 @@ import { PassingError } from './exchange.ts';
 import { OriginPool, type Priority } from './origin-pool.ts';
 import { type ProxySettings, proxyFor } from './proxy.ts';
 import type { ResponseHead } from './response-parser.ts';
+import { type Fetched, type Handler, MemoryBody } from './memory-body.ts';
 import { joinUrl, printableUrl } from './url.ts';
 
+export type { Fetched } from './memory-body.ts';
 export type { Priority } from './origin-pool.ts';
 
 export interface FetcherOptions {
@@ -58,23 +59,6 @@ export interface GetOptions {
   modifiedSince?: number | undefined;
 }
 
-export interface Fetched {
-  bytes: Buffer;
-  /** The server says that what the caller has (`etag`, `modifiedSince`) is still right; `bytes` is empty. */
-  notModified: boolean;
-  etag: string | undefined;
-  /** Unix time in seconds. */
-  lastModified: number | undefined;
-  /** The URL it came from, redirects apart. */
-  url: URL;
-}
-
-interface Handler {
-  head(head: ResponseHead): void;
-  data(chunk: Buffer): void;
-  rangeRefused?: () => void;
-}
-
 const maxRetryAfterMs = 30_000;
 const maxPauseMs = 8_000;
 const connectTimeoutMs = 60_000;
@@ -116,53 +100,23 @@ export class Fetcher implements Disposable {
    * `limit` bytes.
    */
   async get(bases: readonly URL[], segments: readonly string[], options: GetOptions): Promise<Fetched | null> {
-    return await this.#mirrored(bases, segments, options.priority ?? 'metadata', (url, attempt) =>
-      url.protocol === 'file:' ? readFileUrl(url, options.limit) : this.#get(url, options, attempt),
-    );
+    return await this.#mirrored(bases, segments, options.priority ?? 'metadata', (url) => {
+      if (url.protocol === 'file:') return () => readFileUrl(url, options.limit);
+      const body = new MemoryBody(url, options.limit);
+      return (attempt) => this.#get(body, options, attempt);
+    });
   }
 
-  async #get(url: URL, options: GetOptions, attempt: Attempt): Promise<Fetched | null> {
-    const tooLong = (size: number) =>
-      new AtomicError('corrupt', `URI ${printableUrl(url)} exceeded maximum size of ${options.limit} bytes (${size})`);
-    const headers: Record<string, string> = {};
+  async #get(body: MemoryBody, options: GetOptions, attempt: Attempt): Promise<Fetched | null> {
+    const headers = body.headers();
     if (options.etag !== undefined) headers['If-None-Match'] = options.etag;
     // An ETag says more than a date, and a server that knows both need not be asked twice.
     else if (options.modifiedSince !== undefined && options.modifiedSince > 0) {
       headers['If-Modified-Since'] = new Date(options.modifiedSince * 1000).toUTCString();
     }
     if (options.gzip === true) headers['Accept-Encoding'] = 'gzip';
-    let whole: Buffer | null = null;
-    let chunks: Buffer[] = [];
-    let size = 0;
-    let answer: ResponseHead | null = null;
-    const found = await attempt(headers, {
-      head: (head) => {
-        answer = head;
-        const length = Number(head.headers.get('content-length') ?? Number.NaN);
-        if (length > options.limit) throw tooLong(length);
-        whole = Number.isNaN(length) ? null : Buffer.allocUnsafe(length);
-        chunks = [];
-        size = 0;
-      },
-      data: (chunk) => {
-        if (size + chunk.length > options.limit) throw tooLong(size + chunk.length);
-        if (whole !== null) chunk.copy(whole, size);
-        else chunks.push(Buffer.from(chunk));
-        size += chunk.length;
-      },
-    });
-    const head = answer as ResponseHead | null;
-    if (!found || head === null) return null;
-    let bytes: Buffer = whole ?? Buffer.concat(chunks, size);
-    if (head.headers.get('content-encoding')?.toLowerCase() === 'gzip') bytes = unzip(bytes, url, options.limit);
-    const modified = Date.parse(head.headers.get('last-modified') ?? '');
-    return {
-      bytes,
-      notModified: head.status === 304,
-      etag: head.headers.get('etag'),
-      lastModified: Number.isNaN(modified) ? undefined : Math.floor(modified / 1000),
-      url,
-    };
+    const found = await attempt(headers, body);
+    return found ? body.fetched() : null;
   }
 
   /**
@@ -176,7 +130,7 @@ export class Fetcher implements Disposable {
     download: Download,
     options: { priority?: Priority | undefined; limit?: ((head: Buffer) => number) | undefined } = {},
   ): Promise<boolean> {
-    const found = await this.#mirrored(bases, segments, options.priority ?? 'content', async (url, attempt) => {
+    const found = await this.#mirrored(bases, segments, options.priority ?? 'content', (url) => async (attempt) => {
       let limit: number | undefined;
       const check = () => {
         if (limit === undefined && download.head.length === 16) limit = options.limit?.(download.head);
@@ -231,14 +185,15 @@ export class Fetcher implements Disposable {
     bases: readonly URL[],
     segments: readonly string[],
     priority: Priority,
-    ask: (url: URL, attempt: Attempt) => Promise<T | null>,
+    prepare: (url: URL) => (attempt: Attempt) => Promise<T | null>,
   ): Promise<T | null> {
     for (const [index, base] of bases.entries()) {
       const url = segments.length === 0 ? base : joinUrl(base, segments);
       const last = index === bases.length - 1;
+      const ask = prepare(url);
       try {
         const found = await this.#retrying(url, last, () =>
-          ask(url, (headers, handler) => this.#exchange(url, headers, handler, priority)),
+          ask((headers, handler) => this.#exchange(url, headers, handler, priority)),
         );
         if (found !== null || last) return found;
       } catch (error) {
@@ -470,15 +425,6 @@ function statusError(url: URL, head: ResponseHead): Error {
     // With --disable-retry-on-network-errors the server's own words still count.
     network: status !== 408 && status !== 500,
   });
-}
-
-function unzip(bytes: Buffer, url: URL, limit: number): Buffer {
-  try {
-    return gunzipSync(bytes, { maxOutputLength: Math.max(1, limit) });
-  } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    throw new AtomicError('corrupt', `${printableUrl(url)} is compressed badly: ${why}`, { cause: error });
-  }
 }
 
 /** The bytes of a file: URL, or null. */
