@@ -71,6 +71,17 @@ function findRemoteRing(repo: Repo, remote: string): Buffer | null {
   return repo.parent === null ? null : findRemoteRing(repo.parent, remote);
 }
 
+/** The paths in `gpgkeypath`, separated by `;` or `,`. An empty one is a file that cannot be found, as with stock. */
+function keyPaths(value: string | undefined): string[] {
+  if (value === undefined) return [];
+  if (value.includes(';') && value.includes(',')) {
+    throw new AtomicError('invalid', 'key value list contains more than one separator', {
+      hint: `separate the paths in gpgkeypath by ; alone: ${value}`,
+    });
+  }
+  return value.replace(/[;,]$/, '').split(/[;,]/);
+}
+
 function keyFilesAt(path: string): string[] {
   try {
     if (!statSync(path).isDirectory()) return [path];
@@ -89,12 +100,9 @@ function keyFilesAt(path: string): string[] {
 export function remoteKeyrings(repo: Repo, remote: string, trust: TrustOptions, global: boolean): Keyrings {
   requireRemote(repo, remote);
   const own = findRemoteRing(repo, remote);
-  const paths = repo.remoteOption(remote, 'gpgkeypath');
-  // An empty path in the list is a file that cannot be found, as with stock.
-  const list = paths === undefined ? [] : paths.replace(/[;,]$/, '').split(/[;,]/);
   return {
     rings: own !== null ? [own] : global ? globalKeyrings(trust).rings : [],
-    keyFiles: list.flatMap(keyFilesAt),
+    keyFiles: keyPaths(repo.remoteOption(remote, 'gpgkeypath')).flatMap(keyFilesAt),
   };
 }
 
