@@ -1,4 +1,6 @@
 export * from './checkout/checkout.ts';
+export { type CreateUsbOptions, createUsb } from './collections/create-usb.ts';
+export * from './collections/find-remotes.ts';
 export * from './commit/checksum-path.ts';
 export * from './commit/commit.ts';
 export * from './error.ts';
@@ -9,8 +11,8 @@ export * from './objects/index.ts';
 export * from './progress.ts';
 export * from './prune/prune.ts';
 export { pruneDeltas } from './prune/prune-deltas.ts';
-export { type PullLocalOptions, pullLocal } from './pull/local.ts';
 export type { ConnectOptions } from './pull/connect.ts';
+export { type PullLocalOptions, pullLocal } from './pull/local.ts';
 export {
   type CollectionRefRequest,
   type FetchSummaryOptions,
