@@ -77,14 +77,14 @@ export async function findRemotes(
     .sort(compareFound);
 }
 
-/** Better places first: by finder, then the newer summary, then who has more, then by name. */
+/** libostree's order: by finder, then the older summary (both have the newest commits), then who has less, then by name. */
 function compareFound(a: FoundRemote, b: FoundRemote): number {
   const count = ({ refs }: FoundRemote) => refs.filter(({ checksum }) => checksum !== null).length;
   const known = a.summaryLastModified !== 0 && b.summaryLastModified !== 0;
   return (
     a.priority - b.priority ||
-    (known ? b.summaryLastModified - a.summaryLastModified : 0) ||
-    count(b) - count(a) ||
+    (known ? a.summaryLastModified - b.summaryLastModified : 0) ||
+    count(a) - count(b) ||
     (a.remote < b.remote ? -1 : Number(a.remote > b.remote))
   );
 }
