@@ -57,10 +57,20 @@ export function openRepo(call: Call): Repo {
   return openAt(repoPath(call.options));
 }
 
+/** What upstream's own switches in the environment say about repositories. */
+function fromEnvironment(): OpenOptions {
+  const { OSTREE_BOOTID, OSTREE_REPO_TEST_ERROR, OSTREE_EXP_WRITE_BARE_SPLIT_XATTRS } = process.env;
+  return {
+    bootId: OSTREE_BOOTID || undefined,
+    testErrors: OSTREE_REPO_TEST_ERROR?.split(/[:;, \t]+/),
+    splitXattrs: OSTREE_EXP_WRITE_BARE_SPLIT_XATTRS !== undefined,
+  };
+}
+
 /** Opens the repository at a path. */
 export function openAt(path: string, options: OpenOptions = {}): Repo {
   try {
-    return Repo.open(path, options);
+    return Repo.open(path, { ...fromEnvironment(), ...options });
   } catch (error) {
     if (!(error instanceof Error) || error.message.startsWith('opening repo')) throw error;
     const code = error instanceof AtomicError ? error.code : 'failed';

@@ -18,6 +18,9 @@ export interface ChecksumOptions {
   ignoreXattrs?: boolean | undefined;
   /** As a bare-user-only repository sees files: owned by root, no permissions but 0775. */
   canonicalPermissions?: boolean | undefined;
+  /** Owner and group to assume instead of the file's own. */
+  uid?: number | undefined;
+  gid?: number | undefined;
 }
 
 const PIECE = 1 << 20;
@@ -27,8 +30,8 @@ function headerOf(path: string, stat: Stats, options: ChecksumOptions): FileHead
     throw new AtomicError('invalid', `Not a regular file or symlink: ${path}`);
   const { canonicalPermissions } = options;
   return {
-    uid: canonicalPermissions ? 0 : stat.uid,
-    gid: canonicalPermissions ? 0 : stat.gid,
+    uid: options.uid ?? (canonicalPermissions ? 0 : stat.uid),
+    gid: options.gid ?? (canonicalPermissions ? 0 : stat.gid),
     mode: canonicalPermissions && stat.isFile() ? stat.mode & 0o100775 : stat.mode,
     target: stat.isSymbolicLink() ? readlinkSync(path) : '',
     xattrs: options.ignoreXattrs ? [] : readXattrs(path),

@@ -1,20 +1,35 @@
-import { createReadStream, readFileSync } from 'node:fs';
+import { readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { AtomicError } from '../error.ts';
+import { inHashTableOrder } from '../gvariant/dict-order.ts';
 import { encodeVardict, type Metadata } from '../gvariant/vardict.ts';
 import type { Checksum } from '../objects/checksum.ts';
 import { type Commit, serializeCommit } from '../objects/commit.ts';
-import { serializeDirMeta } from '../objects/dirmeta.ts';
 import { serializeDirTree } from '../objects/dirtree.ts';
-import { breather, type Progress } from '../progress.ts';
+import type { Progress } from '../progress.ts';
 import type { BeginOptions, Repo } from '../repo/repo.ts';
 import type { Transaction, TransactionStats } from '../repo/transaction.ts';
 import { type SignRequest, signCommitBytes } from '../sign/sign.ts';
-import { Pool } from './pool.ts';
-import { type DirNode, emptyDir, type FileNode, type Modifier, readCommitted, readDirectory } from './read-tree.ts';
+import { kernelRelease } from './bootable.ts';
+import { DeviceInodes } from './device-inodes.ts';
+import { Ingest } from './ingest.ts';
+import { type Modifier, ModifierRun } from './modifier.ts';
+import type { TarOptions } from './read-archive.ts';
+import { readCommitted } from './read-committed.ts';
+import { readDirectory } from './read-directory.ts';
+import { SizeList } from './sizes.ts';
+import { StatCache } from './stat-cache.ts';
+import { TreeNode } from './tree-node.ts';
+
+/** Something to lay into a commit: a directory, a commit's tree, or a tar or cpio archive (compressed or not). */
+export type TreeSource = { dir: string } | { ref: string } | { tar: string | AsyncIterable<Uint8Array> };
 
 export interface CommitOptions extends Modifier, BeginOptions {
   /** Laid over one another in this order. */
-  trees: ({ dir: string } | { ref: string })[];
+  trees: TreeSource[];
+  /** A commit to start from; no modifier applies to it. */
+  base?: string | undefined;
+  tar?: TarOptions | undefined;
   /** The ref to move; without one the commit is an orphan. */
   branch?: string | undefined;
   /** Default: the branch's tip. */
@@ -29,6 +44,20 @@ export interface CommitOptions extends Modifier, BeginOptions {
   sign?: SignRequest | undefined;
   /** Make no commit when the tree is the parent's. */
   skipIfUnchanged?: boolean | undefined;
+  /** Note the kernel in the tree's `usr/lib/modules` in the metadata; there must be one. */
+  bootable?: boolean | undefined;
+  /** Add metadata that depends on the tree, which is stored by then. */
+  treeMetadata?: ((tree: Checksum, meta: Checksum) => Promise<Metadata> | Metadata) | undefined;
+  /** Know files that are hard links to objects without reading them. */
+  linkSpeedup?: boolean | undefined;
+  /** Moreover take them for those objects whatever the modifier says: whoever changes one breaks its link first. */
+  canonicalDevices?: boolean | undefined;
+  /** Remove the directories once they are committed. */
+  consume?: boolean | undefined;
+  /** Remember what was hashed, so that what has not changed is not read the next time (the default). */
+  cache?: boolean | undefined;
+  /** Told of each listed path that no tree had, before the commit fails for it. */
+  onUnmatched?: ((list: 'statoverride' | 'skip-list', path: string) => void) | undefined;
   progress?: Progress | undefined;
 }
 
@@ -43,129 +72,151 @@ export interface CommitResult {
   stats: TransactionStats;
 }
 
-/** Files this large stream; smaller ones are read in one piece. */
-const STREAM_FROM = 1 << 20;
-
 /**
- * Commits trees to a repository. The tree is walked first, then its files are hashed (and, for an archive
- * repository, compressed on Node's thread pool), then the directories are written from the leaves up.
+ * Commits trees to a repository: files are hashed and stored while the trees are walked, in several threads when
+ * there are many, then the directories are written from the leaves up, and the ref moves last.
  * Throws `invalid` for what a tree cannot hold: devices, fifos, sockets, names that are not UTF-8.
  */
 export async function commitTree(repo: Repo, options: CommitOptions): Promise<CommitResult> {
-  await using transaction = await repo.begin(options);
-  const root = emptyDir();
-  const modifier: Modifier = repo.mode === 'bare-user-only' ? { ...options, canonicalPermissions: true } : options;
-  let files = 0;
-  for (const source of options.trees) {
-    if ('dir' in source) files += readDirectory(source.dir, root, modifier, repo);
-    else {
-      const { tree, meta } = repo.loadCommit(repo.resolveRev(source.ref));
-      readCommitted(repo, tree, meta, root);
-    }
-  }
-  await hashFiles(transaction, root, files, options);
-  const counts = { files: 0, directories: 0 };
-  const { tree, meta } = writeDirectory(transaction, root, counts);
+  let transaction = await repo.begin(options);
+  try {
+    const modifier = new ModifierRun(options, {
+      disableXattrs: repo.config.getBoolean('core', 'disable-xattrs') === true,
+      bareUserOnly: repo.mode === 'bare-user-only',
+    });
+    const cache = options.cache === false ? null : new StatCache(repo);
+    const sizes = options.generateSizes && repo.archive ? new SizeList() : null;
+    const { root, tree, meta, entries } = await writeTrees(repo, transaction, modifier, cache, sizes, options);
 
-  const parent = options.parent !== undefined ? options.parent : branchTip(repo, options.branch);
-  if (options.skipIfUnchanged && parent !== null && repo.hasObject('commit', parent)) {
-    const before = repo.loadCommit(parent);
-    if (before.tree === tree && before.meta === meta) {
-      return { commit: parent, tree, meta, changed: false, entries: counts, stats: transaction.stats };
+    const parent = options.parent !== undefined ? options.parent : branchTip(repo, options.branch);
+    if (options.skipIfUnchanged && parent !== null && repo.hasObject('commit', parent)) {
+      const before = repo.loadCommit(parent);
+      if (before.tree === tree && before.meta === meta) {
+        return { commit: parent, tree, meta, changed: false, entries, stats: transaction.stats };
+      }
+    }
+    let metadata: Metadata = new Map(options.metadata);
+    if (options.bootable) {
+      metadata.set('ostree.bootable', { type: 'b', value: true });
+      metadata.set('ostree.linux', { type: 's', value: kernelRelease(repo, root) });
+      metadata = inHashTableOrder(metadata);
+    }
+    if (options.treeMetadata !== undefined) {
+      // It reads the repository, so the tree goes there first; nothing points to it yet.
+      const { stats } = transaction;
+      await transaction.commit();
+      transaction = await repo.begin(options);
+      Object.assign(transaction.stats, stats);
+      for (const [key, value] of await options.treeMetadata(tree, meta)) metadata.set(key, value);
+      metadata = inHashTableOrder(metadata);
+    }
+    const sized = sizes?.value(transaction.stager) ?? null;
+    if (sized !== null) metadata.set('ostree.sizes', { type: 'aay', value: sized });
+    const commit: Commit = {
+      metadata,
+      parent,
+      subject: options.subject ?? '',
+      body: options.body ?? '',
+      timestamp: options.timestamp ?? Math.floor(Date.now() / 1000),
+      tree,
+      meta,
+    };
+    const bytes = serializeCommit(commit);
+    const checksum = transaction.writeMetadata('commit', bytes);
+    const { sign, detached } = options;
+    const attached = sign === undefined ? detached : await signCommitBytes(bytes, detached ?? null, sign);
+    if (attached !== undefined) transaction.writeDetached(checksum, encodeVardict(attached));
+    if (options.branch !== undefined) transaction.setRef(options.branch, checksum);
+    options.signal?.throwIfAborted();
+    const stats = await transaction.commit();
+    cache?.save();
+    // Only now: until the commit is durable a consumed directory is the only copy.
+    if (options.consume) for (const source of options.trees) if ('dir' in source) removeTree(source.dir);
+    return { commit: checksum, tree, meta, changed: true, entries, stats };
+  } finally {
+    await transaction[Symbol.asyncDispose]();
+  }
+}
+
+interface Written {
+  root: TreeNode;
+  tree: Checksum;
+  meta: Checksum;
+  entries: { files: number; directories: number };
+}
+
+/** Lays the trees over one another and writes what comes of it. */
+async function writeTrees(
+  repo: Repo,
+  transaction: Transaction,
+  modifier: ModifierRun,
+  cache: StatCache | null,
+  sizes: SizeList | null,
+  options: CommitOptions,
+): Promise<Written> {
+  await using job = new Ingest(repo, transaction, {
+    modifier,
+    cache,
+    devices: options.linkSpeedup || options.canonicalDevices ? new DeviceInodes(repo) : null,
+    sizes,
+    adopt: options.consume === true,
+    canonicalDevices: options.canonicalDevices === true,
+    signal: options.signal,
+    progress: options.progress,
+  });
+  const root = new TreeNode();
+  if (options.base !== undefined) {
+    const base = repo.loadCommit(repo.resolveRev(options.base));
+    root.meta = base.meta;
+    root.origin = base.tree;
+  }
+  for (const source of options.trees) {
+    if ('dir' in source) await readDirectory(job, source.dir, root);
+    else if ('tar' in source) {
+      const { readArchive } = await import('./read-archive.ts');
+      await readArchive(job, source.tar, root, options.tar ?? {});
+    } else {
+      const { tree, meta } = repo.loadCommit(repo.resolveRev(source.ref));
+      await readCommitted(job, tree, meta, root);
     }
   }
-  const commit: Commit = {
-    metadata: options.metadata ?? new Map(),
-    parent,
-    subject: options.subject ?? '',
-    body: options.body ?? '',
-    timestamp: options.timestamp ?? Math.floor(Date.now() / 1000),
-    tree,
-    meta,
-  };
-  const bytes = serializeCommit(commit);
-  const checksum = transaction.writeMetadata('commit', bytes);
-  const { sign } = options;
-  const detached = sign === undefined ? options.detached : await signCommitBytes(bytes, options.detached ?? null, sign);
-  if (detached !== undefined) transaction.writeDetached(checksum, encodeVardict(detached));
-  if (options.branch !== undefined) transaction.setRef(options.branch, checksum);
-  options.signal?.throwIfAborted();
-  const stats = await transaction.commit();
-  return { commit: checksum, tree, meta, changed: true, entries: counts, stats };
+  refuseUnmatched(modifier, options);
+  const entries = { files: 0, directories: 0 };
+  return { root, ...writeDirectory(job, root, entries), entries };
+}
+
+function refuseUnmatched(modifier: ModifierRun, options: CommitOptions): void {
+  const { statoverride, skipList } = modifier.unmatched();
+  for (const path of statoverride) options.onUnmatched?.('statoverride', path);
+  if (statoverride.length > 0) throw new AtomicError('invalid', 'Unmatched statoverride paths');
+  for (const path of skipList) options.onUnmatched?.('skip-list', path);
+  if (skipList.length > 0) throw new AtomicError('invalid', 'Unmatched skip-list paths');
 }
 
 function branchTip(repo: Repo, branch: string | undefined): Checksum | null {
   return branch === undefined ? null : repo.readRef(branch);
 }
 
-async function hashFiles(
-  transaction: Transaction,
-  root: DirNode,
-  total: number,
-  options: CommitOptions,
-): Promise<void> {
-  const pool = new Pool(8);
-  const links = new Map<string, Extract<FileNode, { kind: 'disk' }>>();
-  const pause = breather(options.signal);
-  let done = 0;
-  const pending: DirNode[] = [root];
-  try {
-    for (let node = pending.pop(); node !== undefined; node = pending.pop()) {
-      for (const file of node.files.values()) {
-        if (file.kind !== 'disk') continue;
-        await pause();
-        options.progress?.({ phase: 'Committing', done: ++done, total });
-        const link = file.stat.nlink > 1 ? `${file.stat.dev}:${file.stat.ino}` : null;
-        const twin = link === null ? undefined : links.get(link);
-        if (twin?.checksum && sameOverrides(options)) {
-          file.checksum = twin.checksum;
-          continue;
-        }
-        if (link !== null) links.set(link, file);
-        await pool.add(async () => {
-          file.checksum = await hashFile(transaction, file);
-        });
-      }
-      pending.push(...node.dirs.values());
-    }
-  } finally {
-    await pool.drain().catch(() => {});
-  }
-  await pool.drain();
-}
-
-/** With a per-path filter two names of one inode may get different modes. */
-const sameOverrides = (options: CommitOptions): boolean => options.filter === undefined;
-
-async function hashFile(transaction: Transaction, file: Extract<FileNode, { kind: 'disk' }>): Promise<Checksum> {
-  const { path, stat, header } = file;
-  if (stat.isSymbolicLink()) return transaction.writeContent({ header, size: 0, source: Buffer.alloc(0) });
-  if (stat.size > STREAM_FROM) {
-    return transaction.writeContent({
-      header,
-      size: stat.size,
-      source: createReadStream(path, { highWaterMark: 1 << 20 }),
-    });
-  }
-  const content = readFileSync(path);
-  return transaction.writeContent({ header, size: content.length, source: content });
-}
-
 function writeDirectory(
-  transaction: Transaction,
-  node: DirNode,
+  job: Ingest,
+  node: TreeNode,
   counts: { files: number; directories: number },
 ): { tree: Checksum; meta: Checksum } {
   counts.directories++;
-  if (node.meta === null) throw new AtomicError('invalid', 'no tree to commit');
-  const meta =
-    'checksum' in node.meta ? node.meta.checksum : transaction.writeMetadata('dirmeta', serializeDirMeta(node.meta));
+  const { meta } = node;
+  if (meta === null) throw new AtomicError('invalid', "Can't commit an empty tree");
   if (node.origin !== null) return { tree: node.origin, meta };
-  const files = [...node.files].map(([name, file]) => {
-    counts.files++;
-    if (file.checksum === null) throw new AtomicError('failed', `${name} was not hashed`);
-    return { name, checksum: file.checksum };
-  });
-  const dirs = [...node.dirs].map(([name, child]) => ({ name, ...writeDirectory(transaction, child, counts) }));
-  return { tree: transaction.writeMetadata('dirtree', serializeDirTree({ files, dirs })), meta };
+  counts.files += node.files.size;
+  const files = [...node.files].map(([name, checksum]) => ({ name, checksum }));
+  const dirs = [...node.dirs].map(([name, child]) => ({ name, ...writeDirectory(job, child, counts) }));
+  const bytes = serializeDirTree({ files, dirs });
+  const tree = job.transaction.writeMetadata('dirtree', bytes);
+  job.options.sizes?.add('dirtree', tree, bytes.length);
+  return { tree, meta };
+}
+
+/** Removes a consumed directory; of the working directory itself only what is in it can go. */
+function removeTree(path: string): void {
+  const paths = path === '.' ? readdirSync(path).map((name) => join(path, name)) : [path];
+  for (const one of paths) rmSync(one, { recursive: true, force: true });
 }

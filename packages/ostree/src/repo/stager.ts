@@ -1,6 +1,7 @@
 import { closeSync, fsyncSync, lstatSync, mkdirSync, openSync, renameSync, rmSync } from 'node:fs';
 import { threadId } from 'node:worker_threads';
 import { errnoCode } from '@atomic/linux';
+import { AtomicError } from '../error.ts';
 import type { Checksum } from '../objects/checksum.ts';
 import { loosePath, type ObjectType } from '../objects/type.ts';
 import type { RepoMode } from './mode.ts';
@@ -16,6 +17,8 @@ export interface StoreTarget {
   zlibLevel: number;
   /** `[core] per-object-fsync`: flush each object as it is written, for disks that a late syncfs would choke. */
   fsyncObjects: boolean;
+  /** False where nobody writes content: `bare-split-xattrs` is a format to read. */
+  takesContent: boolean;
 }
 
 /** What became of one content object. */
@@ -60,6 +63,8 @@ export class Stager {
 
   /** Writes an object under a temporary name and renames it: under its own name there are only whole objects. */
   place(type: ObjectType, checksum: Checksum, write: (path: string) => void): void {
+    if (type === 'file' && !this.target.takesContent)
+      throw new AtomicError('unsupported', 'Writing content object: Not allowed due to repo mode');
     const aside = this.aside();
     try {
       write(aside);

@@ -1,5 +1,15 @@
 import { createHash, hash } from 'node:crypto';
-import { closeSync, constants, openSync, readlinkSync, readSync, rmSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  linkSync,
+  openSync,
+  readlinkSync,
+  readSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
 import { readXattrs, type Xattr } from '@atomic/linux';
 import { corrupt } from '../error.ts';
 import type { Checksum } from '../objects/checksum.ts';
@@ -22,6 +32,8 @@ export interface FileToStore {
   xattrs: Xattr[];
   /** Whether those on disk go in as well; of one name `xattrs` wins. */
   readXattrs: boolean;
+  /** Make the file itself the object, by hard link: it is to go from where it is, and is as the object has to be. */
+  adopt?: boolean | undefined;
 }
 
 /** Up to this size content is handled in one piece. */
@@ -31,6 +43,7 @@ const PIECE = 1 << 22;
 
 // One buffer for a thread's lifetime: reading 100,000 files leaves nothing for the garbage collector.
 let scratchBuffer: Buffer | undefined;
+let pieceBuffer: Buffer | undefined;
 function scratch(): Buffer {
   scratchBuffer ??= Buffer.allocUnsafeSlow(HEADER_ROOM + WHOLE_LIMIT + 1);
   return scratchBuffer;
@@ -85,6 +98,7 @@ export function storeFile(stager: Stager, file: FileToStore): Stored {
   const fd = openSync(file.path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {
     const header = headerOf(file, fd);
+    if (file.adopt) return adoptFile(stager, fd, header, file);
     const start = fileHeaderBytes(header);
     if (file.size > WHOLE_LIMIT || start.length > HEADER_ROOM) return storeLarge(stager, fd, header, file.size);
     const buffer = scratch();
@@ -119,6 +133,17 @@ function headerOf(file: FileToStore, target: string | number): FileHeader {
         : [...given, ...found.filter(({ name }) => !given.some((one) => one.name.equals(name)))];
   }
   return { uid: file.uid, gid: file.gid, mode: file.mode, target: '', xattrs };
+}
+
+function adoptFile(stager: Stager, fd: number, header: FileHeader, file: FileToStore): Stored {
+  const hasher = createHash('sha256').update(fileHeaderBytes(header));
+  const size = forEachPiece(fd, (piece) => hasher.update(piece));
+  const checksum = hasher.digest('hex');
+  if (stager.has('file', checksum)) return { checksum, size, isNew: false };
+  checkStorable(stager.target.mode, checksum, header);
+  if (stager.target.mode === 'bare-user-only') fchmodSync(fd, header.mode & 0o755);
+  stager.place('file', checksum, (path) => linkSync(file.path, path));
+  return { checksum, size, isNew: true };
 }
 
 /**
@@ -165,7 +190,8 @@ export function storeLarge(
 
 /** Reads an open file from its start, 4 MiB at a time; `use` must be done with a piece when it returns. Returns the bytes read. */
 export function forEachPiece(fd: number, use: (piece: Buffer) => void): number {
-  const buffer = Buffer.allocUnsafeSlow(PIECE);
+  pieceBuffer ??= Buffer.allocUnsafeSlow(PIECE);
+  const buffer = pieceBuffer;
   for (let position = 0; ; ) {
     let filled = 0;
     while (filled < PIECE) {

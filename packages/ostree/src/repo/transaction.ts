@@ -1,5 +1,6 @@
 import {
   existsSync,
+  fchmodSync,
   linkSync,
   lstatSync,
   mkdirSync,
@@ -26,13 +27,19 @@ import { checkRefTarget, type RefTarget, writeRef } from './refs.ts';
 import type { BeginOptions, Repo } from './repo.ts';
 import { Stager, type Stored, type StoreTarget } from './stager.ts';
 import { cleanTmp, openStaging, removeStaging, type Staging } from './staging.ts';
+import { writeFully, writeNew } from './store-content.ts';
 import { storeContent, WHOLE_LIMIT } from './store-file.ts';
 import { storeFilezStream } from './store-filez.ts';
 import { gather, storeStream } from './store-stream.ts';
 
 export interface TransactionStats {
+  /** Objects offered, whether they were here already or not. */
+  metadataTotal: number;
+  contentTotal: number;
   metadataWritten: number;
   contentWritten: number;
+  /** Files known for objects by their inode alone. */
+  deviceHits: number;
   /** Bytes of content before compression. */
   contentBytes: number;
 }
@@ -57,7 +64,14 @@ const parsers: Record<MetadataType, (bytes: Uint8Array) => unknown> = {
  */
 export class Transaction implements AsyncDisposable {
   readonly repo: Repo;
-  readonly stats: TransactionStats = { metadataWritten: 0, contentWritten: 0, contentBytes: 0 };
+  readonly stats: TransactionStats = {
+    metadataTotal: 0,
+    contentTotal: 0,
+    metadataWritten: 0,
+    contentWritten: 0,
+    deviceHits: 0,
+    contentBytes: 0,
+  };
   readonly stager: Stager;
   readonly #lock: FileLock | null;
   readonly #staging: Staging;
@@ -79,6 +93,7 @@ export class Transaction implements AsyncDisposable {
       stageDir: staging.path,
       zlibLevel: Number(repo.config.get('archive', 'zlib-level') ?? 6),
       fsyncObjects: repo.fsync && repo.config.getBoolean('core', 'per-object-fsync') === true,
+      takesContent: repo.mode !== 'bare-split-xattrs' || repo.options.splitXattrs === true,
     });
     for (const { prefix, name } of listStaged(staging.path)) {
       const found = parseLooseName(prefix, name);
@@ -111,7 +126,7 @@ export class Transaction implements AsyncDisposable {
   }
 
   /** As {@link hasObject}, without the parent repository: what is written anew. */
-  #holds(type: ObjectType, checksum: Checksum): boolean {
+  holds(type: ObjectType, checksum: Checksum): boolean {
     return this.#staged.has(objectKey(type, checksum)) || this.repo.hasOwnObject(type, checksum);
   }
 
@@ -134,22 +149,25 @@ export class Transaction implements AsyncDisposable {
     options: { expected?: Checksum | undefined; trusted?: boolean | undefined } = {},
   ): Checksum {
     if (bytes.length > MAX_METADATA_SIZE) throw corrupt(`a ${type} object of ${bytes.length} bytes is too large`);
+    this.stats.metadataTotal++;
     const { expected } = options;
     const trusted = options.trusted === true && expected !== undefined;
     const checksum = trusted ? expected : checksumBytes(bytes);
     if (expected !== undefined && checksum !== expected) {
       throw corrupt(`Corrupted ${type} object; checksum expected='${expected}' actual='${checksum}'`);
     }
-    if (this.#holds(type, checksum)) return checksum;
+    if (this.holds(type, checksum)) return checksum;
     if (!trusted) parsers[type](bytes);
-    this.#place(type, checksum, (path) => writeFileSync(path, bytes, { flag: 'wx', mode: 0o644 }));
+    this.#placeMetadata(type, checksum, bytes);
+    // What is written again is dead no longer.
+    if (type === 'commit') rmSync(this.repo.objectPath('tombstone-commit', checksum), { force: true });
     this.stats.metadataWritten++;
     return checksum;
   }
 
   /** Stages a commit's detached metadata, replacing what there may be. */
   writeDetached(checksum: Checksum, bytes: Uint8Array): void {
-    this.#place('commitmeta', checksum, (path) => writeFileSync(path, bytes, { flag: 'wx', mode: 0o644 }));
+    this.#placeMetadata('commitmeta', checksum, bytes);
   }
 
   /** Stages a content object from its header and content; returns its checksum, checked against `expected`. */
@@ -231,6 +249,7 @@ export class Transaction implements AsyncDisposable {
   /** Counts a content object that was staged with {@link target}; returns its checksum. Throws `no-space`. */
   noteStored(stored: Stored): Checksum {
     const { checksum, size, isNew } = stored;
+    this.stats.contentTotal++;
     if (!isNew) return checksum;
     const key = objectKey('file', checksum);
     // Two threads may have met the same content at the same time.
@@ -304,8 +323,13 @@ export class Transaction implements AsyncDisposable {
     this.#lock?.[Symbol.dispose]();
   }
 
-  #place(type: ObjectType, checksum: Checksum, write: (path: string) => void): void {
-    this.stager.place(type, checksum, write);
+  #placeMetadata(type: ObjectType, checksum: Checksum, bytes: Uint8Array): void {
+    this.stager.place(type, checksum, (path) =>
+      writeNew(path, (fd) => {
+        writeFully(fd, bytes);
+        fchmodSync(fd, 0o644);
+      }),
+    );
     this.#staged.add(objectKey(type, checksum));
   }
 }

@@ -1,0 +1,23 @@
+import { AtomicError } from '../error.ts';
+import type { Repo } from '../repo/repo.ts';
+import type { TreeNode } from './tree-node.ts';
+
+/** The release of the one kernel in `usr/lib/modules` of a tree; throws `not-found` or `invalid` in stock's words. */
+export function kernelRelease(repo: Repo, root: TreeNode): string {
+  let modules: TreeNode | undefined = root;
+  for (const name of ['usr', 'lib', 'modules']) {
+    modules?.expand(repo);
+    modules = modules?.dirs.get(name);
+  }
+  if (modules === undefined)
+    throw new AtomicError('not-found', 'Opening usr/lib/modules: No such file or directory: /usr/lib/modules');
+  modules.expand(repo);
+  const kernels = [...modules.dirs].filter(([, dir]) => {
+    dir.expand(repo);
+    return dir.files.has('vmlinuz');
+  });
+  const [kernel] = kernels;
+  if (kernel === undefined) throw new AtomicError('not-found', 'No kernel found in /usr/lib/modules');
+  if (kernels.length > 1) throw new AtomicError('invalid', 'Multiple kernels found in /usr/lib/modules');
+  return kernel[0];
+}
