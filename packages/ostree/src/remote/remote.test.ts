@@ -89,6 +89,14 @@ test('a folder of remotes', () => {
   remoteDelete(repo, 'fox');
   assert.ok(!existsSync(join(dir, 'foo.conf')));
 
+  repo.config.set('remote "baz"', 'gpg-verify', 'false');
+  const before = configOf(repo);
+  assert.throws(() => repo.saveConfig(), {
+    code: 'exists',
+    message: `Remote "baz" already defined in ${dir}/baz.conf`,
+  });
+  assert.equal(configOf(repo), before);
+
   writeFileSync(join(dir, 'twice.conf'), '[remote "bar"]\nurl=http://evil\n');
   assert.throws(() => open().remotes(), { message: 'Multiple specifications found for remote "bar"' });
   writeFileSync(join(dir, 'twice.conf'), 'junk');

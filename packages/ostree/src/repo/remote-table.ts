@@ -70,6 +70,16 @@ export class RemoteTable {
     return own ?? this.#owner.parent?.remoteTable.option(name, key);
   }
 
+  /** Throws `exists` when the config would now define a remote that has a file of its own. */
+  checkConfig(): void {
+    if (this.dir === null) return;
+    const inConfig = remotesIn(this.#owner.config);
+    for (const { path, file } of readFolder(this.dir, [])) {
+      const both = remotesIn(file).find((name) => inConfig.includes(name));
+      if (both !== undefined) throw new AtomicError('exists', `Remote "${both}" already defined in ${path}`);
+    }
+  }
+
   /** Forgets what was read from the folder. */
   reload(): void {
     this.#files = undefined;

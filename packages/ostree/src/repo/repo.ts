@@ -150,7 +150,9 @@ export class Repo {
     }
   }
 
+  /** Writes the config; throws `exists` when it defines a remote that has a file of its own. */
   saveConfig(): void {
+    this.remoteTable.checkConfig();
     replaceFile(join(this.path, 'config'), this.config.toString(), { sync: this.fsync });
   }
 
