@@ -40,8 +40,8 @@ format: setup ## rewrite the code in the project's style
 typecheck: setup ## check the types
 	@node_modules/.bin/tsc --noEmit
 
-bench: setup ## measure against stock tools on a real tree; writes bench/RESULTS.md
-	@$(NODE) --disable-warning=ExperimentalWarning bench/run.ts
+bench: build ## measure against stock tools on a real tree; writes bench/RESULTS.md
+	@$(NODE) --disable-warning=ExperimentalWarning bench/run.ts $(if $(ONLY),--only="$(ONLY)")
 
 man: setup ## write the manual pages from the commands' definitions to build/man
 	@$(NODE) --disable-warning=ExperimentalWarning tools/man.ts build/man

@@ -1,4 +1,4 @@
-/** Serves the folder given as argument for bench/pull.ts, in a process of its own; prints its port. */
+/** Serves the folder given as argument, in a process of its own; prints its port. Ends with its standard input. */
 import { createReadStream, statSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join, normalize } from 'node:path';
@@ -14,7 +14,8 @@ const server = createServer((request, response) => {
   response.writeHead(200, { 'content-length': stat.size });
   createReadStream(path).pipe(response);
 });
-server.listen(0, '127.0.0.1', () => {
+process.stdin.on('end', () => process.exit(0)).resume();
+server.listen(0, '0.0.0.0', () => {
   const address = server.address();
   console.log(typeof address === 'object' ? address?.port : '');
 });

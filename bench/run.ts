@@ -1,159 +1,163 @@
 /**
- * Measures our commands beside stock's on one tree, in one run, alternating, and writes the medians and their ratios to
- * bench/RESULTS.md. `--tree=DIR` names the tree, `--runs=N` the repetitions (3), `--out=FILE` the report.
+ * Measures our commands beside stock's on the same trees, in one run, in turns, and writes medians and their ratios to
+ * bench/RESULTS.md. A row is run until its share of time is used up or `--runs` pairs are done, once at least.
+ *
+ *   --only=WORDS   only rows whose name matches (a regular expression); the report is then printed, not written
+ *   --runs=N       pairs of each row, at most (5)
+ *   --out=FILE     the report (bench/RESULTS.md)
  */
-import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { cpus, loadavg, tmpdir, totalmem } from 'node:os';
+import { spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpus, loadavg, totalmem } from 'node:os';
 import path from 'node:path';
+import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
+import { measure, median, run, type Usage } from './measure.ts';
+import { makeRows, type Row, type Who } from './rows.ts';
+import { makeTrees } from './trees.ts';
 
 const root = path.join(import.meta.dirname, '..');
-const OURS = path.join(root, 'bin/ostree');
-const STOCK = '/usr/bin/ostree';
-
+const TOOLS: Record<Who, string> = { ours: path.join(root, 'bin/ostree'), stock: '/usr/bin/ostree' };
 const { values } = parseArgs({
-  options: { tree: { type: 'string' }, runs: { type: 'string', default: '3' }, out: { type: 'string' } },
+  options: {
+    only: { type: 'string', default: '' },
+    runs: { type: 'string', default: '5' },
+    out: { type: 'string', default: path.join(root, 'bench/RESULTS.md') },
+  },
 });
-const runs = Number(values.runs);
-const out = values.out ?? path.join(root, 'bench/RESULTS.md');
-
-if (!existsSync(STOCK)) {
-  console.error('error: the stock ostree tool is not installed');
+const only = new RegExp(values.only, 'i');
+if (process.getuid?.() !== 0) {
+  console.error('error: bare repositories and network namespaces need root');
   process.exit(1);
 }
 
-const work = mkdtempSync(path.join(tmpdir(), 'atomic-bench-'));
-process.on('exit', () => rmSync(work, { recursive: true, force: true }));
+const cache = path.join(root, 'build/cache/bench');
+const trees = makeTrees(cache, {
+  many: values.only === '' || only.test('100,000 files'),
+  history: values.only === '' || only.test('prune') || only.test('summary'),
+});
+mkdirSync(path.join(root, 'build/bench'), { recursive: true });
+const work = mkdtempSync(path.join(root, 'build/bench/work-'));
+const children: { kill: () => void }[] = [];
+process.on('exit', () => {
+  for (const child of children) child.kill();
+  rmSync(work, { recursive: true, force: true });
+});
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(1));
 
-function sh(command: string): string {
-  const result = spawnSync('sh', ['-c', command], { cwd: work, encoding: 'utf8', maxBuffer: 1 << 28 });
-  if (result.status !== 0) throw new Error(`${command}: ${result.stderr}`);
-  return result.stdout.trim();
+/** Starts a helper beside this file; resolves to the first line it prints. It ends with us. */
+function helper(file: string, ...args: string[]): Promise<string> {
+  const flags = ['--disable-warning=ExperimentalWarning', path.join(import.meta.dirname, file), ...args];
+  const child = spawn(process.execPath, flags, { stdio: ['pipe', 'pipe', 'inherit'] });
+  // It ends when its input does, and cleans up: a signal would leave the network as it is.
+  children.push({ kill: () => child.stdin.end() });
+  return new Promise((resolve, reject) => {
+    createInterface({ input: child.stdout }).once('line', resolve);
+    child.once('exit', (code) => reject(new Error(`${file} ended with ${code}`)));
+  });
 }
+const port = await helper('pull-server.ts', cache);
+const namespace = 'atomic-bench';
+const slow = await helper('slow-link.ts', namespace, '50', '20').then(
+  (address) => ({ namespace, address }),
+  (error: unknown) => {
+    console.log(`note: no slow link here, its rows are left out: ${error instanceof Error ? error.message : error}`);
+    return undefined;
+  },
+);
 
-/** Wall seconds of one command. */
-function time(program: string, args: readonly string[]): number {
+/** Runs of one row. */
+interface Measured {
+  row: Row;
+  used: Record<Who, Usage[]>;
+  bytes: Record<Who, number | undefined>;
+}
+const failures: string[] = [];
+
+function measureRow(row: Row, index: number): Measured | undefined {
+  const used: Measured['used'] = { ours: [], stock: [] };
+  const bytes: Measured['bytes'] = { ours: undefined, stock: undefined };
   const started = performance.now();
-  const result = spawnSync(program, args, { cwd: work, stdio: ['ignore', 'ignore', 'pipe'], encoding: 'utf8' });
-  if (result.status !== 0) throw new Error(`${program} ${args.join(' ')}: ${result.stderr}`);
-  return (performance.now() - started) / 1000;
-}
-
-const median = (numbers: readonly number[]): number => [...numbers].sort((a, b) => a - b)[numbers.length >> 1] ?? 0;
-
-interface Task {
-  name: string;
-  /** Makes what the measured command needs; `who` is the tool's own folder. */
-  before?: (who: string) => void;
-  args: (who: string) => string[];
-}
-
-const remove = (name: string): void => rmSync(path.join(work, name), { recursive: true, force: true });
-const fresh = (repo: string, mode: string): void => {
-  remove(repo);
-  sh(`${STOCK} init --repo=${repo} --mode=${mode}`);
-};
-
-/** The tree: what was asked for, else the demonstration's host, else programs and data of this machine. */
-function makeTree(): string {
-  if (values.tree !== undefined) return path.resolve(values.tree);
-  const repo = path.join(root, 'build/demo/repo');
-  const ref = existsSync(repo) ? sh(`${STOCK} refs --repo=${repo}`).split('\n')[0] : undefined;
-  if (ref) sh(`${STOCK} checkout --repo=${repo} ${process.getuid?.() === 0 ? '' : '-U'} ${ref} tree`);
-  else {
-    sh('mkdir -p tree/usr/lib tree/usr/share && cp -a /usr/sbin tree/usr/ && cp -a /etc tree/usr/etc');
-    sh('cp -a /usr/lib/python3* /usr/lib/systemd tree/usr/lib/ 2>/dev/null || true');
-    sh('for d in zoneinfo perl i18n; do cp -a /usr/share/$d tree/usr/share/ 2>/dev/null || true; done');
-    sh('find tree ! -type f ! -type d ! -type l -delete');
-  }
-  return path.join(work, 'tree');
-}
-
-const tree = makeTree();
-const files = sh(`find ${tree} -type f | wc -l`);
-const bytes = sh(`du -sb ${tree} | cut -f1`);
-sh(`${STOCK} init --repo=source --mode=archive && ${STOCK} commit --repo=source -b main ${tree}`);
-sh(`${STOCK} init --repo=user --mode=bare-user && ${STOCK} pull-local --repo=user source main`);
-
-const TASKS: Task[] = [
-  { name: 'start (`--version`)', args: () => ['--version'] },
-  { name: 'rev-parse', args: () => ['rev-parse', '--repo=source', 'main'] },
-  {
-    name: 'commit, archive',
-    before: (who) => fresh(`${who}-a`, 'archive'),
-    args: (who) => ['commit', `--repo=${who}-a`, '-b', 'main', tree],
-  },
-  { name: 'commit again, nothing new', args: (who) => ['commit', `--repo=${who}-a`, '-b', 'main', tree] },
-  {
-    name: 'commit, bare-user',
-    before: (who) => fresh(`${who}-b`, 'bare-user'),
-    args: (who) => ['commit', `--repo=${who}-b`, '-b', 'main', tree],
-  },
-  {
-    name: 'pull-local, archive to bare-user',
-    before: (who) => fresh(`${who}-p`, 'bare-user'),
-    args: (who) => ['pull-local', `--repo=${who}-p`, 'source', 'main'],
-  },
-  {
-    name: 'pull-local, nothing new',
-    args: (who) => ['pull-local', `--repo=${who}-p`, 'source', 'main'],
-  },
-  {
-    name: 'checkout -U by hard links',
-    before: (who) => remove(`${who}-o`),
-    args: (who) => ['checkout', '--repo=user', '-UH', 'main', `${who}-o`],
-  },
-  {
-    name: 'checkout -U from archive',
-    before: (who) => remove(`${who}-o`),
-    args: (who) => ['checkout', '--repo=source', '-U', 'main', `${who}-o`],
-  },
-  { name: 'fsck, archive', args: () => ['fsck', '--repo=source', '-q'] },
-  { name: 'ls -R', args: () => ['ls', '--repo=source', '-R', 'main'] },
-  { name: 'prune, nothing to do', args: () => ['prune', '--repo=source', '--refs-only'] },
-];
-
-const rows: string[] = [];
-for (const task of TASKS) {
-  const seconds: Record<'ours' | 'stock', number[]> = { ours: [], stock: [] };
-  for (let i = 0; i < runs; i++) {
-    for (const who of i % 2 === 0 ? (['stock', 'ours'] as const) : (['ours', 'stock'] as const)) {
-      task.before?.(who);
-      seconds[who].push(time(who === 'ours' ? OURS : STOCK, task.args(who)));
+  try {
+    for (let serial = 0; serial < Number(values.runs); serial++) {
+      if (serial > 0 && performance.now() - started > row.budget * 1000) break;
+      row.pair?.(serial);
+      for (const who of serial % 2 === 0 ? (['stock', 'ours'] as const) : (['ours', 'stock'] as const)) {
+        const one = { who, serial, fresh: `${index}-${serial}-${who}` };
+        row.before?.(one);
+        run(work, 'sync');
+        used[who].push(measure([...(row.prefix ?? []), TOOLS[who], ...row.args(one)], work));
+        bytes[who] = row.bytes?.(one);
+      }
     }
+  } catch (error) {
+    failures.push(`${row.name}: ${error instanceof Error ? error.message.split('\n')[0] : String(error)}`);
+    console.log(`${row.name}: FAILED, ${failures.at(-1)}`);
+    return undefined;
   }
-  const ours = median(seconds.ours);
-  const stock = median(seconds.stock);
-  rows.push(`| ${task.name} | ${stock.toFixed(3)} | ${ours.toFixed(3)} | ${(ours / stock).toFixed(2)} |`);
-  console.log(
-    `${task.name.padEnd(36)} stock ${stock.toFixed(3)} s   ours ${ours.toFixed(3)} s   ×${(ours / stock).toFixed(2)}`,
-  );
+  const measured = { row, used, bytes };
+  console.log(line(measured));
+  return measured;
 }
 
-const pulls = spawnSync(process.execPath, [path.join(root, 'bench/pull.ts'), `--tree=${tree}`, `--runs=${runs}`], {
-  encoding: 'utf8',
-});
-if (pulls.status !== 0) throw new Error(`bench/pull.ts: ${pulls.stderr}`);
-console.log(pulls.stdout.trimEnd());
+const of = (usage: readonly Usage[], key: keyof Usage): number => median(usage.map((one) => one[key]));
+const seconds = (value: number): string => value.toFixed(value < 0.995 ? 3 : 2);
 
-const stockVersion = /Version: '(.*)'/.exec(sh(`${STOCK} --version`))?.[1] ?? '';
+function line({ row, used, bytes }: Measured): string {
+  const [ours, stock] = [of(used.ours, 'seconds'), of(used.stock, 'seconds')];
+  const ratio = stock / ours;
+  const verdict = row.aim === undefined ? '' : `${row.aim}${ratio >= row.aim ? '' : ' ✗'}`;
+  const size =
+    bytes.ours === undefined || bytes.stock === undefined
+      ? ''
+      : `; ${(bytes.stock / 1e6).toFixed(3)} MB against ours ${(bytes.ours / 1e6).toFixed(3)} MB`;
+  return `| ${row.name}${size} | ${seconds(stock)} | ${seconds(ours)} | ${ratio.toFixed(2)} | ${verdict} | ${of(used.stock, 'cpu').toFixed(2)} / ${of(used.ours, 'cpu').toFixed(2)} | ${Math.round(of(used.stock, 'peak'))} / ${Math.round(of(used.ours, 'peak'))} | ${used.ours.length} |`;
+}
+
+const rows = makeRows({ work, trees, port, slow }).filter(
+  (row) => only.test(row.name) && (row.slow !== true || slow !== undefined),
+);
+const measured = rows.flatMap((row, index) => measureRow(row, index) ?? []);
+
+/** Peaks at 10,000 and at 100,000 files: they should not grow. */
+function memoryTable(): string[] {
+  const operations = new Set(measured.flatMap(({ row }) => row.memory?.operation ?? []));
+  return [...operations].flatMap((operation) => {
+    const peak = (files: 'ten' | 'hundred', who: Who): string => {
+      const found = measured.find(({ row }) => row.memory?.operation === operation && row.memory.files === files);
+      return found === undefined ? '–' : String(Math.round(of(found.used[who], 'peak')));
+    };
+    return `| ${operation} | ${peak('ten', 'stock')} | ${peak('ten', 'ours')} | ${peak('hundred', 'stock')} | ${peak('hundred', 'ours')} |`;
+  });
+}
+
+const files = run(work, 'sh', '-c', `find ${trees.tree} -type f | wc -l`);
+const megabytes = Math.round(Number(run(work, 'sh', '-c', `du -sb ${trees.tree} | cut -f1`)) / 1e6);
+const stockVersion = /Version: '(.*)'/.exec(run(work, TOOLS.stock, '--version'))?.[1] ?? '';
 const report = `# Measurements
 
-Written by \`make bench\`. Wall seconds, medians of ${runs} (alternating, warm cache); ratio below 1: ours is faster.
+Written by \`make bench\`: wall seconds, medians of alternating runs, warm cache, process start included; \`sync\` before
+each. Above 1 ours is faster; ✗ marks what falls short of its aim. Memory is the most a run held, in MiB.
 
-- ${new Date().toISOString().slice(0, 10)}, ${cpus().length} × ${cpus()[0]?.model ?? 'unknown'}, ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${sh('uname -r | cut -d. -f1,2')}
-- Node ${process.versions.node}, stock ostree ${stockVersion}
-- tree: ${files} files, ${(Number(bytes) / 1e6).toFixed(0)} MB; scratch on ${sh('stat -f -c %T .')}; load ${loadavg()[0]?.toFixed(1)}
+- ${new Date().toISOString().slice(0, 10)}, ${cpus().length} × ${cpus()[0]?.model ?? 'unknown'}, ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${run(work, 'sh', '-c', 'uname -r | cut -d. -f1,2')}, load at the end ${loadavg()[0]?.toFixed(1)}
+- Node ${process.versions.node}, stock ostree ${stockVersion}, scratch on ${run(work, 'stat', '-f', '-c', '%T', '.')}
+- the tree: Debian 12 with kernel, systemd, SSH and Podman, ${files} files, ${megabytes} MB; the update: what its security archive has newer; the
+  large tree: 100,000 files of 0.1 to 2 kB in 200 folders
+- the slow link: a network namespace behind two TUN devices joined at 20 Mbit/s each way, 50 ms there and back
 
-| command | stock | ours | ratio |
-|---|---|---|---|
-${rows.join('\n')}
+| operation | stock | ours | stock / ours | aim | CPU s, stock / ours | MiB, stock / ours | pairs |
+|---|---|---|---|---|---|---|---|
+${measured.map(line).join('\n')}
 
-## Pulls, over HTTP on the loopback and local
+## Peak memory, MiB
 
-${pulls.stdout.trimEnd()}
+| operation | stock, 10,000 files | ours | stock, 100,000 files | ours |
+|---|---|---|---|---|
+${memoryTable().join('\n')}
 `;
-writeFileSync(out, report);
-console.log(`written to ${path.relative(process.cwd(), out)}`);
+if (values.only === '') {
+  writeFileSync(values.out, report);
+  console.log(`written to ${path.relative(process.cwd(), values.out)}`);
+} else console.log(`\n${report}`);
+if (failures.length > 0) console.log(`\nfailed:\n  ${failures.join('\n  ')}`);
+process.exit(failures.length === 0 ? 0 : 1);

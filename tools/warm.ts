@@ -46,6 +46,7 @@ for (const words of COMMANDS) {
     Object.assign(process, { exit: resolve });
     script.runInThisContext()({}, createRequire(bundle), {}, bundle, dirname(bundle));
   });
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.removeAllListeners(name);
   if (status !== 0) process.stderr.write(`note: compiling ahead: ostree ${words.join(' ')}: status ${status}\n`);
 }
 writeFileSync(cache, script.createCachedData());

@@ -1,4 +1,5 @@
 import { AtomicError } from '@atomic/ostree';
+import { directImports } from './direct-imports.ts';
 
 /** What can be bundled: the two programs (`atomic ostree …` is in the first too), and the threads' entry. */
 const ENTRIES = {
@@ -79,6 +80,7 @@ export async function bundle(root: string, entry: keyof typeof ENTRIES): Promise
     legalComments: 'none',
     external: ['koffi', 'esbuild'],
     banner: { js: BANNER },
+    plugins: [directImports(root)],
     logLevel: 'silent',
   }).catch((error: unknown) => {
     throw new AtomicError(
