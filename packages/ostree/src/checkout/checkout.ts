@@ -16,11 +16,11 @@ import type { Checksum } from '../objects/checksum.ts';
 import type { DirMeta } from '../objects/dirmeta.ts';
 import type { FileEntry } from '../objects/dirtree.ts';
 import { breather, type Progress } from '../progress.ts';
+import { explain } from '../repo/explain.ts';
 import type { Repo } from '../repo/repo.ts';
 import { lookup } from '../repo/tree.ts';
 import { startWork, type Work } from '../workers/work.ts';
 import { cachesUnpacked, fillCache } from './cache.ts';
-import { explain } from './explain.ts';
 import { cannotLink, type Label, type Placed, type PlaceOptions, Placer, type UnionMode, withLabel } from './placer.ts';
 
 export type { UnionMode };

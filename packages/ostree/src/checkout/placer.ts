@@ -28,9 +28,9 @@ import type { FileEntry } from '../objects/dirtree.ts';
 import { bareUserMode, type FileHeader } from '../objects/file.ts';
 import { isSymlink } from '../objects/mode.ts';
 import type { Xattr } from '../objects/xattrs.ts';
+import { explain } from '../repo/explain.ts';
 import type { StoredFile } from '../repo/load-file.ts';
 import type { Repo } from '../repo/repo.ts';
-import { explain } from './explain.ts';
 
 /** What to do where something is already: fail, replace it, keep it, or accept it if it is the same. */
 export type UnionMode = 'none' | 'overwrite' | 'add' | 'identical';

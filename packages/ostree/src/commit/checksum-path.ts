@@ -10,8 +10,10 @@ import {
 } from 'node:fs';
 import { readXattrs } from '@atomic/linux';
 import { AtomicError } from '../error.ts';
-import type { Checksum } from '../objects/checksum.ts';
+import { type Checksum, checksumBytes } from '../objects/checksum.ts';
+import { serializeDirMeta } from '../objects/dirmeta.ts';
 import { contentHasher, type FileHeader } from '../objects/file.ts';
+import { explain } from '../repo/explain.ts';
 
 export interface ChecksumOptions {
   /** Leave extended attributes out. */
@@ -38,12 +40,27 @@ function headerOf(path: string, stat: Stats, options: ChecksumOptions): FileHead
   };
 }
 
-/** The checksum that the file or symlink at `path` would have as a content object; throws `invalid` for other kinds. */
+function inspect(path: string): Stats {
+  try {
+    return lstatSync(path);
+  } catch (error) {
+    throw explain(error, path);
+  }
+}
+
+/**
+ * The checksum that the file or symlink at `path` would have as a content object, or the directory as a dirmeta.
+ * Throws `invalid` for other kinds, and `not-found`.
+ */
 export async function checksumPath(
   path: string,
   options: ChecksumOptions & { signal?: AbortSignal | undefined } = {},
 ): Promise<Checksum> {
-  const stat = lstatSync(path);
+  const stat = inspect(path);
+  if (stat.isDirectory()) {
+    const xattrs = options.ignoreXattrs ? [] : readXattrs(path);
+    return checksumBytes(serializeDirMeta({ uid: stat.uid, gid: stat.gid, mode: stat.mode, xattrs }));
+  }
   const hasher = contentHasher(headerOf(path, stat, options));
   if (stat.isFile()) {
     const { signal } = options;
@@ -55,7 +72,7 @@ export async function checksumPath(
 
 /** {@link checksumPath} in one go, for callers that cannot wait. */
 export function checksumFile(path: string, options: ChecksumOptions = {}): Checksum {
-  const stat = lstatSync(path);
+  const stat = inspect(path);
   const hasher = contentHasher(headerOf(path, stat, options));
   if (!stat.isFile()) return hasher.digest();
   const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);

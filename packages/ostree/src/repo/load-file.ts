@@ -34,12 +34,15 @@ export interface StoredFile {
 /** See {@link Repo.loadFile}; throws `not-found`. */
 export function loadFileObject(repo: Repo, checksum: Checksum): StoredFile {
   const path = repo.objectPath('file', checksum);
-  const stat = lstatSync(path, { throwIfNoEntry: false });
-  if (stat === undefined) {
-    if (repo.parent !== null) return repo.parent.loadFile(checksum);
-    throw new AtomicError('not-found', `Couldn't find file object '${checksum}'`);
+  if (repo.archive) {
+    const found = loadArchive(path, checksum);
+    if (found !== null) return found;
+  } else {
+    const stat = lstatSync(path, { throwIfNoEntry: false });
+    if (stat !== undefined) return plain(path, bareHeader(repo, path, stat, checksum), stat);
   }
-  return repo.archive ? loadArchive(path, checksum) : plain(path, bareHeader(repo, path, stat, checksum), stat);
+  if (repo.parent !== null) return repo.parent.loadFile(checksum);
+  throw new AtomicError('not-found', `Couldn't find file object '${checksum}'`);
 }
 
 function bareHeader(repo: Repo, path: string, stat: Stats, checksum: Checksum): FileHeader {
@@ -59,8 +62,26 @@ function bareHeader(repo: Repo, path: string, stat: Stats, checksum: Checksum): 
   checkFileMode(stat.mode);
   const target = stat.isSymbolicLink() ? readlinkSync(path) : '';
   if (repo.mode === 'bare-user-only') return { uid: 0, gid: 0, mode: stat.mode, target, xattrs: [] };
-  const xattrs = repo.mode === 'bare-split-xattrs' ? splitXattrs(repo, checksum) : readXattrs(path);
-  return { uid: stat.uid, gid: stat.gid, mode: stat.mode, target, xattrs };
+  let xattrs: Xattr[] | undefined;
+  return {
+    uid: stat.uid,
+    gid: stat.gid,
+    mode: stat.mode,
+    target,
+    // Read when asked for: a listing has no use for them, and they cost more than all the rest.
+    get xattrs() {
+      xattrs ??= bareXattrs(repo, path, checksum);
+      return xattrs;
+    },
+    set xattrs(value) {
+      xattrs = value;
+    },
+  };
+}
+
+function bareXattrs(repo: Repo, path: string, checksum: Checksum): Xattr[] {
+  if (repo.mode === 'bare-split-xattrs') return splitXattrs(repo, checksum);
+  return repo.config.getBoolean('core', 'disable-xattrs') === true ? [] : readXattrs(path);
 }
 
 /** The attributes of a content object that are an object of their own, found by a link named after the content. */
@@ -86,13 +107,34 @@ function plain(path: string, header: FileHeader, stat: Stats): StoredFile {
 /** Most objects are smaller than this: the read that brings the header brings all of them. */
 const FIRST_READ = 16_384;
 
-function loadArchive(path: string, checksum: Checksum): StoredFile {
+/** What a header may claim before memory is taken for it: more comes piece by piece. */
+const MAX_CHUNK = 1 << 22;
+
+// One buffer for all objects: 100,000 of them leave nothing for the garbage collector. What one reading left in it holds
+// until the next.
+let scratch: Buffer | undefined;
+let reading = 0;
+
+/** Opens a file to read; null when it is not there. */
+function openIfThere(path: string): number | null {
+  try {
+    return openSync(path, 'r');
+  } catch (error) {
+    if (errnoCode(error) === 'ENOENT') return null;
+    throw error;
+  }
+}
+
+function loadArchive(path: string, checksum: Checksum): StoredFile | null {
   const where = `Corrupted object ${checksum}.filez`;
   const translate = (error: unknown) =>
     corrupt(`${where}: ${error instanceof Error ? error.message : String(error)}`, error);
-  const fd = openSync(path, 'r');
-  let start: Buffer = Buffer.allocUnsafe(FIRST_READ);
+  const fd = openIfThere(path);
+  if (fd === null) return null;
+  scratch ??= Buffer.allocUnsafeSlow(FIRST_READ);
+  let start = scratch;
   let complete = false;
+  const mine = ++reading;
   let parsed: ReturnType<typeof parseArchiveHeader>;
   try {
     start = start.subarray(0, readSync(fd, start, 0, FIRST_READ, 0));
@@ -138,8 +180,10 @@ function loadArchive(path: string, checksum: Checksum): StoredFile {
       if (isSymlink(header.mode) || size === 0) return Buffer.alloc(0);
       let content: Buffer;
       try {
-        content = inflateRawSync((complete ? start : readFileSync(path)).subarray(length), {
+        content = inflateRawSync((complete && mine === reading ? start : readFileSync(path)).subarray(length), {
           maxOutputLength: size + 1,
+          // Room for all of it at once: no 16 KiB for each small file, no joining of pieces for a large one.
+          chunkSize: Math.min(Math.max(size + 1, 64), MAX_CHUNK),
         });
       } catch (error) {
         throw translate(error);
