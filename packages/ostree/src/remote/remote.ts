@@ -17,7 +17,7 @@ export function requireRemote(repo: Repo, name: string): void {
 
 /** A yes-or-no option of a remote; throws `invalid` for anything else. */
 export function remoteBoolean(repo: Repo, name: string, key: string): boolean | undefined {
-  const value = repo.remoteOption(name, key);
+  const value = repo.remoteOption(name, key)?.trimEnd();
   if (value === undefined) return undefined;
   if (value === 'true' || value === '1') return true;
   if (value === 'false' || value === '0') return false;

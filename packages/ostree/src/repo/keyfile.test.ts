@@ -22,12 +22,13 @@ test('reads what is there and keeps what it does not touch', () => {
 test('refuses what is no key file, naming the line', () => {
   assert.throws(() => KeyFile.parse('[a]\nnonsense\n', 'config'), /config:2/);
   assert.throws(() => KeyFile.parse('a=b\n'), /:1/);
+  assert.equal(KeyFile.parse('[a]\r\nx=true \r\n').getBoolean('a', 'x'), true);
   assert.throws(() => KeyFile.parse('[a]\nx=maybe\n').getBoolean('a', 'x'), /neither true nor false/);
 });
 
 test('odd values survive', () => {
   const file = new KeyFile();
-  for (const value of [' leading', 'a\\b', 'new\nline', 'tab\t', '', 'x=y', '[z]']) {
+  for (const value of [' leading', '  two', '\ttab', 'trailing ', 'a\\b', 'new\nline', 'tab\t', '', 'x=y', '[z]']) {
     file.set('g', 'k', value);
     assert.equal(KeyFile.parse(file.toString()).get('g', 'k'), value);
   }

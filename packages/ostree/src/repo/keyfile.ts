@@ -22,7 +22,7 @@ export class KeyFile {
     if (lines.at(-1) === '') lines.pop();
     lines.forEach((line, index) => {
       const header = /^\[([^[\]]+)\]\s*$/.exec(line);
-      const pair = /^([^#=[\s][^=]*?)\s*=\s*(.*?)\s*$/.exec(line);
+      const pair = /^([^#=[\s][^=]*?)\s*=\s*(.*?)\r?$/.exec(line);
       if (header?.[1] !== undefined) group = file.#group(header[1], true);
       else if (line.trim() === '' || line.startsWith('#')) {
         if (group === undefined) file.#preamble.push(line);
@@ -54,7 +54,7 @@ export class KeyFile {
 
   /** `true`/`1` and `false`/`0`, as GKeyFile; anything else throws `invalid`. */
   getBoolean(group: string, key: string): boolean | undefined {
-    const value = this.get(group, key);
+    const value = this.get(group, key)?.trimEnd();
     if (value === undefined) return undefined;
     if (value === 'true' || value === '1') return true;
     if (value === 'false' || value === '0') return false;
