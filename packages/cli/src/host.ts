@@ -42,6 +42,13 @@ const running = (ctx: Context) => ({
   progress: ctx.progress,
 });
 
+/** What commands that pull take from the environment; loaded with them, not with the help. */
+async function pulling() {
+  const { connectFromEnvironment } = await import('./ostree/pull-result.ts');
+  const { trustFromEnvironment } = await import('./ostree/trust.ts');
+  return { trust: trustFromEnvironment(), connect: connectFromEnvironment() };
+}
+
 const named = (commit: { checksum: string; version?: string | undefined }) =>
   commit.version === undefined ? commit.checksum.slice(0, 10) : `${commit.version} (${commit.checksum.slice(0, 10)})`;
 
@@ -161,6 +168,7 @@ Examples:
         const check = options.check === true || options.preview === true;
         const result = await upgrade(sysroot, {
           ...running(ctx),
+          ...(await pulling()),
           os: options.os,
           check,
           stage: options.stage,
@@ -216,6 +224,7 @@ Examples:
         const sysroot = await open(options);
         const result = await deployVersion(sysroot, version, {
           ...running(ctx),
+          ...(await pulling()),
           os: options.os,
           stage: options.stage,
         });

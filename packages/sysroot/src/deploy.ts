@@ -1,4 +1,14 @@
-import { existsSync, lstatSync, mkdirSync, readdirSync, renameSync, rmdirSync, rmSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import { errnoCode, setImmutable, withFd } from '@atomic/linux';
 import { AtomicError, type BeginOptions, type Checksum, checkout, type KeyFile, type Progress } from '@atomic/ostree';
 import { cleanup, removeDeployment } from './cleanup.ts';
@@ -122,7 +132,11 @@ async function makeTree(sysroot: Sysroot, options: DeployOptions, merge: Deploym
   const id = { os: options.os, checksum: options.rev, serial: nextSerial(sysroot, options.os, options.rev) };
   const tree = layout.deployment(id);
   try {
-    await checkout(repo, id.checksum, tree, { signal: options.signal, progress: options.progress });
+    await checkout(repo, id.checksum, tree, {
+      passthroughWhiteouts: true,
+      signal: options.signal,
+      progress: options.progress,
+    });
     const etc = lstatSync(`${tree}/etc`, { throwIfNoEntry: false });
     const defaults = existsSync(`${tree}/usr/etc`);
     if (etc !== undefined && readdirSync(`${tree}/etc`).length === 0) {
@@ -166,6 +180,14 @@ async function makeTree(sysroot: Sysroot, options: DeployOptions, merge: Deploym
   }
 }
 
+/** What a root that forgets changes at shutdown is an overlay of (`[root] transient` of prepare-root.conf). */
+function makeBacking(sysroot: Sysroot, deployment: Deployment): void {
+  const folder = `${sysroot.layout.backing(deployment)}/root-transient`;
+  mkdirSync(`${folder}/work`, { recursive: true, mode: 0o700 });
+  mkdirSync(`${folder}/upper`, { recursive: true, mode: 0o700 });
+  chmodSync(`${folder}/upper`, statSync(sysroot.layout.deployment(deployment)).mode & 0o7777);
+}
+
 /**
  * Completes a deployment's tree: the merge deployment's changes to /etc, the origin, and the seal on its root. Idle
  * until boot entries lead to it, so a cut leaves a leftover.
@@ -189,6 +211,7 @@ export function finishTree(
       applyEtc(diff, `${from}/etc`, `${tree}/etc`, { xattrs: !sysroot.noXattrs });
     }
   }
+  makeBacking(sysroot, deployment);
   // systemd's ConditionNeedsUpdate= compares these with /usr: the new system shall see that it is new.
   rmSync(`${tree}/etc/.updated`, { force: true });
   const booted = state.booted?.os === deployment.os;

@@ -2,11 +2,13 @@ import {
   AtomicError,
   type BeginOptions,
   type Checksum,
+  type ConnectOptions,
   type KeyFile,
   metadataString,
   type Progress,
   parseRefspec,
   pull,
+  type TrustOptions,
   validateChecksum,
 } from '@atomic/ostree';
 import { deploy, mergeDeployment } from './deploy.ts';
@@ -27,6 +29,10 @@ export interface FollowOptions extends BeginOptions, LogOptions {
   synthetic?: boolean | undefined;
   /** Accept a commit older than the merge deployment's. */
   allowOlder?: boolean | undefined;
+  /** What signatures are checked with. */
+  trust?: TrustOptions | undefined;
+  /** How servers are reached. */
+  connect?: ConnectOptions | undefined;
   progress?: Progress | undefined;
 }
 
@@ -101,23 +107,10 @@ export async function follow(sysroot: Sysroot, options: FollowOptions = {}): Pro
   }
   let refspec = options.switchTo ?? followedRefspec(merge);
   const { remote, ref } = parseRefspec(refspec);
-  const { signal, wait, onWait, progress } = options;
-  const fetch = async (wanted: string, from?: Checksum): Promise<void> => {
+  const fetch = async (wanted: string, timestampCheckFrom?: Checksum): Promise<void> => {
     if (remote === null || options.synthetic === true) return;
-    const common = { remote, refs: [wanted], signal, wait, onWait, progress };
-    if (from !== undefined) {
-      // The commit first: of an older tree nothing is to be fetched, nor the branch to move.
-      const before = repo.readRef(refspec);
-      const { commits } = await pull(repo, { ...common, commitMetadataOnly: true });
-      const [newest] = commits.values();
-      try {
-        if (newest !== undefined) checkTimestamps(sysroot, from, newest);
-      } catch (error) {
-        if (before !== null) repo.setRef(refspec, before);
-        throw error;
-      }
-    }
-    await pull(repo, common);
+    const { signal, wait, onWait, progress, trust, connect } = options;
+    await pull(repo, { ...connect, remote, refs: [wanted], signal, wait, onWait, progress, trust, timestampCheckFrom });
   };
   await fetch(override ?? ref, options.allowOlder === true ? undefined : merge.checksum);
   const tip = repo.resolveRev(refspec);

@@ -2,11 +2,13 @@ import {
   AtomicError,
   type BeginOptions,
   type Checksum,
+  type ConnectOptions,
   isChecksum,
   metadataString,
   type Progress,
   parseRefspec,
   pull,
+  type TrustOptions,
 } from '@atomic/ostree';
 import { cleanup } from './cleanup.ts';
 import { deploy } from './deploy.ts';
@@ -23,6 +25,10 @@ export interface UpgradeOptions extends BeginOptions {
   stage?: boolean | undefined;
   /** Accept a commit older than the present one. */
   allowDowngrade?: boolean | undefined;
+  /** What signatures are checked with. */
+  trust?: TrustOptions | undefined;
+  /** How servers are reached. */
+  connect?: ConnectOptions | undefined;
   progress?: Progress | undefined;
 }
 
@@ -93,6 +99,8 @@ async function fetch(
   const { remote, ref: branch } = parseRefspec(refspec);
   if (remote === null) return { requests: 0, bytes: 0, objects: 0 };
   const { requests, bytes, objects } = await pull(sysroot.repo, {
+    ...options.connect,
+    trust: options.trust,
     remote,
     refs: [ref ?? branch],
     signal: options.signal,

@@ -1,6 +1,6 @@
 import { AtomicError, parseRefspec } from '@atomic/ostree';
 import { JSON_OPTION, required, type Verb } from '../verb.ts';
-import { ADMIN, ADMIN_COMMON, brief, OS, openAdmin, rebootIfBooted, running } from './sysroot.ts';
+import { ADMIN, ADMIN_COMMON, brief, OS, openAdmin, pulling, rebootIfBooted, running } from './sysroot.ts';
 
 export const verb: Verb = {
   args: 'REFSPEC',
@@ -38,6 +38,7 @@ export const verb: Verb = {
     const followed = await follow(sysroot, {
       ...run,
       os: options.value('os'),
+      ...pulling(),
       switchTo: refspec,
       allowOlder: true,
     });

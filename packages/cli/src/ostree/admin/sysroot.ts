@@ -4,6 +4,8 @@ import { AtomicError, type BeginOptions } from '@atomic/ostree';
 import type { Deployment, LogOptions, Sysroot, SysrootState } from '@atomic/sysroot';
 import type { Context } from '../../context.ts';
 import type { OptionSpec } from '../options.ts';
+import { connectFromEnvironment } from '../pull-result.ts';
+import { trustFromEnvironment } from '../trust.ts';
 import { type Call, COMMON, NO_WAIT } from '../verb.ts';
 
 export const SYSROOT: OptionSpec = { long: 'sysroot', arg: 'PATH', text: 'Create a new OSTree sysroot at PATH' };
@@ -55,6 +57,9 @@ export const running = (ctx: Context): BeginOptions & LogOptions & Pick<Context,
     if (!ctx.json) ctx.print(message);
   },
 });
+
+/** What verbs that pull take from the environment. */
+export const pulling = () => ({ trust: trustFromEnvironment(), connect: connectFromEnvironment() });
 
 /** A sysroot with its lock held and what it holds now. */
 export interface Admin extends Disposable {

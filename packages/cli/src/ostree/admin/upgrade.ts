@@ -1,6 +1,6 @@
 import { AtomicError } from '@atomic/ostree';
 import { JSON_OPTION, type Verb } from '../verb.ts';
-import { ADMIN, ADMIN_COMMON, brief, OS, openAdmin, rebootIfBooted, running } from './sysroot.ts';
+import { ADMIN, ADMIN_COMMON, brief, OS, openAdmin, pulling, rebootIfBooted, running } from './sysroot.ts';
 
 export const verb: Verb = {
   args: '',
@@ -42,6 +42,7 @@ export const verb: Verb = {
       followed = await follow(sysroot, {
         ...run,
         os: options.value('os'),
+        ...pulling(),
         overrideCommit: options.value('override-commit'),
         synthetic: deployOnly,
         allowOlder: options.flag('allow-downgrade'),
