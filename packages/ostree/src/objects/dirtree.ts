@@ -23,7 +23,18 @@ export interface DirTree {
 const TYPE = '(a(say)a(sayay))';
 
 /** Order of names in a dirtree: by UTF-8 bytes (readers binary-search), which is not JavaScript's order. */
-export const compareNames = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b));
+export function compareNames(a: string, b: string): number {
+  const shared = Math.min(a.length, b.length);
+  for (let i = 0; i < shared; i++) {
+    const x = a.charCodeAt(i);
+    const y = b.charCodeAt(i);
+    if (x !== y) return x < 0xd800 || y < 0xd800 ? x - y : beyondSurrogates(x) - beyondSurrogates(y);
+  }
+  return a.length - b.length;
+}
+
+/** UTF-16 has the halves of characters above U+FFFF before U+E000, where UTF-8 has those characters after it. */
+const beyondSurrogates = (unit: number): number => (unit >= 0xe000 ? unit - 0x2000 : unit + 0x2000);
 
 /** Refuses what could leave the directory: '', '.', '..', a slash, a NUL. Returns the name. */
 export function validateFileName(name: string): string {

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { encode } from '../gvariant/encode.ts';
 import {
   checksumBytes,
+  compareNames,
   contentHasher,
   type FileHeader,
   parseArchiveHeader,
@@ -70,6 +71,30 @@ test('a dirtree refuses names that leave the directory, disorder and doubles', (
   );
   assert.throws(() => parseDirTree(encode('(a(say)a(sayay))', [[['a', Buffer.alloc(31)]], []])), /31 bytes/);
   assert.equal(parseDirTree(files('a', 'B'.toLowerCase())).files.length, 2);
+});
+
+test('names are in the order of their UTF-8 bytes', () => {
+  const names = [
+    '',
+    'a',
+    'a/',
+    'ab',
+    'B',
+    '\u00e9',
+    '\ud7ff',
+    '\ue000',
+    '\uffff',
+    '\u{10000}',
+    '\u{10ffff}',
+    'a\u{1f600}',
+    'a\uff00',
+  ];
+  for (const a of names) {
+    for (const b of names) {
+      const bytes = Buffer.compare(Buffer.from(a), Buffer.from(b));
+      assert.equal(Math.sign(compareNames(a, b)), bytes, `${JSON.stringify(a)} ${JSON.stringify(b)}`);
+    }
+  }
 });
 
 test('modes are checked', () => {
