@@ -75,9 +75,10 @@ class Pool<K extends JobKind> implements Work<K> {
   #seen = { items: 0, bytes: 0 };
   #spawned = false;
   #failure: { error: unknown } | null = null;
-  #wake: (() => void) | null = null;
+  /** Who waits for an answer: several may, each in the middle of a `push`. */
+  #waiting: (() => void)[] = [];
   #sliceEnd = 0;
-  readonly #onAbort = () => this.#wake?.();
+  readonly #onAbort = () => this.#wake();
 
   constructor(kind: K, shared: Jobs[K]['shared'], run: Runner<K>, options: WorkOptions<K>) {
     this.#start = { kind, shared };
@@ -158,10 +159,13 @@ class Pool<K extends JobKind> implements Work<K> {
   /** Resolves when a thread has answered. */
   async #answer(): Promise<void> {
     await new Promise<void>((resolve) => {
-      this.#wake = resolve;
+      this.#waiting.push(resolve);
     });
-    this.#wake = null;
     this.#check();
+  }
+
+  #wake(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve();
   }
 
   #dispatch(all: boolean): void {
@@ -212,11 +216,12 @@ class Pool<K extends JobKind> implements Work<K> {
           if (done !== undefined) this.#options.each(output, done.item);
         });
         if (answer.error !== null) this.#failure = { error: errorFromData(answer.error) };
+        else this.#dispatch(false);
       }
     } catch (error) {
       this.#failure ??= { error };
     }
-    this.#wake?.();
+    this.#wake();
   }
 
   /** A thread that never came to life (no memory, no more threads) is done without; one that dies later is a failure. */
@@ -228,7 +233,7 @@ class Pool<K extends JobKind> implements Work<K> {
       this.#queue.unshift(...thread.sent.flat());
       this.#queueBytes = this.#queue.reduce((sum, { bytes }) => sum + bytes, 0);
     }
-    this.#wake?.();
+    this.#wake();
   }
 }
 
