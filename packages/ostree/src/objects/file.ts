@@ -4,7 +4,7 @@ import { decode } from '../gvariant/decode.ts';
 import { encode } from '../gvariant/encode.ts';
 import { asArray, asBigint, asNumber, asString, swap32, swap64, type Value } from '../gvariant/value.ts';
 import type { Checksum } from './checksum.ts';
-import { checkFileMode, isSymlink } from './mode.ts';
+import { checkFileMode, isRegular, isSymlink } from './mode.ts';
 import { type Xattr, xattrsFromValue, xattrsToValue } from './xattrs.ts';
 
 /** What a content object knows besides its bytes. */
@@ -21,6 +21,8 @@ export interface FileHeader {
 const HEADER = '(uuuusa(ayay))';
 const ARCHIVE_HEADER = '(tuuuusa(ayay))';
 const BARE_USER_META = '(uuua(ayay))';
+/** Bytes of an {@link ARCHIVE_HEADER} of a regular file without attributes: u64, four u32, NUL, one framing offset. */
+const PLAIN_ARCHIVE_HEADER = 26;
 /** No header is larger: xattr values end at 64 KiB each. */
 export const MAX_HEADER_SIZE = 16 * 1024 * 1024;
 
@@ -51,12 +53,34 @@ function framed(variant: Buffer): Buffer {
   return Buffer.concat([prefix, variant]);
 }
 
-/** The bytes hashed before a file's content. */
-export const fileHeaderBytes = (header: FileHeader): Buffer => framed(encode(HEADER, headerFields(header)));
+/**
+ * The bytes hashed before a file's content. A regular file without attributes, as nearly all are, has them at fixed
+ * places: three numbers, no device, an empty target with its NUL, and the offset of the target's end.
+ */
+export function fileHeaderBytes(header: FileHeader): Buffer {
+  if (header.xattrs.length > 0 || isSymlink(header.mode)) return framed(encode(HEADER, headerFields(header)));
+  const bytes = Buffer.alloc(26);
+  bytes.writeUInt32BE(18, 0);
+  bytes.writeUInt32BE(header.uid, 8);
+  bytes.writeUInt32BE(header.gid, 12);
+  bytes.writeUInt32BE(header.mode, 16);
+  bytes[25] = 17;
+  return bytes;
+}
 
 /** The bytes that precede the raw deflate stream in a `.filez`; `size` is the uncompressed size in bytes. */
-export const archiveHeaderBytes = (header: FileHeader, size: number): Buffer =>
-  framed(encode(ARCHIVE_HEADER, [swap64(BigInt(size)), ...headerFields(header)]));
+export function archiveHeaderBytes(header: FileHeader, size: number): Buffer {
+  if (header.xattrs.length > 0 || isSymlink(header.mode))
+    return framed(encode(ARCHIVE_HEADER, [swap64(BigInt(size)), ...headerFields(header)]));
+  const bytes = Buffer.alloc(8 + PLAIN_ARCHIVE_HEADER);
+  bytes.writeUInt32BE(PLAIN_ARCHIVE_HEADER, 0);
+  bytes.writeBigUInt64BE(BigInt(size), 8);
+  bytes.writeUInt32BE(header.uid, 16);
+  bytes.writeUInt32BE(header.gid, 20);
+  bytes.writeUInt32BE(header.mode, 24);
+  bytes[33] = PLAIN_ARCHIVE_HEADER - 1;
+  return bytes;
+}
 
 /** Length of a `.filez` file's framed header, from its first 8 bytes. */
 export function archiveHeaderLength(start: Uint8Array): number {
@@ -70,10 +94,26 @@ export function archiveHeaderLength(start: Uint8Array): number {
 export function parseArchiveHeader(bytes: Uint8Array): { header: FileHeader; size: number; length: number } {
   const length = archiveHeaderLength(bytes);
   if (bytes.length < length) throw corrupt('an archive object is cut short');
+  const plain = length === 8 + PLAIN_ARCHIVE_HEADER ? parsePlainArchiveHeader(bytes) : null;
+  if (plain !== null) return plain;
   const [size, ...fields] = asArray(decode(ARCHIVE_HEADER, bytes.subarray(8, length)));
   const unpacked = swap64(asBigint(size));
   if (unpacked > BigInt(Number.MAX_SAFE_INTEGER)) throw corrupt(`an archive object claims ${unpacked} bytes`);
   return { header: headerFromFields(fields), size: Number(unpacked), length };
+}
+
+/** A regular file's header without attributes, in what can only be its normal form; null for any other. */
+function parsePlainArchiveHeader(bytes: Uint8Array): { header: FileHeader; size: number; length: number } | null {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, 8 + PLAIN_ARCHIVE_HEADER);
+  const mode = view.getUint32(24);
+  const sizeHigh = view.getUint32(8);
+  const normal = view.getUint32(28) === 0 && view.getUint16(32) === PLAIN_ARCHIVE_HEADER - 1;
+  if (!normal || !isRegular(mode) || sizeHigh >= 1 << 20) return null;
+  return {
+    header: { uid: view.getUint32(16), gid: view.getUint32(20), mode: checkFileMode(mode), target: '', xattrs: [] },
+    size: sizeHigh * 2 ** 32 + view.getUint32(12),
+    length: 8 + PLAIN_ARCHIVE_HEADER,
+  };
 }
 
 /** The `user.ostreemeta` attribute of a bare-user object. */

@@ -2,10 +2,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { encode } from '../gvariant/encode.ts';
 import {
+  archiveHeaderBytes,
   checksumBytes,
   compareNames,
   contentHasher,
   type FileHeader,
+  fileHeaderBytes,
   parseArchiveHeader,
   parseCommit,
   parseDirMeta,
@@ -102,4 +104,27 @@ test('modes are checked', () => {
   assert.throws(() => parseDirMeta(serializeDirMeta({ ...root, mode: 0o1040755 })), /invalid bits/);
   const device = Buffer.concat([Buffer.from([0, 0, 0, 36, 0, 0, 0, 0])]);
   assert.throws(() => parseArchiveHeader(device), /cut short/);
+});
+
+test('headers of plain files are what the general serialiser makes of them, and read back', () => {
+  const swap = (n: number) => Buffer.from(Uint8Array.of(n >>> 24, n >>> 16, n >>> 8, n)).readUInt32LE(0);
+  for (const [uid, gid, mode, size] of [
+    [0, 0, 0o100644, 0],
+    [1000, 65534, 0o104755, 2 ** 33 + 7],
+    [0xffff_fffe, 1, 0o100000, 2 ** 40],
+  ] as const) {
+    const file = { uid, gid, mode, target: '', xattrs: [] };
+    const fields = [swap(uid), swap(gid), swap(mode), 0, '', []];
+    assert.deepEqual(fileHeaderBytes(file).subarray(8), encode('(uuuusa(ayay))', fields));
+    const bytes = archiveHeaderBytes(file, size);
+    const big = Buffer.alloc(8);
+    big.writeBigUInt64BE(BigInt(size));
+    assert.deepEqual(bytes.subarray(8), encode('(tuuuusa(ayay))', [big.readBigUInt64LE(), ...fields]));
+    assert.deepEqual(parseArchiveHeader(bytes), { header: file, size, length: bytes.length });
+    for (const at of [28, 32, 33]) {
+      const bad = Buffer.from(bytes);
+      bad[at] = 1;
+      assert.throws(() => parseArchiveHeader(bad), /./);
+    }
+  }
 });
