@@ -21,7 +21,7 @@ import type { Repo } from '../repo/repo.ts';
 import { lookup } from '../repo/tree.ts';
 import { startWork, type Work } from '../workers/work.ts';
 import { cachesUnpacked, fillCache } from './cache.ts';
-import { cannotLink, type Label, type Placed, type PlaceOptions, Placer, type UnionMode, withLabel } from './placer.ts';
+import { type Label, type Placed, type PlaceOptions, Placer, type UnionMode, withLabel } from './placer.ts';
 
 export type { UnionMode };
 
@@ -162,18 +162,13 @@ class Checkout {
   }
 
   #check(): void {
-    const { requireHardlinks, forceCopy, user } = this.#place;
+    const { requireHardlinks, forceCopy } = this.#place;
     if (requireHardlinks && forceCopy)
       throw new AtomicError('usage', 'Cannot specify both --require-hardlinks and --force-copy');
     if (this.#union === 'identical' && !requireHardlinks)
       throw new AtomicError('usage', '--union-identical requires --require-hardlinks');
     if (this.#options.selinux !== undefined && !forceCopy)
       throw new AtomicError('usage', 'SELinux labels can only be set on copies');
-    if (!requireHardlinks) return;
-    for (let repo: Repo | null = this.#repo; repo !== null; repo = repo.parent) {
-      const fits = user ? repo.mode === 'bare-user' || repo.mode === 'bare-user-only' : repo.mode === 'bare';
-      if (!fits) throw cannotLink(repo);
-    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -382,7 +382,7 @@ export const cachePath = (repo: Repo, checksum: Checksum): string =>
   `${repo.path}/uncompressed-objects-cache/${checksum.slice(0, 2)}/${checksum.slice(2)}.file`;
 
 /** The error of asking for hard links where a repository's files are not what is checked out. */
-export function cannotLink(repo: Repo): AtomicError {
+function cannotLink(repo: Repo): AtomicError {
   const user = repo.mode === 'bare-user' || repo.mode === 'bare-user-only';
   return new AtomicError(
     'invalid',
