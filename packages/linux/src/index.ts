@@ -3,6 +3,7 @@ export * from './error.ts';
 export * from './inode-flags.ts';
 export * from './kexec.ts';
 export * from './lock.ts';
+export * from './lzma.ts';
 export * from './mknod.ts';
 export * from './mount.ts';
 export * from './rename.ts';

@@ -3,6 +3,21 @@ export { type CreateUsbOptions, createUsb } from './collections/create-usb.ts';
 export * from './collections/find-remotes.ts';
 export * from './commit/checksum-path.ts';
 export * from './commit/commit.ts';
+export { type ApplyPartOptions, applyDeltaPart, hasAllPartObjects } from './delta/apply-part.ts';
+export { type DescribedPart, describeParts, describeSuperblock } from './delta/describe.ts';
+export { type GenerateDeltaOptions, type GeneratedDelta, generateDelta } from './delta/generate.ts';
+export * from './delta/names.ts';
+export { type ApplyOfflineOptions, applyDeltaOffline, verifyDelta } from './delta/offline.ts';
+export type { PartFile } from './delta/part.ts';
+export { reindexDeltas } from './delta/reindex.ts';
+export {
+  type DeltaFallback,
+  type DeltaObject,
+  type DeltaPartHeader,
+  type DeltaSuperblock,
+  parseDeltaIndex,
+  parseSuperblock,
+} from './delta/superblock.ts';
 export * from './diff/diff-stats.ts';
 export * from './diff/diff-trees.ts';
 export * from './error.ts';

@@ -44,6 +44,39 @@ const REMOTE: readonly Entry[] = [
   { name: 'summary', summary: 'Show remote summary', load: async () => ({ verb: (await remoteSummary()).summary }) },
 ];
 
+const delta = () => import('./static-delta.ts');
+const deltaApply = () => import('./static-delta-apply.ts');
+const STATIC_DELTA: readonly Entry[] = [
+  { name: 'list', summary: 'List static delta files', load: async () => ({ verb: (await delta()).list }) },
+  {
+    name: 'show',
+    summary: 'Dump information on a delta',
+    load: async () => ({ verb: (await import('./static-delta-show.ts')).show }),
+  },
+  { name: 'delete', summary: 'Remove a delta', load: async () => ({ verb: (await delta()).remove }) },
+  {
+    name: 'generate',
+    summary: 'Generate static delta files',
+    load: async () => ({ verb: (await import('./static-delta-generate.ts')).generate }),
+  },
+  {
+    name: 'apply-offline',
+    summary: 'Apply static delta file',
+    load: async () => ({ verb: (await deltaApply()).applyOffline }),
+  },
+  {
+    name: 'verify',
+    summary: 'Verify static delta signatures',
+    load: async () => ({ verb: (await deltaApply()).verify }),
+  },
+  { name: 'indexes', summary: 'List static delta indexes', load: async () => ({ verb: (await delta()).indexes }) },
+  {
+    name: 'reindex',
+    summary: 'Regenerate static delta indexes',
+    load: async () => ({ verb: (await delta()).reindex }),
+  },
+];
+
 /** In the order of stock's `--help`. */
 const COMMANDS: readonly Entry[] = [
   ADMIN,
@@ -74,6 +107,7 @@ const COMMANDS: readonly Entry[] = [
   { name: 'rev-parse', summary: 'Output the target of a rev', load: () => import('./rev-parse.ts') },
   { name: 'sign', summary: 'Sign a commit', load: () => import('./sign.ts') },
   { name: 'show', summary: 'Output a metadata object', load: () => import('./show.ts') },
+  { name: 'static-delta', summary: 'Static delta related commands', commands: STATIC_DELTA, width: 17 },
   { name: 'summary', summary: 'Manage summary metadata', load: () => import('./summary.ts') },
 ];
 const ROOT: Entry = {

@@ -1,4 +1,6 @@
 import type { FolderFiles, Placed, PlaceOptions } from '../checkout/placer.ts';
+import type { BuildPartOptions, BuiltPart } from '../delta/build-part.ts';
+import type { PlannedObject } from '../delta/plan.ts';
 import type { Checksum } from '../objects/checksum.ts';
 import type { ObjectType } from '../objects/type.ts';
 import type { Imported } from '../repo/import-content.ts';
@@ -28,6 +30,12 @@ export interface Jobs {
   };
   /** Check out files of one folder. */
   checkout: { shared: { repo: string; options: PlaceOptions }; item: FolderFiles; output: Placed };
+  /** Make one part of a static delta. */
+  'delta-part': {
+    shared: { repo: string; options: BuildPartOptions };
+    item: { index: number; objects: readonly PlannedObject[] };
+    output: BuiltPart;
+  };
   /** Re-hash an object. */
   verify: {
     shared: { repo: string };
@@ -50,6 +58,7 @@ const loaders: { readonly [K in JobKind]: Loader<K> } = {
   filez: () => import('./filez-job.ts'),
   verify: () => import('./verify-job.ts'),
   checkout: () => import('./checkout-job.ts'),
+  'delta-part': () => import('./delta-part-job.ts'),
 };
 
 /** Makes a job ready on this thread. */

@@ -1,0 +1,195 @@
+import { lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { errnoCode, fsyncPath } from '@atomic/linux';
+import { AtomicError } from '../error.ts';
+import { formatSize } from '../format-size.ts';
+import type { Progress } from '../progress.ts';
+import type { Repo } from '../repo/repo.ts';
+import { replaceFile } from '../repo/write-file.ts';
+import { type SignRequest, signBytes } from '../sign/sign.ts';
+import { startWork } from '../workers/work.ts';
+import type { BuiltPart } from './build-part.ts';
+import { type DeltaName, deltaPath } from './names.ts';
+import { type PlannedObject, planDelta } from './plan.ts';
+import { type DeltaFallback, type Endianness, serializeSignedDelta, serializeSuperblock } from './superblock.ts';
+
+export interface GenerateDeltaOptions extends DeltaName {
+  /** Files of more bytes than this that are to be sent whole stay out, to be fetched by themselves; 0: none do. */
+  minFallbackSize?: number | undefined;
+  /** Old and new content together may be so many bytes to be compared byte by byte. */
+  maxBsdiffSize?: number | undefined;
+  /** How many bytes of content a part may unpack to (a larger file gets one of its own). */
+  maxChunkSize?: number | undefined;
+  bsdiff?: boolean | undefined;
+  /** Put the parts into the superblock, so that the delta is one file. */
+  inline?: boolean | undefined;
+  /** Write the superblock there, and the parts beside it, instead of into the repository. */
+  filename?: string | undefined;
+  endianness?: Endianness | undefined;
+  sign?: SignRequest | undefined;
+  signal?: AbortSignal | undefined;
+  /** Told in `message`, line by line, what stock says of the same work. */
+  progress?: Progress | undefined;
+}
+
+export interface GeneratedDelta extends DeltaName {
+  path: string;
+  parts: number;
+  fallbacks: number;
+  /** Bytes of the part files, and of the objects they make. */
+  size: number;
+  usize: number;
+  bsdiff: number;
+  rollsum: number;
+}
+
+/**
+ * Makes a static delta that turns one commit into another (or nothing into a commit), for stock's clients and ours.
+ * Its files are whole and on disk before the superblock, which makes it a delta, takes its place.
+ */
+export async function generateDelta(repo: Repo, options: GenerateDeltaOptions): Promise<GeneratedDelta> {
+  const { from, to } = options;
+  const commit = repo.loadObject('commit', to);
+  const path = outputPath(repo, options);
+  const folder = dirname(path);
+  const say = (message: string): void => options.progress?.({ phase: 'delta', message });
+  const plan = planDelta(repo, from, to);
+  say(`modified: ${plan.files.filter((file) => file.from !== null).length}`);
+  say(
+    `new reachable: metadata=${plan.metadata.length + 1} content regular=${plan.files.length} symlink=${plan.symlinks.length}`,
+  );
+  const minFallback = options.minFallbackSize ?? 4_000_000;
+  const large = ({ size, from: old }: PlannedObject) => old === null && minFallback > 0 && size > minFallback;
+  const fallbacks = plan.files.filter(large).map((file) => fallback(repo, file));
+  for (const { checksum, usize } of fallbacks) say(`fallback for ${checksum} (${formatSize(usize)})`);
+  const objects = [...plan.metadata, ...plan.files.filter((file) => !large(file)), ...plan.symlinks];
+  const built = await buildParts(repo, split(objects, options.maxChunkSize ?? 32_000_000), folder, options);
+  try {
+    const inline = options.inline === true ? built.map((part) => readFileSync(part.path)) : null;
+    const superblock = serializeSuperblock({
+      from,
+      to,
+      timestamp: Math.floor(Date.now() / 1000),
+      commit,
+      commitMeta: repo.readDetachedMetadata(to),
+      parts: built.map(({ header }) => header),
+      fallbacks,
+      endianness: options.endianness ?? 'little',
+      inline,
+    });
+    const signed =
+      options.sign === undefined
+        ? superblock
+        : serializeSignedDelta(superblock, await signBytes(superblock, null, options.sign));
+    // An old superblock goes before its parts do: at no time does one name parts that are not its own.
+    if (options.filename === undefined) removeOld(folder);
+    if (inline === null) for (const [i, part] of built.entries()) renameSync(part.path, join(folder, String(i)));
+    if (repo.fsync) fsyncPath(folder);
+    replaceFile(path, signed, { mode: 0o644, sync: repo.fsync });
+  } finally {
+    for (const part of built) rmSync(part.path, { force: true });
+  }
+  const sum = (of: (part: BuiltPart) => number): number => built.reduce((total, part) => total + of(part), 0);
+  const result: GeneratedDelta = {
+    from,
+    to,
+    path,
+    parts: built.length,
+    fallbacks: fallbacks.length,
+    size: sum(({ header }) => header.size),
+    usize: sum(({ header }) => header.usize),
+    bsdiff: sum((part) => part.bsdiff),
+    rollsum: sum((part) => part.rollsum),
+  };
+  say(`uncompressed=${result.usize} compressed=${result.size} loose=${looseSize(repo, objects)}`);
+  say(`rollsum=${result.rollsum} objects, ${sum((part) => part.rollsumSize)} bytes`);
+  say(`bsdiff=${result.bsdiff} objects`);
+  return result;
+}
+
+function outputPath(repo: Repo, { from, to, filename }: GenerateDeltaOptions): string {
+  if (filename === '') throw new AtomicError('invalid', "Invalid 'filename' parameter");
+  if (filename === undefined) {
+    const path = join(repo.path, deltaPath({ from, to }, 'superblock'));
+    mkdirSync(dirname(path), { recursive: true });
+    return path;
+  }
+  const path = resolve(filename);
+  if (!lstatSync(dirname(path), { throwIfNoEntry: false })) {
+    throw new AtomicError('not-found', `opendir(${dirname(filename)}): No such file or directory`);
+  }
+  return path;
+}
+
+function removeOld(folder: string): void {
+  rmSync(join(folder, 'superblock'), { force: true });
+  for (const name of readdirSync(folder)) if (/^\d+$/.test(name)) rmSync(join(folder, name), { force: true });
+}
+
+function fallback(repo: Repo, { type, checksum, size }: PlannedObject): DeltaFallback {
+  return { type, checksum, size: lstatSync(repo.objectPath(type, checksum)).size, usize: size };
+}
+
+/** Divides objects, in their order, into parts of at most so many bytes. There is always one part, if an empty one. */
+function split(objects: readonly PlannedObject[], maxSize: number): PlannedObject[][] {
+  const parts: PlannedObject[][] = [[]];
+  let size = 0;
+  for (const object of objects) {
+    if (size > 0 && size + object.size > maxSize) {
+      parts.push([]);
+      size = 0;
+    }
+    parts.at(-1)?.push(object);
+    size += object.size;
+  }
+  return parts;
+}
+
+async function buildParts(
+  repo: Repo,
+  parts: readonly PlannedObject[][],
+  folder: string,
+  options: GenerateDeltaOptions,
+): Promise<BuiltPart[]> {
+  const built: (BuiltPart | undefined)[] = parts.map(() => undefined);
+  const maxBsdiffSize = options.bsdiff === false ? 0 : (options.maxBsdiffSize ?? 128_000_000);
+  try {
+    await using work = await startWork(
+      'delta-part',
+      { repo: repo.path, options: { maxBsdiffSize, folder } },
+      {
+        signal: options.signal,
+        help: false,
+        each: (part, { index }) => {
+          built[index] = part;
+          const { header } = part;
+          options.progress?.({
+            phase: 'delta',
+            message: `part ${index + 1} n:${header.objects.length} compressed:${header.size} uncompressed:${header.usize}`,
+          });
+        },
+      },
+    );
+    for (const [index, objects] of parts.entries()) {
+      const bytes = objects.reduce((sum, { size }) => sum + size, 0);
+      await work.push({ index, objects }, bytes);
+    }
+    await work.finish();
+  } catch (error) {
+    for (const part of built) if (part !== undefined) rmSync(part.path, { force: true });
+    throw error;
+  }
+  return built.flatMap((part) => part ?? []);
+}
+
+function looseSize(repo: Repo, objects: readonly PlannedObject[]): number {
+  let size = 0;
+  for (const { type, checksum } of objects) {
+    try {
+      size += lstatSync(repo.objectPath(type, checksum)).size;
+    } catch (error) {
+      if (errnoCode(error) !== 'ENOENT') throw error;
+    }
+  }
+  return size;
+}

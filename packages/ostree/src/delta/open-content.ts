@@ -1,0 +1,33 @@
+import { closeSync, openSync } from 'node:fs';
+import { corrupt } from '../error.ts';
+import { isSymlink } from '../objects/mode.ts';
+import type { StoredFile } from '../repo/load-file.ts';
+import { type ByteSource, bufferSource, fileSource, Spool } from './bytes.ts';
+
+export interface OpenContent {
+  source: ByteSource;
+  close: () => void;
+}
+
+const WHOLE_LIMIT = 8 << 20;
+
+/**
+ * A stored object's content for reading anywhere: its own file, or unpacked where the repository keeps it packed (into
+ * memory, or a nameless file in `folder` when it is large).
+ */
+export async function openContent(file: StoredFile, folder: string): Promise<OpenContent> {
+  if (isSymlink(file.header.mode)) throw corrupt('a symlink has no content to build upon');
+  if (file.path !== null) {
+    const fd = openSync(file.path, 'r');
+    return { source: fileSource(fd, file.size), close: () => closeSync(fd) };
+  }
+  if (file.size <= WHOLE_LIMIT) return { source: bufferSource(file.readContent()), close: () => {} };
+  const spool = new Spool(folder);
+  try {
+    for await (const chunk of file.open()) spool.write(Buffer.from(chunk));
+  } catch (error) {
+    spool[Symbol.dispose]();
+    throw error;
+  }
+  return { source: spool, close: () => spool[Symbol.dispose]() };
+}
