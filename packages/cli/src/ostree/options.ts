@@ -97,7 +97,8 @@ export function parseOptions(specs: readonly OptionSpec[], argv: readonly string
       const name = equals < 0 ? arg.slice(2) : arg.slice(2, equals);
       const spec = specs.find((one) => one.long === name);
       if (spec === undefined && (arg === '--help' || arg === '--help-all')) return { options, args, help: true };
-      if (spec === undefined || (spec.arg === undefined && equals >= 0)) throw new UsageError(`Unknown option ${arg}`);
+      if (spec === undefined) throw new UsageError(`Unknown option ${arg}`);
+      // GOption drops the value of an option that takes none: --gpg-verify=true is --gpg-verify.
       if (spec.arg === undefined) options.record(spec, '');
       else if (equals >= 0) options.record(spec, checked(spec, arg.slice(equals + 1), `--${name}`));
       else options.record(spec, checked(spec, argv[++i], `--${name}`));
