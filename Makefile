@@ -3,7 +3,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 NODE := node_modules/.bin/node
 
-.PHONY: help setup demo test test-fast lint format typecheck bench man clean build conformance conformance-full
+.PHONY: help setup demo test test-fast lint format typecheck bench man clean build conformance conformance-full faults
 
 help: ## list the targets
 	@echo 'usage: make TARGET'
@@ -30,6 +30,9 @@ conformance: build ## run upstream's own tests against bin/ostree, as many as fi
 
 conformance-full: build ## run all of upstream's own tests against bin/ostree (half an hour)
 	@$(NODE) --disable-warning=ExperimentalWarning tests/conformance/run.ts
+
+faults: build ## break commit, pull and prune with every error at every system call; work on one repository for minutes
+	@FAULTS=all TOGETHER_SECONDS=300 $(NODE) --disable-warning=ExperimentalWarning --test tests/faults/*.test.ts
 
 lint: setup ## check style and common mistakes
 	@node_modules/.bin/biome check .

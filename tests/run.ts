@@ -38,6 +38,7 @@ const GROUPS: Group[] = [
     timeout: 15 * MINUTE,
     fast: false,
   },
+  { patterns: ['tests/faults/**/*.test.ts'], concurrency: 2, timeout: 30 * MINUTE, fast: false },
   { patterns: ['tests/power/**/*.test.ts'], concurrency: 1, timeout: 15 * MINUTE, fast: false },
 ];
 

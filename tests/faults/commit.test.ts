@@ -1,0 +1,3 @@
+import { testScenarios } from './sweep-test.ts';
+
+await testScenarios(/^commit/);

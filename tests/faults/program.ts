@@ -1,0 +1,30 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { bundle } from '../../packages/compose/src/runtime/bundle.ts';
+
+const root = join(import.meta.dirname, '../..');
+
+/** Bundles `ostree` into a folder, and returns the words that run it: no launcher's look at the sources in the traces. */
+export async function makeProgram(folder: string): Promise<string[]> {
+  mkdirSync(folder, { recursive: true });
+  symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
+  writeFileSync(join(folder, 'ostree.cjs'), (await bundle(root, 'ostree')).code);
+  writeFileSync(join(folder, 'worker.cjs'), (await bundle(root, 'worker')).code);
+  return [process.execPath, '--disable-warning=ExperimentalWarning', join(folder, 'ostree.cjs')];
+}
+
+/** Serves a folder over HTTP from a process of its own, since traced runs block this one. Disposing ends it. */
+export async function serve(folder: string): Promise<{ url: string } & Disposable> {
+  const file = join(root, 'bench/pull-server.ts');
+  const child: ChildProcess = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', file, folder], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  const port = await new Promise<string>((resolve, reject) => {
+    if (child.stdout === null) throw new TypeError('its output is a pipe');
+    createInterface({ input: child.stdout }).once('line', resolve);
+    child.once('exit', (code) => reject(new Error(`the server ended with ${code}`)));
+  });
+  return { url: `http://127.0.0.1:${port}`, [Symbol.dispose]: () => child.stdin?.end() };
+}
