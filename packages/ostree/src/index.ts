@@ -3,6 +3,12 @@ export { type CreateUsbOptions, createUsb } from './collections/create-usb.ts';
 export * from './collections/find-remotes.ts';
 export * from './commit/checksum-path.ts';
 export * from './commit/commit.ts';
+export {
+  COMPOSEFS_DIGEST,
+  type ComposefsOptions,
+  checkoutComposefs,
+  composefsDigest,
+} from './composefs/image.ts';
 export { type ApplyPartOptions, applyDeltaPart, hasAllPartObjects } from './delta/apply-part.ts';
 export { type DescribedPart, describeParts, describeSuperblock } from './delta/describe.ts';
 export { type GenerateDeltaOptions, type GeneratedDelta, generateDelta } from './delta/generate.ts';
@@ -25,6 +31,7 @@ export * from './export/export-tar.ts';
 export * from './format-size.ts';
 export * from './fsck/fsck.ts';
 export * from './gvariant/index.ts';
+export { type FolderServer, type ServeOptions, serveFolder } from './httpd/serve-folder.ts';
 export * from './objects/index.ts';
 export * from './progress.ts';
 export * from './prune/prune.ts';
@@ -51,6 +58,7 @@ export {
   requireRemote,
 } from './remote/remote.ts';
 export * from './repo/bindings.ts';
+export { checkConfig } from './repo/check-config.ts';
 export * from './repo/commit-state.ts';
 export * from './repo/delete-object.ts';
 export * from './repo/keyfile.ts';

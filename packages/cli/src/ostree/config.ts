@@ -1,4 +1,4 @@
-import { AtomicError } from '@atomic/ostree';
+import { AtomicError, checkConfig } from '@atomic/ostree';
 import { UsageError } from './options.ts';
 import { type Call, COMMON, openRepo, REPO, type Verb } from './verb.ts';
 
@@ -43,6 +43,7 @@ export const verb: Verb = {
       else throw new AtomicError('not-found', `Key file does not have key “${key}” in group “${group}”`);
     } else if (operation === 'set') {
       config.set(group, key, value ?? '');
+      checkConfig(config);
       repo.saveConfig();
     } else if (config.removeKey(group, key)) repo.saveConfig();
   },

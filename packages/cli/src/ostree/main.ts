@@ -109,6 +109,7 @@ const COMMANDS: readonly Entry[] = [
   { name: 'show', summary: 'Output a metadata object', load: () => import('./show.ts') },
   { name: 'static-delta', summary: 'Static delta related commands', commands: STATIC_DELTA, width: 17 },
   { name: 'summary', summary: 'Manage summary metadata', load: () => import('./summary.ts') },
+  { name: 'trivial-httpd', summary: 'Simple webserver', hidden: true, load: () => import('./trivial-httpd.ts') },
 ];
 const ROOT: Entry = {
   name: 'ostree',

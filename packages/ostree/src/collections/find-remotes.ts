@@ -30,7 +30,7 @@ export interface FoundRemote {
 }
 
 export interface FindRemotesOptions extends FetchSummaryOptions {
-  /** Default: all of them. */
+  /** Default: those in `[core] default-repo-finders`, else all of them. */
   finders?: readonly Finder[] | undefined;
   /** Mount points to look at, instead of those of removable media. */
   mounts?: readonly string[] | undefined;
@@ -53,7 +53,7 @@ export async function findRemotes(
   refs: readonly CollectionRef[],
   options: FindRemotesOptions = {},
 ): Promise<FoundRemote[]> {
-  const finders = options.finders ?? ['config', 'mount'];
+  const finders = options.finders ?? defaultFinders(repo);
   const candidates: Candidate[] = [];
   if (finders.includes('config')) candidates.push(...(await configured(repo, refs, options)));
   if (finders.includes('mount')) candidates.push(...mounted(repo, refs, options.mounts ?? userMounts()));
@@ -75,6 +75,18 @@ export async function findRemotes(
     .map(({ found }) => found)
     .filter((found) => found.refs.some(({ checksum }) => checksum !== null))
     .sort(compareFound);
+}
+
+/** What the repository is configured to use; `lan` (which is not supported) is passed over. Throws `invalid`. */
+function defaultFinders(repo: Repo): Finder[] {
+  if (repo.config.get('core', 'default-repo-finders') === undefined) return ['config', 'mount'];
+  const names = repo.config.getList('core', 'default-repo-finders');
+  if (names.length === 0) throw new AtomicError('invalid', 'Invalid empty default-repo-finders configuration');
+  return names.flatMap((name) => {
+    if (name === 'config' || name === 'mount') return [name];
+    if (name === 'lan') return [];
+    throw new AtomicError('invalid', `Invalid configured repo-finder '${name}'`);
+  });
 }
 
 /** libostree's order: by finder, then the older summary (both have the newest commits), then who has less, then by name. */

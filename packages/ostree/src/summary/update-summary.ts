@@ -1,6 +1,7 @@
-import { mkdtempSync, renameSync, rmSync, statSync, utimesSync } from 'node:fs';
+import { mkdtempSync, renameSync, rmSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { fsyncPath } from '@atomic/linux';
+import { reindexDeltas } from '../delta/reindex.ts';
 import { inHashTableOrder } from '../gvariant/dict-order.ts';
 import { encodeVardict, type Metadata } from '../gvariant/vardict.ts';
 import { serializeCommit } from '../objects/commit.ts';
@@ -38,6 +39,7 @@ export async function updateSummary(repo: Repo, options: UpdateSummaryOptions = 
   using _lock = await repo.lock('shared', options);
   const summary = buildSummary(repo, { now, metadata: options.metadata });
   const signature = options.sign === undefined ? null : await signSummaryBytes(summary, null, options.sign);
+  reindexDeltas(repo);
   publish(repo, summary, signature);
 }
 
@@ -49,8 +51,8 @@ function publish(repo: Repo, summary: Buffer, signature: Buffer | null): void {
     if (signature !== null) {
       replaceFile(`${aside}.sig`, signature, { sync: repo.fsync });
       // An HTTP cache is to find both stale at the same time.
-      const { atime, mtime } = statSync(`${aside}.sig`);
-      utimesSync(aside, atime, mtime);
+      const now = new Date();
+      for (const file of [aside, `${aside}.sig`]) utimesSync(file, now, now);
     }
     renameSync(aside, join(repo.path, 'summary'));
     if (signature !== null) renameSync(`${aside}.sig`, join(repo.path, 'summary.sig'));
