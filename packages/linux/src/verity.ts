@@ -25,3 +25,18 @@ export function enableVerity(fd: number): boolean {
     throw error;
   }
 }
+
+// linux/fsverity.h: _IOWR('f', 134, struct fsverity_digest)
+const FS_IOC_MEASURE_VERITY = 0xc0046686;
+
+/** The fs-verity digest (SHA-256) a sealed file has, or null when it is not sealed. */
+export function measureVerity(fd: number): Buffer | null {
+  const argument = Buffer.alloc(36);
+  argument.writeUInt16LE(32, 2); // room for the digest
+  try {
+    ioctlCall(`fd ${fd}`, fd, FS_IOC_MEASURE_VERITY, argument);
+  } catch {
+    return null;
+  }
+  return argument.readUInt16LE(0) === 1 && argument.readUInt16LE(2) === 32 ? argument.subarray(4) : null;
+}

@@ -1,5 +1,12 @@
 import { readFileSync } from 'node:fs';
-import { AtomicError, type CheckoutOptions, type CheckoutResult, checkout, type Repo } from '@atomic/ostree';
+import {
+  AtomicError,
+  type CheckoutOptions,
+  type CheckoutResult,
+  checkout,
+  checkoutComposefs,
+  type Repo,
+} from '@atomic/ostree';
 import { UsageError } from './options.ts';
 import { type Call, COMMON, JSON_OPTION, openRepo, REPO, required, type Verb } from './verb.ts';
 
@@ -80,6 +87,14 @@ function* pairs(text: string): Generator<{ rev: string; subpath: string }> {
   }
 }
 
+async function composefs(call: Call, repo: Repo, rev: string, destination: string): Promise<null> {
+  const { options, ctx } = call;
+  if (usesNewInterface(call)) throw new UsageError('Specified options are incompatible with --composefs');
+  const verity = options.flag('composefs-noverity') ? 'no' : 'yes';
+  await checkoutComposefs(repo, rev, destination, { verity, signal: ctx.signal });
+  return null;
+}
+
 async function one(
   call: Call,
   repo: Repo,
@@ -87,6 +102,9 @@ async function one(
   subpath: string | undefined,
   destination: string,
 ): Promise<CheckoutResult | null> {
+  if (call.options.flag('composefs') || call.options.flag('composefs-noverity')) {
+    return await composefs(call, repo, rev, destination);
+  }
   try {
     return await checkout(repo, rev, destination, { ...(await checkoutOptions(call)), subpath });
   } catch (error) {
@@ -165,6 +183,8 @@ export const verb: Verb = {
       text: 'Set SELinux labels based on policy in root filesystem PATH (may be /); implies --force-copy',
     },
     { long: 'selinux-prefix', arg: 'PREFIX', text: 'When setting SELinux labels, prefix all paths by PREFIX' },
+    { long: 'composefs', text: 'Only create a composefs blob' },
+    { long: 'composefs-noverity', text: 'Only create a composefs blob, and disable fsverity' },
     ...COMMON,
     JSON_OPTION,
   ],
