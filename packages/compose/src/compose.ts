@@ -236,7 +236,7 @@ async function composeLocked(options: ComposeOptions, cachedir: string, work: st
     const moved = repo.readRef(ref) !== known;
     if (moved) {
       repo.setRef(ref, known);
-      updateSummary(repo);
+      await updateSummary(repo, { signal, wait: options.wait, onWait: options.onWait });
     }
     return {
       ref,
@@ -330,7 +330,7 @@ async function composeLocked(options: ComposeOptions, cachedir: string, work: st
       onWait: options.onWait,
     }),
   );
-  updateSummary(repo);
+  await updateSummary(repo, { signal, wait: options.wait, onWait: options.onWait });
   mkdirSync(dirname(made), { recursive: true });
   writeFileSync(made, `${commit}\n`);
   return { ref, commit, parent, version, timestamp, changed: true, packages: packages.length, kernel, seconds };

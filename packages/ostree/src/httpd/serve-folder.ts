@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import { AtomicError } from '../error.ts';
 import { answerGet, type GetOptions } from './answer-get.ts';
 
@@ -77,7 +77,7 @@ async function respond(
   if (!response.headersSent && !response.destroyed) {
     response.setHeader('Content-Length', response.getHeader('Content-Length') ?? 0);
   }
-  log(`  status: ${response.statusCode}`);
+  log(`  status: ${STATUS_CODES[response.statusCode]} (${response.statusCode})`);
   response.end();
 }
 
