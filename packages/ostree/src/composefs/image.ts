@@ -4,8 +4,9 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { enableVerity, errnoCode } from '@atomic/linux';
 import { AtomicError } from '../error.ts';
+import type { Checksum } from '../objects/checksum.ts';
 import type { Repo } from '../repo/repo.ts';
-import { type TreeDirectory, treeRoot } from '../repo/tree.ts';
+import { type TreeDirectory, treeOf, treeRoot } from '../repo/tree.ts';
 import { composefsDump, type Verity } from './dump.ts';
 
 /** The key of the image's digest in a commit's metadata: 32 bytes. */
@@ -43,13 +44,14 @@ export async function checkoutComposefs(
   }
 }
 
-/** The digest that the image of a tree has: what `commit --generate-composefs-metadata` records. */
+/** The digest that the image of a stored tree has: what `commit --generate-composefs-metadata` records. */
 export function composefsDigest(
   repo: Repo,
-  root: TreeDirectory,
+  tree: Checksum,
+  meta: Checksum,
   options: { signal?: AbortSignal | undefined } = {},
 ): Promise<Buffer> {
-  return makeImage(repo, root, null, { ...options, verity: 'yes' });
+  return makeImage(repo, treeOf(repo, tree, meta), null, { ...options, verity: 'yes' });
 }
 
 function checkDigest(digest: Buffer, expected: unknown): void {

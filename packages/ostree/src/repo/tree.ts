@@ -75,10 +75,14 @@ class Metas {
   }
 }
 
+/** The root directory of a tree that no commit needs to have. */
+export const treeOf = (repo: Repo, tree: Checksum, meta: Checksum): TreeDirectory =>
+  new TreeDirectory('/', tree, meta, new Metas(repo));
+
 /** The root directory of a commit; `rev` is anything {@link Repo.resolveRev} takes. */
 export function treeRoot(repo: Repo, rev: string): TreeDirectory {
   const commit = repo.loadCommit(repo.resolveRev(rev));
-  return new TreeDirectory('/', commit.tree, commit.meta, new Metas(repo));
+  return treeOf(repo, commit.tree, commit.meta);
 }
 
 /** Finds a path in a commit's tree, not following symlinks; throws `not-found` and `invalid` (below a file) as stock does. */
