@@ -5,7 +5,7 @@ import { type Answer, errorToData, type Start } from './messages.ts';
 /** The thread: takes batches of items of the one job it was started for, and answers each batch. */
 async function serve<K extends JobKind>({ kind, shared }: Start<K>): Promise<void> {
   const run = await openJob(kind, shared);
-  parentPort?.on('message', async (items: Jobs[K]['item'][]) => {
+  const work = async (items: Jobs[K]['item'][]): Promise<void> => {
     const answer: Answer<K> = { outputs: [], error: null };
     try {
       for (const item of items) {
@@ -16,6 +16,11 @@ async function serve<K extends JobKind>({ kind, shared }: Start<K>): Promise<voi
       answer.error = errorToData(error);
     }
     parentPort?.postMessage(answer);
+  };
+  // One batch at a time: answers are told apart by their order alone.
+  let turn = Promise.resolve();
+  parentPort?.on('message', (items: Jobs[K]['item'][]) => {
+    turn = turn.then(() => work(items));
   });
 }
 
