@@ -83,6 +83,7 @@ export * from './repo/tree.ts';
 export * from './repo/verify-content.ts';
 export * from './repo/verify-object.ts';
 export * from './repo/write-file.ts';
+export { openPolicy, type Policy } from './selinux/policy.ts';
 export * from './sign/index.ts';
 export * from './summary/summary.ts';
 export * from './summary/update-summary.ts';

@@ -1,10 +1,12 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import {
   AtomicError,
   type CheckoutOptions,
   type CheckoutResult,
   checkout,
   checkoutComposefs,
+  openPolicy,
+  type Policy,
   type Repo,
 } from '@atomic/ostree';
 import { UsageError } from './options.ts';
@@ -41,7 +43,7 @@ function skipFilter(file: string | undefined): ((path: string) => boolean) | und
   return (path) => !skipped.has(path) && !skipped.has(`${path}/`);
 }
 
-async function checkoutOptions(call: Call): Promise<CheckoutOptions> {
+function checkoutOptions(call: Call, policy: Policy | null): CheckoutOptions {
   const { ctx, options } = call;
   const union = chosenUnion(call);
   const policyRoot = options.value('selinux-policy');
@@ -68,6 +70,7 @@ async function checkoutOptions(call: Call): Promise<CheckoutOptions> {
     passthroughWhiteouts: options.flag('process-passthrough-whiteouts'),
     filter: skipFilter(options.value('skip-list')),
     cache: !usesNewInterface(call),
+    ...(policy === null ? {} : { selinux: { label: policy.label, prefix } }),
     signal: ctx.signal,
     progress: ctx.progress,
   };
@@ -85,6 +88,14 @@ function* pairs(text: string): Generator<{ rev: string; subpath: string }> {
   for (let i = 0; i < fields.length && fields[i] !== ''; i += 2) {
     yield { rev: fields[i] ?? '', subpath: fields[i + 1] ?? '' };
   }
+}
+
+/** The policy to label by; null when none is asked for, or it is switched off there. */
+function policyOf({ options }: Call): Policy | null {
+  const root = options.value('selinux-policy');
+  if (root === undefined) return null;
+  if (!existsSync(root)) throw new UsageError(`selinux-policy: opendir(${root}): No such file or directory`);
+  return openPolicy(root);
 }
 
 async function composefs(call: Call, repo: Repo, rev: string, destination: string): Promise<null> {
@@ -105,8 +116,9 @@ async function one(
   if (call.options.flag('composefs') || call.options.flag('composefs-noverity')) {
     return await composefs(call, repo, rev, destination);
   }
+  using policy = policyOf(call);
   try {
-    return await checkout(repo, rev, destination, { ...(await checkoutOptions(call)), subpath });
+    return await checkout(repo, rev, destination, { ...checkoutOptions(call, policy), subpath });
   } catch (error) {
     const tolerated = call.options.flag('allow-noent') && !usesNewInterface(call);
     if (!tolerated || subpath === undefined || !isMissing(error)) throw error;
