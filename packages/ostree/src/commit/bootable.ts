@@ -4,13 +4,16 @@ import type { TreeNode } from './tree-node.ts';
 
 /** The release of the one kernel in `usr/lib/modules` of a tree; throws `not-found` or `invalid` in stock's words. */
 export function kernelRelease(repo: Repo, root: TreeNode): string {
-  let modules: TreeNode | undefined = root;
+  let modules = root;
+  let path = '';
   for (const name of ['usr', 'lib', 'modules']) {
-    modules?.expand(repo);
-    modules = modules?.dirs.get(name);
+    path += `/${name}`;
+    modules.expand(repo);
+    const next = modules.dirs.get(name);
+    if (next === undefined)
+      throw new AtomicError('not-found', `Opening usr/lib/modules: No such file or directory: ${path}`);
+    modules = next;
   }
-  if (modules === undefined)
-    throw new AtomicError('not-found', 'Opening usr/lib/modules: No such file or directory: /usr/lib/modules');
   modules.expand(repo);
   const kernels = [...modules.dirs].filter(([, dir]) => {
     dir.expand(repo);

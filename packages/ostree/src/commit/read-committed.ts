@@ -45,7 +45,10 @@ class CommittedReader {
       const turn = job.breathe();
       if (turn !== undefined) await turn;
       if (modifier.active) await this.#file(node, name, prefix + name, checksum);
-      else node.setFile(repo, name, checksum);
+      else {
+        node.setFile(repo, name, checksum);
+        job.transaction.stats.contentTotal++;
+      }
     }
     for (const dir of listing.dirs) {
       const child = prefix + dir.name;

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { createReadStream } from 'node:fs';
 import { AtomicError } from '../error.ts';
 import type { ArchiveEntry } from './archive-entry.ts';
@@ -8,16 +9,25 @@ import { isTarHeader, readTar } from './read-tar.ts';
 
 /** The entries of a tar or cpio archive, compressed or not, from a file or a stream. Throws `invalid` for anything else. */
 export async function* archiveEntries(source: string | AsyncIterable<Uint8Array>): AsyncGenerator<ArchiveEntry> {
-  const bytes = typeof source === 'string' ? createReadStream(source, { highWaterMark: 1 << 18 }) : source;
-  await using packed = new ByteReader(bytes);
+  await using packed = new ByteReader(typeof source === 'string' ? await openFile(source) : source);
   await using reader = new ByteReader(await decompressed(packed));
   const start = await reader.peek(512);
   if (isCpio(start)) yield* readCpio(reader);
   else if (isTarHeader(start) || start.every((byte) => byte === 0)) yield* readTar(reader);
   else {
-    const name = typeof source === 'string' ? source : 'the archive';
-    throw new AtomicError('invalid', `${name}: Unrecognized archive format`, {
+    const opened = typeof source === 'string' ? 'archive_read_open_filename' : 'archive_read_open_fd';
+    throw new AtomicError('invalid', `${opened}: Unrecognized archive format`, {
       hint: 'tar and cpio archives are read',
     });
   }
+}
+
+async function openFile(path: string): Promise<AsyncIterable<Uint8Array>> {
+  const stream = createReadStream(path, { highWaterMark: 1 << 18 });
+  try {
+    await once(stream, 'open');
+  } catch (error) {
+    throw new AtomicError('not-found', `archive_read_open_filename: Failed to open '${path}'`, { cause: error });
+  }
+  return stream;
 }
