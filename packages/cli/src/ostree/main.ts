@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { LIBOSTREE_VERSION } from '@atomic/ostree';
 import type { CommandModel } from '../completion.ts';
 import { createContext, reportError, runCommand } from '../context.ts';
@@ -138,11 +139,15 @@ const FEATURES = [
   'atomic',
 ];
 
+/** Images are made by composefs' own tool, so that is a feature where it is installed. */
+const hasComposefs = (): boolean =>
+  (process.env['PATH'] ?? '').split(':').some((folder) => folder !== '' && existsSync(`${folder}/mkcomposefs`));
+
 const versionText = (): string => `libostree:
  Version: '${LIBOSTREE_VERSION}'
  Implementation: 'atomic ${VERSION}'
  Features:
-${FEATURES.map((name) => `  - ${name}\n`).join('')}`;
+${[...FEATURES, ...(hasComposefs() ? ['composefs'] : [])].map((name) => `  - ${name}\n`).join('')}`;
 
 const groupOptions = (group: Entry): readonly OptionSpec[] => [...(group.options ?? []), ...GLOBAL];
 
