@@ -50,8 +50,8 @@ import {
   serializeDirTree,
 } from '@atomic/ostree';
 import fc from 'fast-check';
-import { parseSummary } from '../../packages/ostree/src/summary/summary.ts';
 import { startTestServer } from '../../packages/ostree/src/pull/test-server.ts';
+import { parseSummary } from '../../packages/ostree/src/summary/summary.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'atomic-fuzz-'));
 after(() => rmSync(scratch, { recursive: true, force: true }));

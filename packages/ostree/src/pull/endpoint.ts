@@ -17,6 +17,14 @@ const mirrorPrefix = 'mirrorlist=';
 const maxMirrors = 64;
 const maxConfigBytes = 1024 * 1024;
 
+/** The addresses in a mirrorlist, one a line. A list from the network must not lead into this machine's files. */
+export function parseMirrorlist(text: string): URL[] {
+  return text.split('\n').flatMap((line) => {
+    const url = line === '' || line.startsWith('#') ? null : URL.parse(line.trim());
+    return url === null || (url.protocol !== 'http:' && url.protocol !== 'https:') ? [] : [url];
+  });
+}
+
 /** The mirrors in a mirrorlist, the first one known to work. Throws `network`. */
 async function readMirrorlist(fetcher: Fetcher, text: string): Promise<URL[]> {
   const list = repositoryUrl(text);
@@ -28,10 +36,7 @@ async function readMirrorlist(fetcher: Fetcher, text: string): Promise<URL[]> {
     );
   }
   const mirrors: URL[] = [];
-  for (const line of answer.bytes.toString().split('\n')) {
-    const url = line === '' || line.startsWith('#') ? null : URL.parse(line.trim());
-    // A list from the network must not lead into this machine's files.
-    if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:')) continue;
+  for (const url of parseMirrorlist(answer.bytes.toString())) {
     if (mirrors.length > 0 || (await answers(fetcher, url))) mirrors.push(url);
     if (mirrors.length >= maxMirrors) break;
   }
