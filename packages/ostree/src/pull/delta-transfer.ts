@@ -1,4 +1,5 @@
 import { statfsSync } from 'node:fs';
+import { applyDeltaPart } from '../delta/apply-part.ts';
 import { type DeltaName, deltaIndexPath, deltaName, deltaPath, parseDeltaName } from '../delta/names.ts';
 import {
   type DeltaObjectType,
@@ -27,16 +28,7 @@ export interface DeltaOptions {
   /** The summary is signed, so only deltas it (or a list in it) names are to be trusted. */
   summarySigned: boolean;
   signal: AbortSignal;
-  applyPart: ApplyPart;
 }
-
-/** Writes what a part makes; throws `corrupt`. */
-export type ApplyPart = (
-  transaction: Transaction,
-  header: DeltaPartHeader,
-  body: Buffer | { path: string },
-  options: { signal: AbortSignal; verify?: boolean },
-) => Promise<unknown>;
 
 export interface PlannedPart {
   index: number;
@@ -177,10 +169,10 @@ export class DeltaTransfer {
       const { header, inline, index } = part;
       const { signal } = this.#options;
       if (inline !== null) {
-        await this.#options.applyPart(transaction, header, inline, { signal, verify: false });
+        await applyDeltaPart(transaction, header, inline, { signal, verify: false });
       } else {
         await this.#source.large(deltaPath(delta, String(index)), header.size, async (body) => {
-          await this.#options.applyPart(transaction, header, body, { signal });
+          await applyDeltaPart(transaction, header, body, { signal });
         });
       }
       this.counts.fetchedParts++;

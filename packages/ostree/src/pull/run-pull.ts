@@ -10,7 +10,7 @@ import { replaceFile } from '../repo/write-file.ts';
 import type { RemoteVerifier } from '../sign/remote-verifier.ts';
 import { abortError } from './abort.ts';
 import { type ConnectOptions, localRepository, parallelRequests } from './connect.ts';
-import type { ApplyPart, DeltaTransfer } from './delta-transfer.ts';
+import type { DeltaTransfer } from './delta-transfer.ts';
 import type { Endpoint } from './endpoint.ts';
 import type { Fetcher } from './http/fetcher.ts';
 import { joinUrl, printableUrl } from './http/url.ts';
@@ -65,9 +65,6 @@ interface RemoteFacts {
 const maxConfigBytes = 1024 * 1024;
 const maxRefBytes = 64 * 1024;
 
-/** Applying deltas is the delta room's; until it offers that, objects do. */
-const applyPart: ApplyPart | null = null;
-
 /** Brings what a job asks for from an endpoint; see `pull` and `pullLocal`. */
 export async function runPull(
   repo: Repo,
@@ -106,9 +103,9 @@ export async function runPull(
       spillBytes: options.spillBytes,
     });
     source = http;
-    if (wantDeltas && applyPart !== null) {
+    if (wantDeltas) {
       const { DeltaTransfer: Deltas } = await import('./delta-transfer.ts');
-      deltas = new Deltas(repo, http, session.deltaOptions(require, applyPart), counts);
+      deltas = new Deltas(repo, http, session.deltaOptions(require), counts);
     }
   }
   using owned = source;
@@ -233,7 +230,7 @@ class Session {
     if (summary !== null) this.summary = new RemoteSummary(summary);
   }
 
-  deltaOptions(require: boolean, applyPart: ApplyPart) {
+  deltaOptions(require: boolean) {
     return {
       known: this.summary?.deltas ?? new Map<string, Buffer>(),
       indexed: this.facts.indexedDeltas,
@@ -241,7 +238,6 @@ class Session {
       dryRun: this.#job.dryRun === true,
       summarySigned: this.#job.verifier?.asked.gpgSummary === true,
       signal: this.#job.signal,
-      applyPart,
     };
   }
 

@@ -257,13 +257,13 @@ export class Transfer {
     const bytes = await this.#source.metadata(type, checksum);
     if (bytes === null) throw this.#source.absent(type, checksum);
     this.counts.fetchedMetadata++;
-    this.#write(type, checksum, bytes, false);
+    this.#write(type, checksum, bytes);
     return bytes;
   }
 
-  #write(type: MetadataType, checksum: Checksum, bytes: Buffer, trusted: boolean): void {
+  #write(type: MetadataType, checksum: Checksum, bytes: Buffer): void {
     try {
-      this.#transaction.writeMetadata(type, bytes, { expected: checksum, trusted });
+      this.#transaction.writeMetadata(type, bytes, { expected: checksum });
     } catch (error) {
       throw explain(type, checksum, error);
     }
@@ -312,7 +312,10 @@ export class Transfer {
     if (state !== 'complete') {
       // The mark comes before the commit object: without it the commit would pass for whole after a crash.
       transaction.markPartial(checksum);
-      if (!here) this.#write('commit', checksum, bytes, trusted);
+      if (trusted && this.#source instanceof LocalSource) {
+        // Shares the source's file, as everything that comes on trust.
+        await transaction.importFrom(this.#source.repo, 'commit', checksum, { trusted });
+      } else if (!here) this.#write('commit', checksum, bytes);
     }
     if (found.detached !== null && !found.detached.equals(this.#repo.readDetachedMetadata(checksum) ?? Buffer.of(0))) {
       transaction.writeDetached(checksum, found.detached);

@@ -6,10 +6,10 @@ import { abortError } from '../abort.ts';
 import type { Download } from '../download.ts';
 import { basicAuthorization, openConnection, type TlsOptions } from './connect.ts';
 import { PassingError } from './exchange.ts';
+import { type Fetched, type Handler, MemoryBody } from './memory-body.ts';
 import { OriginPool, type Priority } from './origin-pool.ts';
 import { type ProxySettings, proxyFor } from './proxy.ts';
 import type { ResponseHead } from './response-parser.ts';
-import { type Fetched, type Handler, MemoryBody } from './memory-body.ts';
 import { joinUrl, printableUrl } from './url.ts';
 
 export type { Fetched } from './memory-body.ts';
