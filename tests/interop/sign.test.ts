@@ -4,6 +4,7 @@ import { appendFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, w
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { encodeVardict, type Metadata } from '@atomic/ostree';
 import { noGpg, TestGpg } from '../../packages/ostree/src/sign/test-keys.ts';
 
 const OURS = path.join(import.meta.dirname, '../../bin/ostree');
@@ -143,6 +144,49 @@ describe('signatures and stock', { skip }, () => {
     assert.match(alike('remote', 'gpg-list-keys', '--repo=gone-client', 'origin'), /\(revoked\)/);
     assert.match(alike('show', '--repo=gone-client', 'origin:main'), /Key revoked/);
     assert.match(fails(OURS, 'pull', '--repo=gone-client', 'origin', 'main'), /Key revoked/);
+  });
+
+  test('signatures that do not count are described alike', () => {
+    if (gpg === undefined) return;
+    const at = '20200101T000000';
+    const expired = gpg.generate('Late <late@example.org>', '1d', { at });
+    const primary = gpg.generate('Old <old@example.org>', '1d', { at, usage: 'cert' });
+    gpg.run(['--quick-add-key', primary, 'rsa2048', 'sign', 'never'], { at });
+    const lasting = gpg.generate('Lasting <lasting@example.org>', 'never', { at });
+    ok(OURS, 'init', '--repo=odd', '--mode=archive');
+    const checksum = ok(OURS, 'commit', '--repo=odd', '-b', 'main', 'tree').trim();
+    const object = (extension: string): string =>
+      path.join(work, 'odd/objects', checksum.slice(0, 2), `${checksum.slice(2)}.${extension}`);
+    const bytes = readFileSync(object('commit'));
+    const signatures = [
+      gpg.sign(bytes, expired, { at }),
+      gpg.sign(bytes, primary, { at }),
+      gpg.sign(bytes, lasting, { args: ['--default-sig-expire', '1d'] }),
+      gpg.sign(bytes, stranger),
+    ];
+    // Last: stock looks at none after these.
+    const lastOnes = [
+      gpg.sign(bytes, lasting, { at, args: ['--default-sig-expire', '1d'] }),
+      gpg.sign(Buffer.from('something else'), key),
+    ];
+    writeFileSync(path.join(work, 'trusted/odd.gpg'), gpg.export(expired, primary, lasting));
+    let texts = '';
+    for (const last of lastOnes) {
+      const metadata: Metadata = new Map([['ostree.gpgsigs', { type: 'aay', value: [...signatures, last] }]]);
+      writeFileSync(object('commitmeta'), encodeVardict(metadata));
+      texts += alike('show', '--repo=odd', 'main');
+    }
+    for (const part of [
+      'BAD signature from "Interop',
+      'Key expired',
+      'Primary key expired',
+      'Expired signature',
+      'Signature expires',
+      'not found',
+    ]) {
+      assert.ok(texts.includes(part), `${part}: ${texts}`);
+    }
+    rmSync(path.join(work, 'trusted/odd.gpg'));
   });
 
   test('signatures of type dummy', () => {

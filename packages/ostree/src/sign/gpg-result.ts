@@ -20,13 +20,13 @@ export interface GpgSignature {
 const WEEKDAYS = ['Sun', 'Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat'];
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
 
-/** Local time as C's `%c` has it in the POSIX locale, or null for a time no calendar has. */
+/** Local time as GLib's `%c` has it in the POSIX locale (a figure space pads the day); null when no calendar has it. */
 export function calendarTime(seconds: number): string | null {
   const date = new Date(seconds * 1000);
   if (Number.isNaN(date.getTime())) return null;
   const two = (n: number): string => String(n).padStart(2, '0');
   const clock = [date.getHours(), date.getMinutes(), date.getSeconds()].map(two).join(':');
-  const day = String(date.getDate()).padStart(2);
+  const day = String(date.getDate()).padStart(2, '\u2007');
   return `${WEEKDAYS[date.getDay()]} ${MONTHS[date.getMonth()]} ${day} ${clock} ${date.getFullYear()}`;
 }
 

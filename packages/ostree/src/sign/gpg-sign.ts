@@ -56,7 +56,7 @@ export async function claimedSigners(blobs: readonly Buffer[], signal?: AbortSig
   return await withGpgFolder(async (folder) => {
     const [ring, file] = [join(folder, 'pubring.gpg'), join(folder, 'signatures')];
     writeFileSync(ring, '');
-    writeFileSync(file, Buffer.concat(blobs.map(signaturePackets)));
+    writeFileSync(file, Buffer.concat(blobs.flatMap(signaturePackets)));
     // Without any key gpgv reports for each signature whose it would need.
     const outcome = await runGpg('gpgv', ['--homedir', folder, '--keyring', ring, '--', file, '-'], { signal });
     return parseVerifyStatus(outcome).map(({ fingerprint }) => fingerprint);

@@ -10,6 +10,7 @@ import { signaturePackets } from './openpgp.ts';
 /** More than anybody signs with, and few enough to be checked in no time. */
 const MAX_SIGNATURES = 1000;
 const MAX_SIGNATURE_BYTES = 64 * 1024;
+const MAX_RUNS = 20;
 
 /** Names of the public-key algorithms of OpenPGP (RFC 4880, 9.1) as GPGME has them. */
 const ALGORITHMS: Record<string, string> = {
@@ -48,33 +49,48 @@ export async function verifyGpg(
   keyrings: Keyrings,
   options: GpgVerifyOptions = {},
 ): Promise<GpgSignature[]> {
-  const packets = blobs.slice(0, MAX_SIGNATURES).flatMap((blob) => {
-    try {
-      return blob.length > MAX_SIGNATURE_BYTES ? [] : [signaturePackets(blob)];
-    } catch {
-      return [];
-    }
-  });
+  const packets = blobs
+    .flatMap((blob) => {
+      try {
+        return blob.length > MAX_SIGNATURE_BYTES ? [] : signaturePackets(blob);
+      } catch {
+        return [];
+      }
+    })
+    .slice(0, MAX_SIGNATURES);
   if (packets.length === 0) {
     throw new AtomicError('corrupt', 'GPG: Unable to complete signature verification: No data');
   }
   return await withGpgFolder(async (folder) => {
     await writeKeyrings(folder, keyrings, options.signal);
-    const signatureFile = join(folder, 'signatures');
-    writeFileSync(signatureFile, Buffer.concat(packets));
-    const outcome = await runGpg(
-      'gpgv',
-      ['--homedir', folder, '--keyring', join(folder, 'pubring.gpg'), '--', signatureFile, '-'],
-      { input: data, signal: options.signal },
-    );
-    const signatures = parseVerifyStatus(outcome);
-    if (signatures.length === 0) {
-      throw new AtomicError('corrupt', `GPG: Unable to complete signature verification: ${outcome.complaint}`);
+    const signatures: GpgSignature[] = [];
+    for (let run = 0; run < MAX_RUNS && signatures.length < packets.length; run++) {
+      const found = await verifyRun(folder, data, packets.slice(signatures.length), options.signal);
+      signatures.push(...found);
+      // gpgv stops at the first that is bad or has expired; one behind it may still be good.
+      const last = found.at(-1)?.state;
+      if (last !== 'bad' && last !== 'expired') break;
     }
     const wanted = options.details === true || !signatures.some(({ state }) => state === 'good');
     const keys = wanted ? await listKeyring(folder, [], options.signal) : [];
     return signatures.map((signature) => withKey(signature, keys));
   });
+}
+
+/** One run of gpgv over some signatures; throws `corrupt` when it can make nothing of them. */
+async function verifyRun(
+  folder: string,
+  data: Uint8Array,
+  packets: readonly Buffer[],
+  signal: AbortSignal | undefined,
+): Promise<GpgSignature[]> {
+  const file = join(folder, 'signatures');
+  writeFileSync(file, Buffer.concat(packets));
+  const args = ['--homedir', folder, '--keyring', join(folder, 'pubring.gpg'), '--', file, '-'];
+  const outcome = await runGpg('gpgv', args, { input: data, signal });
+  const signatures = parseVerifyStatus(outcome);
+  if (signatures.length > 0) return signatures;
+  throw new AtomicError('corrupt', `GPG: Unable to complete signature verification: ${outcome.complaint}`);
 }
 
 /** Reads gpg's status lines about signatures (GnuPG's doc/DETAILS). */
@@ -153,7 +169,7 @@ function withKey(signature: GpgSignature, keys: readonly GpgKey[]): GpgSignature
     primaryFingerprint: primary.fingerprint,
     userName: user?.name ?? signature.userName,
     userEmail: user?.email ?? signature.userEmail,
-    keyExpires: key.subkeys.find((one) => one.fingerprint.endsWith(signature.fingerprint))?.expires ?? 0,
+    keyExpires: key.subkeys.find((one) => one.fingerprint === signature.fingerprint)?.expires ?? 0,
     primaryKeyExpires: primary.expires,
   };
 }

@@ -84,6 +84,12 @@ test('good, expired, revoked, missing and tampered', options, async () => {
   );
   assert.notEqual(gpgFailure([]), null);
 
+  const mixed = await verifyGpg(data, [gpg.sign(Buffer.from('other'), good), ...blobs], keyrings);
+  assert.deepEqual(
+    mixed.map(({ state }) => state),
+    ['bad', 'good', 'key-expired', 'key-revoked', 'key-missing'],
+    'a bad signature does not hide a good one',
+  );
   // Nobody is trusted.
   assert.deepEqual(
     (await verifyGpg(data, blobs.slice(0, 1), { rings: [], keyFiles: [] })).map(({ state }) => state),

@@ -18,19 +18,22 @@ function dearmor(bytes: Buffer): Buffer {
 }
 
 /**
- * Makes sure that a detached signature is nothing but OpenPGP signature packets, and returns them in binary. Anything
+ * Makes sure that a detached signature is nothing but OpenPGP signature packets, and returns each in binary. Anything
  * else in it (a message, compressed data) could make a verifier judge other data than was meant. Throws `corrupt`.
  */
-export function signaturePackets(blob: Buffer): Buffer {
+export function signaturePackets(blob: Buffer): Buffer[] {
   const bytes = dearmor(blob);
-  if (bytes.length === 0) throw corrupt('an OpenPGP signature is empty');
+  const packets: Buffer[] = [];
   for (let at = 0; at < bytes.length; ) {
     const { tag, bodyStart, bodyLength } = packetHeader(bytes, at);
     if (tag !== TAG_SIGNATURE) throw corrupt(`an OpenPGP signature contains a packet of type ${tag}`);
-    at = bodyStart + bodyLength;
-    if (at > bytes.length) throw corrupt('an OpenPGP signature is cut off');
+    const end = bodyStart + bodyLength;
+    if (end > bytes.length) throw corrupt('an OpenPGP signature is cut off');
+    packets.push(bytes.subarray(at, end));
+    at = end;
   }
-  return bytes;
+  if (packets.length === 0) throw corrupt('an OpenPGP signature is empty');
+  return packets;
 }
 
 /** Packet header at `at` (RFC 4880, 4.2). Partial and indeterminate lengths are refused: no signature needs them. */
