@@ -1,3 +1,4 @@
+import { hashTableOrder } from '../gvariant/dict-order.ts';
 import { isRegular, isSymlink, S_IFMT } from '../objects/mode.ts';
 
 /** What of a file or directory a commit may change. */
@@ -83,8 +84,12 @@ export class ModifierRun {
     return this.modifier.label?.(path, mode) ?? null;
   }
 
-  /** Listed paths that were not met, by the list they stand in. */
+  /** Listed paths that were not met, by the list they stand in, in stock's order. */
   unmatched(): { statoverride: string[]; skipList: string[] } {
-    return { statoverride: [...this.#adds.keys()], skipList: [...this.#skip] };
+    const { modeAdds, skip } = this.modifier;
+    return {
+      statoverride: hashTableOrder(modeAdds?.keys() ?? []).filter((path) => this.#adds.has(path)),
+      skipList: hashTableOrder(skip ?? []).filter((path) => this.#skip.has(path)),
+    };
   }
 }

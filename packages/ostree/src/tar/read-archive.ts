@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { createReadStream } from 'node:fs';
+import { resolve } from 'node:path';
 import { AtomicError } from '../error.ts';
 import type { ArchiveEntry } from './archive-entry.ts';
 import { ByteReader } from './byte-reader.ts';
@@ -27,7 +28,9 @@ async function openFile(path: string): Promise<AsyncIterable<Uint8Array>> {
   try {
     await once(stream, 'open');
   } catch (error) {
-    throw new AtomicError('not-found', `archive_read_open_filename: Failed to open '${path}'`, { cause: error });
+    throw new AtomicError('not-found', `archive_read_open_filename: Failed to open '${resolve(path)}'`, {
+      cause: error,
+    });
   }
   return stream;
 }

@@ -131,3 +131,34 @@ test('large and small objects are staged alike here and in threads, in every mod
     assert.deepEqual(listings[0], listings[1]);
   }
 });
+
+test('items that take time among those that do not: each output comes with its own item', async () => {
+  const tree = join(work, 'tree');
+  mkdirSync(tree);
+  for (let i = 0; i < 600; i++) writeFileSync(join(tree, `f${i}`), `content ${i}`);
+  // Above the size that is unpacked in one piece.
+  for (let i = 0; i < 6; i++) writeFileSync(join(tree, `large${i}`), Buffer.alloc(5_000_000 + i, `large ${i}`));
+  const source = Repo.create(join(work, 'source'), { mode: 'archive' });
+  await commitTree(source, { trees: [{ dir: tree }], branch: 'main', noXattrs: true });
+  const files = items(source).flatMap(({ type, checksum }) => (type === 'file' ? [checksum] : []));
+  for (const options of [{ threads: 0 }, { threads: 2 }, { threads: 3, help: false }]) {
+    const target = Repo.create(join(work, `target-${options.threads}`), { mode: 'bare-user' });
+    await using transaction = await target.begin();
+    const done: string[] = [];
+    await using pool = await startWork(
+      'import',
+      { target: transaction.target, source: source.path },
+      {
+        ...options,
+        each: (stored, item) => {
+          assert.equal(stored.checksum, item);
+          done.push(transaction.noteStored(stored));
+        },
+      },
+    );
+    for (const checksum of files) await pool.push(checksum);
+    await pool.finish();
+    assert.deepEqual(done.sort(), [...files].sort());
+    assert.equal((await transaction.commit()).contentWritten, files.length);
+  }
+});

@@ -78,6 +78,8 @@ class Pool<K extends JobKind> implements Work<K> {
   /** Who waits for an answer: several may, each in the middle of a `push`. */
   #waiting: (() => void)[] = [];
   #sliceEnd = 0;
+  /** Items under way on this thread, in promises that their pushers may not have awaited. */
+  #ownPending = 0;
   readonly #onAbort = () => this.#wake();
 
   constructor(kind: K, shared: Jobs[K]['shared'], run: Runner<K>, options: WorkOptions<K>) {
@@ -104,7 +106,7 @@ class Pool<K extends JobKind> implements Work<K> {
       this.#check();
       this.#dispatch(true);
       if (this.#queue.length > 0) await this.#relieve();
-      else if (this.#threads.every(({ sent }) => sent.length === 0)) return;
+      else if (this.#ownPending === 0 && this.#threads.every(({ sent }) => sent.length === 0)) return;
       else await this.#answer();
     }
   }
@@ -139,14 +141,28 @@ class Pool<K extends JobKind> implements Work<K> {
     const { item, bytes } = next;
     this.#queueBytes -= bytes;
     const output = this.#run(item);
-    if (output instanceof Promise) return output.then((value) => this.#options.each(value, item));
+    if (output instanceof Promise) return this.#later(output, item);
     this.#options.each(output, item);
     return performance.now() > this.#sliceEnd ? this.#breathe() : undefined;
   }
 
   async #do({ item }: Item<K>): Promise<void> {
     const output = this.#run(item);
-    this.#options.each(output instanceof Promise ? await output : output, item);
+    if (output instanceof Promise) await this.#later(output, item);
+    else this.#options.each(output, item);
+  }
+
+  async #later(output: Promise<Jobs[K]['output']>, item: Jobs[K]['item']): Promise<void> {
+    this.#ownPending++;
+    try {
+      this.#options.each(await output, item);
+    } catch (error) {
+      this.#failure ??= { error };
+      throw error;
+    } finally {
+      this.#ownPending--;
+      this.#wake();
+    }
   }
 
   /** Gives the event loop a turn: answers, signals and progress get through. */
