@@ -3,7 +3,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 NODE := node_modules/.bin/node
 
-.PHONY: help setup demo test test-fast lint format typecheck bench man clean build conformance conformance-full faults
+.PHONY: help setup demo test test-fast lint format typecheck bench man clean build conformance conformance-full faults pack
 
 help: ## list the targets
 	@echo 'usage: make TARGET'
@@ -15,6 +15,9 @@ setup: ## install what the other targets need: Debian packages (as root) and loc
 
 build: setup ## bundle the programs into build/bin, where bin/ostree and bin/atomic find them
 	@$(NODE) --disable-warning=ExperimentalWarning tools/build.ts
+
+pack: setup ## make the npm package of packages/ostree in build/pack
+	@$(NODE) --disable-warning=ExperimentalWarning tools/pack.ts build/pack
 
 demo: setup ## compose a host, boot it, upgrade it, roll it back, showing each step
 	@$(NODE) --disable-warning=ExperimentalWarning demo/run.ts

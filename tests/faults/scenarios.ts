@@ -98,7 +98,8 @@ export function scenarios(url: (folder: string) => string): Scenario[] {
 /** What a repository holds: its refs and the names of its objects. */
 export function contents(repo: string): string {
   const refs = readdirSync(join(repo, 'refs'), { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
+    // What a kill left of a ref that was being written is no ref.
+    .filter((entry) => entry.isFile() && !entry.name.startsWith('.'))
     .map((entry) => join(entry.parentPath, entry.name))
     .map((file) => `${file.slice(repo.length)} ${readFileSync(file, 'utf8').trim()}`);
   const objects = readdirSync(join(repo, 'objects'), { recursive: true, encoding: 'utf8' }).filter((name) =>

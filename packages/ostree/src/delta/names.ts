@@ -87,6 +87,7 @@ export function listDeltaIndexes(repo: Repo): Checksum[] {
   return found.sort();
 }
 
+/** Whether the repository has a delta of that name. */
 export const hasDelta = (repo: Repo, name: DeltaName): boolean =>
   existsSync(join(repo.path, deltaPath(name, 'superblock')));
 

@@ -8,10 +8,12 @@ export type Metadata = Map<string, Variant>;
 /** A metadata value holding a string. */
 export const stringVariant = (value: string): Variant => ({ type: 's', value });
 
+/** Metadata as the value of an `a{sv}`, in its order. */
 export function metadataToValue(metadata: Metadata): Value {
   return [...metadata].map(([key, variant]) => [key, variant]);
 }
 
+/** The value of an `a{sv}` as metadata; of a key that comes twice the last counts. Throws `corrupt`. */
 export function metadataFromValue(value: Value | undefined): Metadata {
   const metadata: Metadata = new Map();
   for (const entry of asArray(value)) {
@@ -21,7 +23,9 @@ export function metadataFromValue(value: Value | undefined): Metadata {
   return metadata;
 }
 
+/** The bytes of an `a{sv}`, as detached metadata is stored. */
 export const encodeVardict = (metadata: Metadata): Buffer => encode('a{sv}', metadataToValue(metadata));
+/** Reads the bytes of an `a{sv}`; throws `corrupt`. */
 export const decodeVardict = (bytes: Uint8Array): Metadata => metadataFromValue(decode('a{sv}', bytes));
 
 /** The string behind a key, or undefined when it is missing or something else. */

@@ -4,6 +4,7 @@ import { AtomicError, corrupt } from '../error.ts';
 /** A SHA-256 in 64 lower-case hexadecimal digits: the name of every object. */
 export type Checksum = string;
 
+/** Whether a text is a checksum as ostree writes them: 64 hexadecimal digits, small letters. */
 export const isChecksum = (text: string): boolean => /^[0-9a-f]{64}$/.test(text);
 
 /** Returns `text` if it is a checksum, else throws `invalid`. */

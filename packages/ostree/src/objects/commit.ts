@@ -19,6 +19,7 @@ export interface Commit {
 
 export const COMMIT_TYPE = '(a{sv}aya(say)sstayay)';
 
+/** The bytes of a commit object, whose SHA-256 is its name. */
 export function serializeCommit(commit: Commit): Buffer {
   return encode(COMMIT_TYPE, [
     metadataToValue(commit.metadata),
@@ -32,6 +33,7 @@ export function serializeCommit(commit: Commit): Buffer {
   ]);
 }
 
+/** Reads a commit object; throws `corrupt`. */
 export function parseCommit(bytes: Uint8Array): Commit {
   const [metadata, parent, , subject, body, timestamp, tree, meta] = asArray(decode(COMMIT_TYPE, bytes));
   const parentBytes = asBytes(parent);

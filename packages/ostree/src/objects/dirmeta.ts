@@ -14,10 +14,12 @@ export interface DirMeta {
 
 const TYPE = '(uuua(ayay))';
 
+/** The bytes of a dirmeta object, whose SHA-256 is its name. */
 export function serializeDirMeta(meta: DirMeta): Buffer {
   return encode(TYPE, [swap32(meta.uid), swap32(meta.gid), swap32(meta.mode), xattrsToValue(meta.xattrs)]);
 }
 
+/** Reads a dirmeta object; throws `corrupt`. */
 export function parseDirMeta(bytes: Uint8Array): DirMeta {
   const [uid, gid, mode, xattrs] = asArray(decode(TYPE, bytes));
   return {

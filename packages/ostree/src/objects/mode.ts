@@ -5,8 +5,11 @@ export const S_IFREG = 0o100000;
 export const S_IFLNK = 0o120000;
 export const S_IFDIR = 0o040000;
 
+/** Whether a mode is that of a regular file. */
 export const isRegular = (mode: number): boolean => (mode & S_IFMT) === S_IFREG;
+/** Whether a mode is that of a symlink. */
 export const isSymlink = (mode: number): boolean => (mode & S_IFMT) === S_IFLNK;
+/** Whether a mode is that of a directory. */
 export const isDirectory = (mode: number): boolean => (mode & S_IFMT) === S_IFDIR;
 
 const octal = (mode: number) => `0${mode.toString(8)}`;
@@ -18,6 +21,7 @@ export function checkFileMode(mode: number): number {
   return mode;
 }
 
+/** A directory has no bits but type and permissions; throws `corrupt` otherwise. */
 export function checkDirectoryMode(mode: number): number {
   if (!isDirectory(mode)) throw corrupt(`Invalid directory metadata mode ${octal(mode)}; not a directory`);
   if ((mode & ~(S_IFMT | 0o7777)) !== 0)

@@ -8,6 +8,7 @@ import type { Repo } from './repo.ts';
 /** Objects by kind, as a compact set: one string a kind and checksum. */
 export type ObjectSet = Set<string>;
 
+/** How an {@link ObjectSet} names an object. */
 export const objectKey = (type: ObjectType, checksum: Checksum): string => `${checksum}.${type}`;
 
 /** Collects what commits reach. Objects that are missing are passed over; damaged ones throw `corrupt`. */

@@ -22,6 +22,7 @@ export function validateCollectionId(id: string): string {
   return id;
 }
 
+/** The name, if a remote may be called so: one path segment; throws `invalid`. */
 export function validateRemoteName(remote: string): string {
   if (!remotePattern.test(remote)) throw new AtomicError('invalid', `Invalid remote name ${remote}`);
   return remote;
