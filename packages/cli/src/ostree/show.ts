@@ -11,6 +11,7 @@ import {
   commitSizes,
   decode,
   decodeVardict,
+  explain,
   isChecksum,
   type Metadata,
   print,
@@ -54,6 +55,14 @@ export function valueText({ type, value }: Variant, swap: boolean): string {
 }
 
 const swapping = (call: Call): boolean => !call.options.flag('no-byteswap');
+
+function readNamed(path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw explain(error, `openat(${path})`);
+  }
+}
 
 function printKey(call: Call, metadata: Metadata, key: string): void {
   const variant = metadata.get(key);
@@ -188,7 +197,7 @@ export const verb: Verb = {
       listKeys(call, detachedMetadata(repo, repo.resolveRev(rev)));
     } else if (options.flag('list-metadata-keys')) listKeys(call, repo.loadCommit(repo.resolveRev(rev)).metadata);
     else if (options.flag('print-related')) printRelated(call, repo, repo.resolveRev(rev));
-    else if (type !== undefined) ctx.print(variantText(type, readFileSync(rev), true));
+    else if (type !== undefined) ctx.print(variantText(type, readNamed(rev), true));
     else if (options.flag('print-sizes')) printSizes(call, repo, repo.resolveRev(rev));
     else if (isChecksum(rev)) await showObject(call, repo, rev);
     else await showMetadata(call, repo, 'commit', repo.resolveRev(rev));

@@ -197,6 +197,16 @@ export interface ListRefsOptions {
   remotes?: boolean | undefined;
 }
 
+/** Errors say what was tried, as stock's do. */
+function listing<T>(act: () => T): T {
+  try {
+    return act();
+  } catch (error) {
+    if (error instanceof AtomicError) throw new AtomicError(error.code, `Listing refs: ${error.message}`);
+    throw error;
+  }
+}
+
 /** See {@link Repo.listRefs}. */
 export function listRefs(repo: Repo, options: ListRefsOptions): Map<string, Checksum> {
   const found: [string, Checksum][] = [];
@@ -216,7 +226,7 @@ export function listRefs(repo: Repo, options: ListRefsOptions): Map<string, Chec
     }
   } else {
     const whole = /^([^:]+):\.?$/.exec(prefix)?.[1];
-    const { remote, ref } = whole === undefined ? parseRefspec(prefix) : { remote: whole, ref: '' };
+    const { remote, ref } = whole === undefined ? listing(() => parseRefspec(prefix)) : { remote: whole, ref: '' };
     const label = remote === null ? '' : `${remote}:`;
     const base = `${repo.path}/refs/${remote === null ? 'heads' : `remotes/${remote}`}`;
     const checksum = ref === '' ? null : readRefFile(`${base}/${ref}`, prefix);
@@ -263,7 +273,8 @@ export function listCollectionRefs(
   repo: Repo,
   options: ListCollectionRefsOptions = {},
 ): (CollectionRef & { checksum: Checksum })[] {
-  const wanted = options.collectionId === undefined ? undefined : validateCollectionId(options.collectionId);
+  const { collectionId: id } = options;
+  const wanted = id === undefined ? undefined : listing(() => validateCollectionId(id));
   const found = new Map<string, CollectionRef & { checksum: Checksum }>();
   const add = (collectionId: string | undefined, folder: string) => {
     if (collectionId === undefined || (wanted !== undefined && collectionId !== wanted)) return;
@@ -274,11 +285,10 @@ export function listCollectionRefs(
   };
   const refs = `${repo.path}/refs`;
   add(repo.config.get('core', 'collection-id'), `${refs}/heads`);
-  if (options.mirrors !== false) for (const id of folders(`${refs}/mirrors`)) add(id, `${refs}/mirrors/${id}`);
+  if (options.mirrors !== false) for (const name of folders(`${refs}/mirrors`)) add(name, `${refs}/mirrors/${name}`);
   if (options.remotes !== false) {
     for (const remote of folders(`${refs}/remotes`)) {
-      const id = remoteCollectionId(repo, remote);
-      add(id, `${refs}/remotes/${remote}`);
+      add(remoteCollectionId(repo, remote), `${refs}/remotes/${remote}`);
     }
   }
   return [...found.values()].sort((a, b) => compareNames(a.collectionId, b.collectionId) || compareNames(a.ref, b.ref));
