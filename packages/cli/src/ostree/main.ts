@@ -86,14 +86,14 @@ const COMMANDS: readonly Entry[] = [
   { name: 'checksum', summary: 'Checksum a file or directory', load: () => import('./checksum.ts') },
   { name: 'commit', summary: 'Commit a new revision', load: () => import('./commit.ts') },
   { name: 'config', summary: 'Change repo configuration settings', load: () => import('./config.ts') },
-  { name: 'find-remotes', summary: 'Find remotes to serve the given refs', load: () => import('./find-remotes.ts') },
-  { name: 'create-usb', summary: 'Copy the refs to a USB stick', load: () => import('./create-usb.ts') },
   {
     name: 'diff',
     summary: 'Compare directory TARGETDIR against revision REV',
     load: () => import('./diff.ts'),
   },
   { name: 'export', summary: 'Stream COMMIT to stdout in tar format', load: () => import('./export.ts') },
+  { name: 'find-remotes', summary: 'Find remotes to serve the given refs', load: () => import('./find-remotes.ts') },
+  { name: 'create-usb', summary: 'Copy the refs to a USB stick', load: () => import('./create-usb.ts') },
   { name: 'fsck', summary: 'Check the repository for consistency', load: () => import('./fsck.ts') },
   { name: 'gpg-sign', summary: 'Sign a commit', load: () => import('./gpg-sign.ts') },
   { name: 'init', summary: 'Initialize a new empty repository', load: () => import('./init.ts') },
@@ -128,6 +128,7 @@ const GLOBAL: readonly OptionSpec[] = [
  * and other programs ask for them.
  */
 const FEATURES = [
+  'inode64',
   'libcurl',
   'gpgme',
   'libarchive',
