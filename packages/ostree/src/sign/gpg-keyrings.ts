@@ -5,7 +5,7 @@ import { AtomicError } from '../error.ts';
 import { requireRemote } from '../remote/remote.ts';
 import type { Repo } from '../repo/repo.ts';
 import { keyringOptions } from './gpg-keys.ts';
-import { runGpg } from './gpg-process.ts';
+import { runGpg, withGpgFolder } from './gpg-process.ts';
 import type { TrustOptions } from './trust.ts';
 
 const SYSTEM_KEYRINGS = '/usr/share/ostree/trusted.gpg.d';
@@ -118,4 +118,13 @@ export async function writeKeyrings(folder: string, keyrings: Keyrings, signal?:
   if (keyrings.keyFiles.length === 0) return;
   // Imported rather than appended, so that what one file says about a key (revoked, expired) counts for its copies too.
   await runGpg('gpg', [...keyringOptions(folder), '--import', '--', ...keyrings.keyFiles], { signal });
+}
+
+/** The same trust with the key files read in, for use more than once. Throws `not-found` for a file that is not there. */
+export async function importKeyFiles(keyrings: Keyrings, signal?: AbortSignal): Promise<Keyrings> {
+  if (keyrings.keyFiles.length === 0) return keyrings;
+  return await withGpgFolder(async (folder) => {
+    await writeKeyrings(folder, keyrings, signal);
+    return { rings: [readFileSync(join(folder, 'pubring.gpg'))], keyFiles: [] };
+  });
 }

@@ -4,7 +4,7 @@ import type { Checksum } from '../objects/checksum.ts';
 import { remoteBoolean } from '../remote/remote.ts';
 import type { Repo } from '../repo/repo.ts';
 import { SIGN_TYPES, type SignEngine, signEngine } from './engine.ts';
-import { remoteKeyrings } from './gpg-keyrings.ts';
+import { importKeyFiles, type Keyrings, remoteKeyrings } from './gpg-keyrings.ts';
 import { type GpgSignature, gpgFailure } from './gpg-result.ts';
 import { verifyGpg } from './gpg-verify.ts';
 import { decodeSignatures, GPG_SIGNATURES, signaturesUnder } from './signatures.ts';
@@ -108,6 +108,7 @@ export class RemoteVerifier {
   readonly #gpgSummary: boolean;
   readonly #engines: SignEngine[] | null;
   readonly #summaryEngines: SignEngine[] | null;
+  readonly #keyrings = new Map<string, Promise<Keyrings>>();
 
   constructor(repo: Repo, remote: string, options: VerifierOptions) {
     this.#repo = repo;
@@ -196,12 +197,22 @@ export class RemoteVerifier {
   async #verifyGpg(data: Uint8Array, metadata: Metadata, remote: string): Promise<GpgSignature[]> {
     const blobs = signaturesUnder(metadata, GPG_SIGNATURES);
     if (blobs === null) throw refused(UNSIGNED);
-    const { trust = {}, details, signal } = this.#options;
-    const keyrings = remoteKeyrings(this.#repo, remote, trust, true);
-    const signatures = await verifyGpg(data, blobs, keyrings, { details, signal });
+    const { details, signal } = this.#options;
+    const signatures = await verifyGpg(data, blobs, await this.#keyringsOf(remote), { details, signal });
     const failure = gpgFailure(signatures);
     if (failure !== null) throw refused(failure);
     return signatures;
+  }
+
+  /** A history has many commits, all to be checked with the same keys. */
+  #keyringsOf(remote: string): Promise<Keyrings> {
+    let keyrings = this.#keyrings.get(remote);
+    if (keyrings === undefined) {
+      const { trust = {}, signal } = this.#options;
+      keyrings = importKeyFiles(remoteKeyrings(this.#repo, remote, trust, true), signal);
+      this.#keyrings.set(remote, keyrings);
+    }
+    return keyrings;
   }
 }
 
