@@ -1,5 +1,16 @@
-import { readFileSync } from 'node:fs';
-import { commitTree, parseRefspec, refreshSummary } from '@atomic/ostree';
+import { existsSync, readFileSync } from 'node:fs';
+import {
+  COMPOSEFS_DIGEST,
+  commitTree,
+  composefsDigest,
+  openCommitPolicy,
+  openPolicy,
+  type Policy,
+  parseRefspec,
+  type Repo,
+  refreshSummary,
+  type TreeSource,
+} from '@atomic/ostree';
 import { editMessage } from './commit-message.ts';
 import {
   detachedOf,
@@ -41,6 +52,32 @@ function messageOf(options: Options): { subject: string | undefined; body: strin
   return { subject, body: file === undefined ? options.value('body') : readFileSync(file, 'utf8') };
 }
 
+/** The policy whose labels files get: of a folder, or of the tree the commit starts from. */
+async function policyOf(repo: Repo, options: Options, trees: readonly TreeSource[]): Promise<Policy | null> {
+  const root = options.value('selinux-policy');
+  const fromBase = options.flag('selinux-policy-from-base');
+  if (root !== undefined && fromBase)
+    throw new UsageError('Cannot specify both --selinux-policy and --selinux-policy-from-base');
+  if (root !== undefined) {
+    if (!existsSync(root)) throw new UsageError(`opendir(${root}): No such file or directory`);
+    return openPolicy(root);
+  }
+  if (!fromBase) return null;
+  const base = options.value('base');
+  const first = trees[0];
+  if (base !== undefined) return await openCommitPolicy(repo, base);
+  if (first === undefined) return null;
+  if ('tar' in first) throw new UsageError('Cannot use --selinux-policy-from-base with tar');
+  return 'dir' in first ? openPolicy(first.dir) : await openCommitPolicy(repo, first.ref);
+}
+
+/** From epoch 1 on `/usr/etc` is labelled as the `/etc` it becomes. */
+function labeller(policy: Policy | null, epoch: number): ((path: string, mode: number) => string | null) | undefined {
+  if (epoch !== 0 && epoch !== 1) throw new UsageError(`Unknown SELinux labeling epoch: ${epoch}`);
+  if (policy === null) return undefined;
+  return (path, mode) => policy.label(epoch === 1 && /^\/usr\/etc(\/|$)/.test(path) ? path.slice(4) : path, mode);
+}
+
 async function run(call: Call): Promise<void> {
   const { ctx, options, args } = call;
   const repo = openRepo(call);
@@ -52,8 +89,11 @@ async function run(call: Call): Promise<void> {
   if (options.boolean('fsync') === false || options.flag('disable-fsync')) repo.config.set('core', 'fsync', 'false');
   const parent = parentOf(repo, options);
   const metadata = metadataOf(repo, options, parent);
+  const trees = treesOf(options, args);
+  using policy = await policyOf(repo, options, trees);
   const result = await commitTree(repo, {
-    trees: treesOf(options, args),
+    trees,
+    label: labeller(policy, options.int('selinux-labeling-epoch') ?? 0),
     base: options.value('base'),
     tar: {
       autocreateParents: options.flag('tar-autocreate-parents'),
@@ -76,6 +116,10 @@ async function run(call: Call): Promise<void> {
     generateSizes: options.flag('generate-sizes'),
     skipIfUnchanged: options.flag('skip-if-unchanged'),
     bootable: options.flag('bootable'),
+    treeMetadata: options.flag('generate-composefs-metadata')
+      ? async (tree, meta) =>
+          new Map([[COMPOSEFS_DIGEST, { type: 'ay', value: await composefsDigest(repo, tree, meta) }]])
+      : undefined,
     linkSpeedup: options.flag('link-checkout-speedup'),
     canonicalDevices: options.flag('devino-canonical'),
     consume: options.flag('consume'),
@@ -139,6 +183,22 @@ export const verb: Verb = {
     { long: 'bootable', text: 'Flag this commit as a bootable OSTree (e.g. contains a Linux kernel)' },
     { long: 'mode-ro-executables', text: 'Ensure executable files are not writable' },
     { long: 'no-xattrs', text: 'Do not import extended attributes' },
+    {
+      long: 'selinux-policy',
+      arg: 'PATH',
+      text: 'Set SELinux labels based on policy in root filesystem PATH (may be /)',
+    },
+    {
+      long: 'selinux-policy-from-base',
+      short: 'P',
+      text: 'Set SELinux labels based on first --tree argument',
+    },
+    {
+      long: 'selinux-labeling-epoch',
+      arg: 'EPOCH',
+      int: true,
+      text: 'Configure the default SELinux labeling rules; 0 is the default, 1 enables labeling /usr/etc as /etc',
+    },
     { long: 'link-checkout-speedup', text: 'Optimize for commits of trees composed of hardlinks into the repository' },
     {
       long: 'devino-canonical',
@@ -162,6 +222,7 @@ export const verb: Verb = {
     ...signOptions('commit'),
     SIGN_FROM_FILE,
     { long: 'generate-sizes', text: 'Generate size information along with commit metadata' },
+    { long: 'generate-composefs-metadata', text: 'Generate composefs commit metadata' },
     { long: 'disable-fsync', text: 'Do not invoke fsync()', hidden: true },
     { long: 'fsync', arg: 'POLICY', text: 'Specify how to invoke fsync()' },
     { long: 'timestamp', arg: 'TIMESTAMP', text: 'Override the timestamp of the commit' },
