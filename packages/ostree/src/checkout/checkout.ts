@@ -86,10 +86,18 @@ export async function checkout(
     // Threads may still be writing into it.
     await job[Symbol.asyncDispose]();
     // A tree that stopped half-way (interrupted, no space) must not be taken for the whole one.
-    if (fresh) rmSync(destination, { recursive: true, force: true });
+    if (fresh) discard(destination);
     throw error;
   }
   return job.result;
+}
+
+function discard(destination: string): void {
+  try {
+    rmSync(destination, { recursive: true, force: true });
+  } catch {
+    // What went wrong first is what is to be told.
+  }
 }
 
 /** Paths longer than this go through an open folder: the kernel takes 4096 bytes, and names can have 255. */

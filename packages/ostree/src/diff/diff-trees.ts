@@ -5,6 +5,7 @@ import { AtomicError, corrupt } from '../error.ts';
 import { type Checksum, checksumBytes } from '../objects/checksum.ts';
 import { serializeDirMeta } from '../objects/dirmeta.ts';
 import { breather } from '../progress.ts';
+import { explain } from '../repo/explain.ts';
 import type { Repo } from '../repo/repo.ts';
 import { children, type TreeEntry, treeRoot } from '../repo/tree.ts';
 
@@ -140,7 +141,7 @@ const nameOf = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
 
 function onDisk(root: string, relative: string, disk: OnDisk): Node {
   const full = relative === '' ? root : `${root}/${relative}`;
-  const stat = lstatSync(full);
+  const stat = told(full, () => lstatSync(full));
   const kind = kindOf(stat);
   const { uid, gid, ignoreXattrs } = disk;
   const checksum = (): Checksum => {
@@ -150,9 +151,21 @@ function onDisk(root: string, relative: string, disk: OnDisk): Node {
   };
   const below = (): Map<string, Node> =>
     new Map(
-      readdirSync(full).map((name) => [name, onDisk(root, relative === '' ? name : `${relative}/${name}`, disk)]),
+      told(full, () => readdirSync(full)).map((name) => [
+        name,
+        onDisk(root, relative === '' ? name : `${relative}/${name}`, disk),
+      ]),
     );
   return { path: relative, kind, checksum, tree: null, children: below };
+}
+
+/** Runs a system call on `path`; what fails is said in words. */
+function told<T>(path: string, call: () => T): T {
+  try {
+    return call();
+  } catch (error) {
+    throw explain(error, path);
+  }
 }
 
 function kindOf(stat: Stats): Kind {
