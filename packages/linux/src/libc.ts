@@ -1,7 +1,6 @@
-import { createRequire } from 'node:module';
 import { SyscallError } from './error.ts';
+import { type Koffi, loadKoffi } from './koffi.ts';
 
-type Koffi = typeof import('koffi');
 type NativeFunction = (...args: unknown[]) => unknown;
 
 interface Libc {
@@ -11,11 +10,10 @@ interface Libc {
 
 let loaded: Libc | undefined;
 
-/** Loading koffi costs 12–20 ms, so nobody pays for it before the first call that needs it. */
+/** Loading koffi costs a few milliseconds, so nobody pays for it before the first call that needs it. */
 function libc(): Libc {
   if (loaded === undefined) {
-    const require = createRequire(import.meta.url);
-    const koffi: Koffi = require('koffi');
+    const koffi = loadKoffi();
     const library = koffi.load('libc.so.6');
     loaded = { koffi, func: (prototype) => library.func(prototype) };
   }

@@ -1,6 +1,4 @@
-import { createRequire } from 'node:module';
-
-type Koffi = typeof import('koffi');
+import { type Koffi, loadKoffi } from './koffi.ts';
 
 /** liblzma is missing, or what it was given is not what it claims to be. */
 export class LzmaError extends Error {
@@ -51,7 +49,7 @@ let loaded: Library | undefined;
 
 function library(): Library {
   if (loaded !== undefined) return loaded;
-  const koffi: Koffi = createRequire(import.meta.url)('koffi');
+  const koffi = loadKoffi();
   let lib: ReturnType<Koffi['load']>;
   try {
     lib = koffi.load('liblzma.so.5');

@@ -1,6 +1,4 @@
-import { createRequire } from 'node:module';
-
-type Koffi = typeof import('koffi');
+import { type Koffi, loadKoffi } from './koffi.ts';
 
 /** The system's libselinux is missing, or cannot use what it was given. */
 export class SelabelError extends Error {
@@ -31,7 +29,7 @@ let loaded: Library | undefined;
 
 function library(): Library {
   if (loaded !== undefined) return loaded;
-  const koffi: Koffi = createRequire(import.meta.url)('koffi');
+  const koffi = loadKoffi();
   let lib: ReturnType<Koffi['load']>;
   try {
     lib = koffi.load('libselinux.so.1');
