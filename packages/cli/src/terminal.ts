@@ -39,7 +39,8 @@ function writeAll(fd: 1 | 2, bytes: Uint8Array): void {
   }
 }
 
-function isTerminal(fd: 1 | 2): boolean {
+/** Whether standard output (1) or standard error (2) is a terminal. */
+export function isTerminal(fd: 1 | 2): boolean {
   // Cheaper than isatty, which needs Node's terminal streams: most runs have no character device there.
   return fstatSync(fd).isCharacterDevice() && isatty(fd);
 }

@@ -1,7 +1,20 @@
-import { AtomicError, LIBOSTREE_VERSION, pull } from '@atomic/ostree';
+import { AtomicError, gpgResultText, LIBOSTREE_VERSION, type PullOptions, pull } from '@atomic/ostree';
+import type { Context } from '../context.ts';
+import { isTerminal } from '../terminal.ts';
 import { connectFromEnvironment, dryRunText, pullText } from './pull-result.ts';
 import { trustFromEnvironment } from './trust.ts';
 import { COMMON, JSON_OPTION, NO_WAIT, openAt, openRepo, REPO, required, type Verb } from './verb.ts';
+
+/** As stock, people at a terminal are shown whose signatures were found good. */
+function showSignatures(ctx: Context): Pick<PullOptions, 'details' | 'onVerified'> {
+  if (ctx.json || !isTerminal(1)) return {};
+  return {
+    details: true,
+    onVerified: (_checksum, { gpg }) => {
+      if (gpg.length > 0) ctx.write(`\n${gpgResultText(gpg)}`);
+    },
+  };
+}
 
 function parseHeaders(texts: readonly string[]): Record<string, string> {
   const headers: Record<string, string> = {};
@@ -130,6 +143,7 @@ export const verb: Verb = {
       remote,
       refs,
       trust: trustFromEnvironment(),
+      ...showSignatures(ctx),
       depth: options.int('depth'),
       mirror: options.flag('mirror'),
       subpaths: options.list('subpath'),

@@ -1,7 +1,7 @@
 import { AtomicError } from '../error.ts';
 import { validateRefName } from '../repo/ref-name.ts';
 import type { Repo } from '../repo/repo.ts';
-import { remoteVerifier } from '../sign/remote-verifier.ts';
+import { remoteVerifier, type VerifierOptions } from '../sign/remote-verifier.ts';
 import type { TrustOptions } from '../sign/trust.ts';
 import { abortError } from './abort.ts';
 import { type ConnectOptions, openEndpoint, openFetcher } from './connect.ts';
@@ -40,6 +40,9 @@ export interface PullOptions extends CommonPullOptions {
   gpgVerifySummary?: boolean | undefined;
   signVerify?: false | undefined;
   signVerifySummary?: false | undefined;
+  /** Told of each commit whose signatures passed; `details`: with the owners of GPG keys. */
+  onVerified?: VerifierOptions['onVerified'];
+  details?: boolean | undefined;
 }
 
 function requestedOf(options: PullOptions, settings: RemoteSettings): Requested {

@@ -22,6 +22,8 @@ export interface VerifierOptions {
   signVerifySummary?: false | undefined;
   /** Also find out about the keys of good GPG signatures, to show them. */
   details?: boolean | undefined;
+  /** Told of each commit that passed. */
+  onVerified?: ((checksum: Checksum, verified: Verified) => void) | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -169,6 +171,7 @@ export class RemoteVerifier {
         throw prefixed("Can't verify commit", error);
       }
     }
+    this.#options.onVerified?.(checksum, verified);
     return verified;
   }
 
