@@ -47,11 +47,14 @@ function compile(file: string): Buffer {
 }
 
 mkdirSync(folder, { recursive: true });
+const worker = await bundle(root, 'worker');
+writeAside('worker.cjs', worker.code);
 const kept = new Set<string>();
 for (const program of ['ostree', 'atomic'] as const) {
   const { code, inputs } = await bundle(root, program);
   const name = `${program}-${digest(code).slice(0, 16)}`;
-  const facts = [...inputs.filter((path) => !path.startsWith('node_modules/')), 'package-lock.json'].map((path) => {
+  const sources = [...inputs, ...worker.inputs].filter((path) => !path.startsWith('node_modules/'));
+  const facts = [...new Set(sources), 'package-lock.json'].map((path) => {
     const { size, mtimeMs } = statSync(join(root, path));
     return [path, size, mtimeMs, digest(readFileSync(join(root, path)))];
   });

@@ -21,7 +21,8 @@ const count = (text: string, pattern: RegExp): number => [...text.matchAll(patte
 /** The last line of an error output that tells what went wrong. */
 function complaint(stderr: string): string {
   const telling = /error:|Unexpected nonzero|doesn.t match|matches regexp|does not match|Couldn.t find|exists$| != /;
-  return (stderr.split('\n').findLast((line) => telling.test(line)) ?? '').slice(0, 160);
+  const lines = stderr.split('\n').filter((line) => line.trim() !== '' && !line.startsWith('gpg-connect-agent'));
+  return (lines.findLast((line) => telling.test(line)) ?? lines.at(-1) ?? '').slice(0, 160);
 }
 
 /** Judges a script by the Test Anything Protocol (testanything.org) as upstream's scripts speak it. */

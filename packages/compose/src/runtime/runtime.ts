@@ -81,6 +81,7 @@ async function gatherCheckout(root: string): Promise<Runtime['files']> {
   add('usr/share/licenses/atomic/node', need(join(node, 'LICENSE')));
 
   add(`${RUNTIME_DIRECTORY}/atomic.cjs`, (await bundle(root, 'atomic')).code);
+  add(`${RUNTIME_DIRECTORY}/worker.cjs`, (await bundle(root, 'worker')).code);
 
   const modules = `${RUNTIME_DIRECTORY}/node_modules`;
   const koffi = dirname(createRequire(join(root, 'packages/linux/package.json')).resolve('koffi'));
