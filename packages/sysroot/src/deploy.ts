@@ -10,8 +10,17 @@ import {
   statSync,
 } from 'node:fs';
 import { errnoCode, setImmutable, withFd } from '@atomic/linux';
-import { AtomicError, type BeginOptions, type Checksum, checkout, type KeyFile, type Progress } from '@atomic/ostree';
+import {
+  AtomicError,
+  type BeginOptions,
+  type Checksum,
+  checkout,
+  type KeyFile,
+  openPolicy,
+  type Progress,
+} from '@atomic/ostree';
 import { cleanup, removeDeployment } from './cleanup.ts';
+import { writeComposefs } from './composefs.ts';
 import type { Deployment, SysrootState } from './deployment.ts';
 import { applyEtc, diffEtc } from './etc-merge.ts';
 import { prepareVar } from './init.ts';
@@ -19,6 +28,7 @@ import { withoutKarg } from './kargs.ts';
 import { bootChecksum, findKernel } from './kernel.ts';
 import { deploymentPath, parseDeploymentName, validateOsName } from './layout.ts';
 import { isPinned, writeOrigin } from './origin.ts';
+import { labelVar } from './relabel.ts';
 import { stageDeployment } from './staging.ts';
 import type { Sysroot } from './sysroot.ts';
 import { type LogOptions, type Retain, withDeployment, writeDeployments } from './write-deployments.ts';
@@ -147,9 +157,12 @@ async function makeTree(sysroot: Sysroot, options: DeployOptions, merge: Deploym
     }
     if (existsSync(`${tree}/usr/etc`)) {
       const subpath = defaults ? '/usr/etc' : '/etc';
+      using policy = sysroot.noXattrs ? null : openPolicy(tree);
+      const selinux = policy === null ? undefined : { label: policy.label, prefix: '/etc' };
       // Copies, not links: an editor that writes in place must not reach the repository.
-      await checkout(repo, id.checksum, `${tree}/etc`, { subpath, forceCopy: true, signal: options.signal });
+      await checkout(repo, id.checksum, `${tree}/etc`, { subpath, forceCopy: true, selinux, signal: options.signal });
     }
+    await writeComposefs(repo, id.checksum, tree, options);
     await prepareVar(sysroot, id, options);
     const commandLine = [...(options.kargs ?? merge?.commandLine ?? [])];
     return {
@@ -218,6 +231,8 @@ export function finishTree(
   rmSync(booted ? `${sysroot.root}/var/.updated` : `${sysroot.layout.stateroot(deployment.os)}/var/.updated`, {
     force: true,
   });
+  using policy = sysroot.noXattrs ? null : openPolicy(tree);
+  if (policy !== null) labelVar(policy, `${sysroot.layout.stateroot(deployment.os)}/var`, options.log);
   if (deployment.origin !== null) writeOrigin(sysroot.layout.origin(deployment), deployment.origin, { sync: false });
   if (!sysroot.mutableDeployments) withFd(tree, (fd) => setImmutable(fd, true));
 }

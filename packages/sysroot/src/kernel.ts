@@ -7,6 +7,7 @@ import {
   fchmodSync,
   fchownSync,
   fdatasyncSync,
+  linkSync,
   lstatSync,
   mkdirSync,
   openSync,
@@ -156,20 +157,36 @@ function bootFiles(layout: KernelLayout): BootFile[] {
   return files;
 }
 
-/** Bytes that installing this kernel into `folder` would take, in whole blocks. */
-export function missingBytes(layout: KernelLayout, folder: string, blockSize: number): number {
+/**
+ * Bytes that installing this kernel into `folder` of the device `boot` would take, in whole blocks; on the tree's own
+ * device it takes links only.
+ */
+export function missingBytes(layout: KernelLayout, folder: string, blockSize: number, boot: number): number {
   let bytes = 0;
   for (const { source, name } of bootFiles(layout)) {
-    if (!existsSync(`${folder}/${name}`)) bytes += Math.ceil(statSync(source).size / blockSize) * blockSize;
+    const { dev, size } = statSync(source);
+    if (dev !== boot && !existsSync(`${folder}/${name}`)) bytes += Math.ceil(size / blockSize) * blockSize;
   }
   return bytes;
+}
+
+/** The files of a tree are never written to, so a link is as good as a copy. */
+function linkInto(source: string, destination: string): boolean {
+  try {
+    linkSync(source, destination);
+    return true;
+  } catch (error) {
+    if (['EXDEV', 'EMLINK', 'EPERM', 'EOPNOTSUPP'].includes(errnoCode(error) ?? '')) return false;
+    throw error;
+  }
 }
 
 const ASIDE = '.atomic-tmp-';
 
 /**
- * Copies a kernel into its folder in /boot, files that are there excepted. Each is written aside, flushed and renamed,
- * so a file with its right name is whole; what a cut leaves is a file aside, removed here by the next run.
+ * Puts a kernel into its folder in /boot, files that are there excepted: by hard link where /boot is no partition of its
+ * own, else each is written aside, flushed and renamed. So a file with its right name is whole; what a cut leaves is a
+ * file aside, removed here by the next run.
  */
 export function installKernel(layout: KernelLayout, folder: string): void {
   mkdirSync(folder, { recursive: true, mode: 0o775 });
@@ -178,6 +195,7 @@ export function installKernel(layout: KernelLayout, folder: string): void {
     const destination = `${folder}/${name}`;
     if (existsSync(destination)) continue;
     if (name.includes('/')) mkdirSync(destination.slice(0, destination.lastIndexOf('/')), { recursive: true });
+    if (linkInto(source, destination)) continue;
     const aside = `${folder}/${ASIDE}${basename(name)}`;
     copyFileSync(source, aside, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
     const stat = statSync(source);

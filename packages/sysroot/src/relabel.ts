@@ -1,7 +1,12 @@
-import { existsSync, readFileSync } from 'node:fs';
-import { AtomicError } from '@atomic/ostree';
+import { closeSync, lstatSync, openSync, readdirSync } from 'node:fs';
+import { lgetxattr, lsetxattr } from '@atomic/linux';
+import { openPolicy, type Policy } from '@atomic/ostree';
+
+const ATTRIBUTE = 'security.selinux';
 
 export interface RelabelOptions {
+  /** Leave files alone that have a label already. */
+  keepExisting?: boolean | undefined;
   signal?: AbortSignal | undefined;
   /** Told the policy's name before anything is labelled. */
   onPolicy?: ((name: string) => void) | undefined;
@@ -9,21 +14,41 @@ export interface RelabelOptions {
   onLabel?: ((file: string, place: string, label: string) => void) | undefined;
 }
 
-/** The name of the SELinux policy a tree has, from its own configuration; null for a tree without. */
-export function selinuxPolicyName(tree: string): string | null {
-  const config = [`${tree}/etc/selinux/config`, `${tree}/usr/etc/selinux/config`].find((path) => existsSync(path));
-  if (config === undefined) return null;
-  return /^\s*SELINUXTYPE=\s*(\S+)/m.exec(readFileSync(config, 'utf8'))?.[1] ?? null;
+/** Gives a file and all below it the labels a policy wants; `place` is where the file is in the root it labels. */
+export function relabelTree(policy: Policy, file: string, place: string, options: RelabelOptions = {}): void {
+  options.signal?.throwIfAborted();
+  const stat = lstatSync(file);
+  if (options.keepExisting !== true || lgetxattr(file, ATTRIBUTE) === null) {
+    const label = policy.label(place, stat.mode);
+    if (label !== null) {
+      lsetxattr(file, ATTRIBUTE, Buffer.from(`${label}\0`));
+      options.onLabel?.(file, place, label);
+    }
+  }
+  if (!stat.isDirectory()) return;
+  const prefix = place === '/' ? '' : place;
+  for (const name of readdirSync(file)) relabelTree(policy, `${file}/${name}`, `${prefix}/${name}`, options);
 }
 
-/** Gives files of a tree that have none the label its policy wants, under `path`, which is `prefix` of the tree. */
-export async function relabel(
-  tree: string,
-  _path: string,
-  _prefix: string,
-  _options: RelabelOptions = {},
-): Promise<string | null> {
-  const policy = selinuxPolicyName(tree);
+/**
+ * Gives files under `path`, which is `prefix` of a tree, the labels of that tree's own policy where they have none
+ * (`ostree admin instutil selinux-ensure-labeled`). Returns the policy's name, or null for a tree without a policy.
+ */
+export function ensureLabeled(tree: string, path: string, prefix: string, options: RelabelOptions = {}): string | null {
+  using policy = openPolicy(tree);
   if (policy === null) return null;
-  throw new AtomicError('unsupported', `labels of the SELinux policy '${policy}' cannot be looked up`);
+  options.onPolicy?.(policy.name);
+  relabelTree(policy, path, `/${prefix.replace(/^\/+/, '')}`, { ...options, keepExisting: true });
+  return policy.name;
+}
+
+const STAMP = '.ostree-selabeled';
+
+/** Labels a stateroot's /var once, when its first tree with a policy is deployed; a stamp, as stock's, remembers it. */
+export function labelVar(policy: Policy, path: string, log?: (message: string) => void): void {
+  if (lstatSync(`${path}/${STAMP}`, { throwIfNoEntry: false }) !== undefined) return;
+  log?.(`Relabeling /var (no stamp file 'var/${STAMP}' found)`);
+  relabelTree(policy, path, '/var');
+  closeSync(openSync(`${path}/${STAMP}`, 'w', 0o644));
+  relabelTree(policy, `${path}/${STAMP}`, `/var/${STAMP}`);
 }

@@ -1,4 +1,4 @@
-import { existsSync, lstatSync, mkdirSync, renameSync, rmSync, statfsSync, symlinkSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, renameSync, rmSync, statfsSync, statSync, symlinkSync } from 'node:fs';
 import { syncfsPath } from '@atomic/linux';
 import { AtomicError, type BeginOptions, replaceFile } from '@atomic/ostree';
 import { makeEntry } from './boot-entry.ts';
@@ -212,11 +212,12 @@ async function makeRoom(
     return bavail * bsize;
   };
   const { bsize } = statfsSync(sysroot.layout.boot);
+  const device = statSync(sysroot.layout.boot).dev;
   const needed = new Map<string, number>();
   list.forEach((deployment, index) => {
     const folder = kernelFolder(sysroot, deployment);
     const kernel = kernels[index];
-    if (kernel !== undefined) needed.set(folder, missingBytes(kernel, folder, bsize));
+    if (kernel !== undefined) needed.set(folder, missingBytes(kernel, folder, bsize, device));
   });
   const bytes = [...needed.values()].reduce((sum, size) => sum + size, 0);
   const enough = () => bytes === 0 || free() >= bytes + MARGIN;

@@ -13,10 +13,10 @@ export const verb: Verb = {
     const { sysroot, state } = admin;
     const [first] = state.deployments;
     if (first === undefined) throw new AtomicError('not-found', 'Unable to find a deployment in sysroot');
-    const { relabel } = await import('@atomic/sysroot');
+    const { ensureLabeled } = await import('@atomic/sysroot');
     const tree = sysroot.layout.deployment(first);
     const [path = tree, prefix = ''] = args;
-    const policy = await relabel(tree, path, prefix, {
+    const policy = ensureLabeled(tree, path, prefix, {
       signal: ctx.signal,
       onPolicy: (name) => ctx.print(`Relabeling using policy '${name}'`),
       onLabel: (file, place, label) => ctx.print(`Set label of '${file}' (as '${place}') to '${label}'`),

@@ -72,6 +72,10 @@ export interface Admin extends Disposable {
  * may go on.
  */
 export async function openAdmin(call: Call, options: { unlocked?: boolean } = {}): Promise<Admin> {
+  if (options.unlocked !== true) {
+    const { ensureWritable } = await import('./namespace.ts');
+    await ensureWritable(sysrootPath(call.options.value('sysroot')));
+  }
   const sysroot = await openSysroot(call.options.value('sysroot'));
   const lock = options.unlocked === true ? undefined : await sysroot.lock(running(call.ctx));
   try {
