@@ -11,9 +11,10 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { AtomicError } from '../error.ts';
+import type { BodyPool, Lent } from './body-pool.ts';
 
 /** Bodies above this go to a file, so that a cut connection (or a killed pull) costs only what is missing. */
-const defaultSpillBytes = 1024 * 1024;
+const defaultSpillBytes = 512 * 1024;
 
 export interface DownloadOptions {
   /** Folder for the partial file. */
@@ -25,6 +26,8 @@ export interface DownloadOptions {
   /** An earlier run's partial file is known to be there. */
   existing: boolean;
   spillBytes?: number | undefined;
+  /** Where memory for small bodies comes from. */
+  pool?: BodyPool | undefined;
 }
 
 /**
@@ -37,7 +40,8 @@ export class Download {
   readonly #spillBytes: number;
   #chunks: Buffer[] = [];
   /** Room for the whole body, where its length was said and is small. */
-  #whole: Buffer | null = null;
+  #whole: Lent | null = null;
+  readonly #pool: BodyPool | undefined;
   #fd: number | null = null;
   size = 0;
   /** The first bytes, at most 16: enough to know how long an archive object may be. */
@@ -51,6 +55,7 @@ export class Download {
     this.#path = join(options.dir, options.name);
     this.#keep = options.keep;
     this.#spillBytes = options.spillBytes ?? defaultSpillBytes;
+    this.#pool = options.pool;
     if (!options.existing || !options.keep) return;
     try {
       this.#fd = openSync(this.#path, 'a+', 0o600);
@@ -69,8 +74,7 @@ export class Download {
     this.#close();
     rmSync(this.#path, { force: true });
     rmSync(`${this.#path}.validator`, { force: true });
-    this.#chunks = [];
-    this.#whole = null;
+    this.#drop();
     this.size = 0;
     this.head = Buffer.alloc(0);
     this.validator = undefined;
@@ -81,7 +85,10 @@ export class Download {
   begin(validator: string | undefined, length: number): void {
     this.validator = validator;
     if (length > this.#spillBytes) this.#spill();
-    else if (length >= 0) this.#whole = Buffer.allocUnsafeSlow(length);
+    else if (length >= 0) {
+      this.#drop();
+      this.#whole = this.#pool?.take(length) ?? { bytes: Buffer.allocUnsafe(length), release: () => {} };
+    }
   }
 
   /** Takes the next bytes; the chunk is copied. */
@@ -89,7 +96,7 @@ export class Download {
     const size = this.size + chunk.length;
     if (this.#fd === null && size > this.#spillBytes) this.#spill();
     if (this.#fd !== null) this.#append(chunk);
-    else if (this.#whole !== null && size <= this.#whole.length) chunk.copy(this.#whole, this.size);
+    else if (this.#whole !== null && size <= this.#whole.bytes.length) chunk.copy(this.#whole.bytes, this.size);
     else this.#chunks.push(Buffer.from(chunk));
     if (this.head.length < 16) this.head = Buffer.concat([this.head, chunk.subarray(0, 16)]).subarray(0, 16);
     this.size = size;
@@ -99,8 +106,13 @@ export class Download {
     // The validator is written first: a partial without one is thrown away, so a crash between the two is harmless.
     writeFileSync(`${this.#path}.validator`, this.validator ?? '', { mode: 0o600 });
     this.#fd = openSync(this.#path, 'w', 0o600);
-    if (this.#whole !== null) this.#append(this.#whole.subarray(0, this.size));
+    if (this.#whole !== null) this.#append(this.#whole.bytes.subarray(0, this.size));
     for (const chunk of this.#chunks) this.#append(chunk);
+    this.#drop();
+  }
+
+  #drop(): void {
+    this.#whole?.release();
     this.#whole = null;
     this.#chunks = [];
   }
@@ -123,19 +135,19 @@ export class Download {
   /** What has come: the bytes while they are few, else the file that holds them. */
   body(): Buffer | { path: string; size: number } {
     if (this.#fd !== null) return { path: this.#path, size: this.size };
-    if (this.#whole !== null) return this.#whole.subarray(0, this.size);
+    if (this.#whole !== null) return this.#whole.bytes.subarray(0, this.size);
     return Buffer.concat(this.#chunks, this.size);
   }
 
   /** The bytes are stored elsewhere, or not wanted. */
   discard(): void {
     if (this.#fd !== null) this.reset();
-    this.#chunks = [];
-    this.#whole = null;
+    this.#drop();
   }
 
   /** The download did not end: keeps the partial file for the next run, if there is one and it may be kept. */
   suspend(): void {
+    this.#drop();
     if (this.#fd === null) return;
     if (this.#keep) {
       this.#close();

@@ -2,6 +2,7 @@ import { mkdirSync, readdirSync, rmSync, statSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { FileLock } from '@atomic/linux';
 import type { Repo } from '../repo/repo.ts';
+import { BodyPool } from './body-pool.ts';
 import { Download } from './download.ts';
 
 const partialSuffix = '.part';
@@ -16,6 +17,7 @@ export class PartialFolder implements Disposable {
   #lock: FileLock | null = null;
   #made = false;
   readonly #existing = new Set<string>();
+  readonly #pool = new BodyPool();
   #serial = 0;
 
   constructor(repo: Repo) {
@@ -51,6 +53,7 @@ export class PartialFolder implements Disposable {
       keep: owned,
       existing: this.#existing.delete(shared),
       spillBytes,
+      pool: this.#pool,
     });
   }
 

@@ -151,7 +151,8 @@ function inflateWhole(packed: Buffer, header: FileHeader, size: number, where: s
   }
   let content: Buffer;
   try {
-    content = inflateRawSync(packed, { maxOutputLength: Math.max(size, 1) });
+    // One piece of the right size: by default it would gather many small ones and copy them together.
+    content = inflateRawSync(packed, { chunkSize: size + 64, maxOutputLength: Math.max(size, 1) });
   } catch (error) {
     throw corrupt(`Corrupted ${where}: ${error instanceof Error ? error.message : String(error)}`, error);
   }
