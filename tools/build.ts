@@ -21,6 +21,8 @@ import { bundle } from '../packages/compose/src/runtime/bundle.ts';
 
 const root = join(import.meta.dirname, '..');
 const folder = join(root, 'build/bin');
+/** V8 takes back what it compiled with the same flags only: those of bin/ostree. */
+const V8_FLAGS = ['--max-semi-space-size=4'];
 const digest = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
 function writeAside(name: string, content: Uint8Array): void {
@@ -34,10 +36,14 @@ function compile(file: string): Buffer {
   const scratch = mkdtempSync(join(tmpdir(), 'atomic-build-'));
   try {
     const cache = join(scratch, 'cache');
-    const warm = spawnSync(process.execPath, [join(import.meta.dirname, 'warm.ts'), file, cache, scratch], {
-      encoding: 'utf8',
-      stdio: ['ignore', 'ignore', 'pipe'],
-    });
+    const warm = spawnSync(
+      process.execPath,
+      [...V8_FLAGS, join(import.meta.dirname, 'warm.ts'), file, cache, scratch],
+      {
+        encoding: 'utf8',
+        stdio: ['ignore', 'ignore', 'pipe'],
+      },
+    );
     if (warm.status !== 0) throw new Error(`compiling ahead failed: ${warm.stderr}`);
     process.stderr.write(warm.stderr);
     return readFileSync(cache);

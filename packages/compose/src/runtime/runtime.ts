@@ -31,7 +31,7 @@ export interface Runtime {
 const launcher = (words: string): string => `#!/bin/sh
 : "\${NODE_COMPILE_CACHE=/var/cache/atomic/compiled}"
 export NODE_COMPILE_CACHE
-exec /usr/lib/atomic/node --disable-warning=ExperimentalWarning /usr/lib/atomic/atomic.cjs ${words}"$@"
+exec /usr/lib/atomic/node --disable-warning=ExperimentalWarning --max-semi-space-size=4 /usr/lib/atomic/atomic.cjs ${words}"$@"
 `;
 
 const TMPFILES = `# Compiled code of the atomic command.
