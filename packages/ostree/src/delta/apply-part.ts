@@ -18,7 +18,7 @@ export interface ApplyPartOptions {
 }
 
 /** The content up to which an object is put together in memory. */
-const WHOLE_LIMIT = 4 << 20;
+export const WHOLE_LIMIT = 4 << 20;
 const PIECE = 1 << 20;
 
 /** Whether a repository has everything a part would make, so that it need not be fetched. */
@@ -77,7 +77,9 @@ async function writeContent(
     await transaction.writeContent({ header, size: 0, source: Buffer.alloc(0) }, checksum);
     return;
   }
-  const open = await sources.openAll(step.segments);
+  const open = await sources.openAll(
+    step.segments.flatMap((segment) => (segment.kind === 'payload' ? [] : [segment.source])),
+  );
   if (step.size > WHOLE_LIMIT) {
     await transaction.writeContent({ header, size: step.size, source: streamed(part, step, open) }, checksum);
     return;
@@ -119,7 +121,7 @@ function* contentPieces(
 }
 
 /** The objects that the object being made builds upon (one, in all deltas there are), opened for reading anywhere. */
-class Sources implements Disposable {
+export class Sources implements Disposable {
   readonly #transaction: Transaction;
   readonly #opened = new Map<Checksum, OpenContent>();
 
@@ -127,8 +129,8 @@ class Sources implements Disposable {
     this.#transaction = transaction;
   }
 
-  async openAll(segments: readonly Segment[]): Promise<Opener> {
-    const wanted = new Set(segments.flatMap((segment) => (segment.kind === 'payload' ? [] : [segment.source])));
+  async openAll(checksums: Iterable<Checksum>): Promise<Opener> {
+    const wanted = new Set(checksums);
     if ([...this.#opened.keys()].some((checksum) => !wanted.has(checksum))) this[Symbol.dispose]();
     const { repo, stageDir } = this.#transaction;
     for (const checksum of wanted) {

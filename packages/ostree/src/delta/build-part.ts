@@ -9,7 +9,8 @@ import { isSymlink } from '../objects/mode.ts';
 import { type Xattr, xattrsToValue } from '../objects/xattrs.ts';
 import type { Repo } from '../repo/repo.ts';
 import { bsdiff, bsdiffStream } from './bsdiff.ts';
-import { type ByteSource, Spool, writeFully } from './bytes.ts';
+import { type ByteSource, bufferSource, Spool, writeFully } from './bytes.ts';
+import { type BuiltLean, LeanBuilder } from './lean-build.ts';
 import { openContent } from './open-content.ts';
 import { type DeltaMode, serializePart } from './part.ts';
 import type { PlannedObject } from './plan.ts';
@@ -23,11 +24,14 @@ export interface BuildPartOptions {
   maxBsdiffSize: number;
   /** Where the part's file is made. */
   folder: string;
+  /** Make the lean part too. */
+  lean: boolean;
 }
 
 /** A part as it was made: its file under a name of its own, not yet flushed to disk. */
 export interface BuiltPart {
   path: string;
+  lean: BuiltLean | null;
   header: DeltaPartHeader;
   bsdiff: number;
   rollsum: number;
@@ -54,6 +58,7 @@ class PartBuilder implements Disposable {
   readonly #repo: Repo;
   readonly #options: BuildPartOptions;
   readonly #payload: Spool;
+  readonly #lean: LeanBuilder | null;
   readonly #operations = new ByteWriter();
   readonly #modes = new Table<DeltaMode>();
   readonly #xattrs = new Table<readonly Xattr[]>();
@@ -66,6 +71,7 @@ class PartBuilder implements Disposable {
     this.#repo = repo;
     this.#options = options;
     this.#payload = new Spool(options.folder);
+    this.#lean = options.lean ? new LeanBuilder(options.folder) : null;
   }
 
   async add(object: PlannedObject): Promise<void> {
@@ -73,6 +79,7 @@ class PartBuilder implements Disposable {
       const bytes = this.#repo.loadObject(object.type, object.checksum);
       this.#usize += bytes.length;
       this.#op('S', bytes.length, this.#push(bytes));
+      this.#lean?.addWhole([], bufferSource(bytes));
       return;
     }
     const file = this.#repo.loadFile(object.checksum);
@@ -81,6 +88,7 @@ class PartBuilder implements Disposable {
     if (isSymlink(header.mode)) {
       const target = Buffer.from(header.target);
       this.#op('S', ...owner, target.length, this.#push(target));
+      this.#lean?.addWhole(owner, bufferSource(target));
       return;
     }
     this.#usize += file.size;
@@ -90,6 +98,7 @@ class PartBuilder implements Disposable {
         const offset = this.#payload.size;
         for (const piece of pieces(opened.source, 0, file.size)) this.#push(piece);
         this.#op('S', ...owner, file.size, offset);
+        this.#lean?.addWhole(owner, opened.source);
       }
     } finally {
       opened.close();
@@ -125,6 +134,7 @@ class PartBuilder implements Disposable {
     this.#op('o', ...owner, after.length);
     this.#op('B', this.#push(patch), patch.length);
     this.#op('c');
+    this.#lean?.addPatch(owner, from, bufferSource(before), bufferSource(after), stretches);
     this.#bsdiff++;
     return true;
   }
@@ -150,6 +160,10 @@ class PartBuilder implements Disposable {
       }
     }
     this.#op('c');
+    const stretches = blocks.flatMap((block) =>
+      block.from === null ? [] : [{ to: block.to, from: block.from, length: block.length }],
+    );
+    this.#lean?.addPatch(owner, from, old, next, stretches);
     this.#rollsum++;
     this.#rollsumSize += matched;
     return true;
@@ -192,6 +206,7 @@ class PartBuilder implements Disposable {
     }
     return {
       path,
+      lean: this.#lean?.finish(this.#modes.values, this.#xattrs.values, this.#repo.fsync) ?? null,
       header: {
         version: 0,
         checksum: hash.digest('hex'),
@@ -207,6 +222,7 @@ class PartBuilder implements Disposable {
 
   [Symbol.dispose](): void {
     this.#payload[Symbol.dispose]();
+    this.#lean?.[Symbol.dispose]();
   }
 }
 

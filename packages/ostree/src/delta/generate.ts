@@ -9,6 +9,7 @@ import { replaceFile } from '../repo/write-file.ts';
 import { type SignRequest, signBytes } from '../sign/sign.ts';
 import { startWork } from '../workers/work.ts';
 import type { BuiltPart } from './build-part.ts';
+import { type LeanPart, leanPartName } from './lean-format.ts';
 import { type DeltaName, deltaPath } from './names.ts';
 import { type PlannedObject, planDelta } from './plan.ts';
 import { type DeltaFallback, type Endianness, serializeSignedDelta, serializeSuperblock } from './superblock.ts';
@@ -21,6 +22,8 @@ export interface GenerateDeltaOptions extends DeltaName {
   /** How many bytes of content a part may unpack to (a larger file gets one of its own). */
   maxChunkSize?: number | undefined;
   bsdiff?: boolean | undefined;
+  /** Also make parts that only this program reads, and prefers: they are smaller. Default: unless inline. */
+  lean?: boolean | undefined;
   /** Put the parts into the superblock, so that the delta is one file. */
   inline?: boolean | undefined;
   /** Write the superblock there, and the parts beside it, instead of into the repository. */
@@ -36,8 +39,9 @@ export interface GeneratedDelta extends DeltaName {
   path: string;
   parts: number;
   fallbacks: number;
-  /** Bytes of the part files, and of the objects they make. */
+  /** Bytes of the part files, of the lean ones (null: none were made), and of the objects they make. */
   size: number;
+  leanSize: number | null;
   usize: number;
   bsdiff: number;
   rollsum: number;
@@ -75,6 +79,7 @@ export async function generateDelta(repo: Repo, options: GenerateDeltaOptions): 
       parts: built.map(({ header }) => header),
       fallbacks,
       endianness: options.endianness ?? 'little',
+      lean: leanParts(built),
       inline,
     });
     const signed =
@@ -84,10 +89,12 @@ export async function generateDelta(repo: Repo, options: GenerateDeltaOptions): 
     // An old superblock goes before its parts do: at no time does one name parts that are not its own.
     if (options.filename === undefined) removeOld(folder);
     if (inline === null) for (const [i, part] of built.entries()) renameSync(part.path, join(folder, String(i)));
+    for (const [i, { lean }] of built.entries())
+      if (lean !== null) renameSync(lean.path, join(folder, leanPartName(i)));
     if (repo.fsync) fsyncPath(folder);
     replaceFile(path, signed, { mode: 0o644, sync: repo.fsync });
   } finally {
-    for (const part of built) rmSync(part.path, { force: true });
+    removeBuilt(built);
   }
   const sum = (of: (part: BuiltPart) => number): number => built.reduce((total, part) => total + of(part), 0);
   const result: GeneratedDelta = {
@@ -97,6 +104,7 @@ export async function generateDelta(repo: Repo, options: GenerateDeltaOptions): 
     parts: built.length,
     fallbacks: fallbacks.length,
     size: sum(({ header }) => header.size),
+    leanSize: leanParts(built)?.reduce((total, { size }) => total + size, 0) ?? null,
     usize: sum(({ header }) => header.usize),
     bsdiff: sum((part) => part.bsdiff),
     rollsum: sum((part) => part.rollsum),
@@ -121,9 +129,25 @@ function outputPath(repo: Repo, { from, to, filename }: GenerateDeltaOptions): s
   return path;
 }
 
+/** What the superblock says of the lean parts: of all or none. */
+function leanParts(built: readonly BuiltPart[]): LeanPart[] | null {
+  const lean = built.flatMap((part) =>
+    part.lean === null ? [] : [{ checksum: part.lean.checksum, size: part.lean.size }],
+  );
+  return lean.length === built.length && lean.length > 0 ? lean : null;
+}
+
+function removeBuilt(built: readonly (BuiltPart | undefined)[]): void {
+  for (const part of built) {
+    if (part === undefined) continue;
+    rmSync(part.path, { force: true });
+    if (part.lean !== null) rmSync(part.lean.path, { force: true });
+  }
+}
+
 function removeOld(folder: string): void {
   rmSync(join(folder, 'superblock'), { force: true });
-  for (const name of readdirSync(folder)) if (/^\d+$/.test(name)) rmSync(join(folder, name), { force: true });
+  for (const name of readdirSync(folder)) if (/^a?\d+$/.test(name)) rmSync(join(folder, name), { force: true });
 }
 
 function fallback(repo: Repo, { type, checksum, size }: PlannedObject): DeltaFallback {
@@ -156,7 +180,7 @@ async function buildParts(
   try {
     await using work = await startWork(
       'delta-part',
-      { repo: repo.path, options: { maxBsdiffSize, folder } },
+      { repo: repo.path, options: { maxBsdiffSize, folder, lean: options.lean ?? options.inline !== true } },
       {
         signal: options.signal,
         help: false,
@@ -176,7 +200,7 @@ async function buildParts(
     }
     await work.finish();
   } catch (error) {
-    for (const part of built) if (part !== undefined) rmSync(part.path, { force: true });
+    removeBuilt(built);
     throw error;
   }
   return built.flatMap((part) => part ?? []);

@@ -4,9 +4,12 @@ import { errnoCode } from '@atomic/linux';
 import { AtomicError, corrupt } from '../error.ts';
 import type { Progress } from '../progress.ts';
 import type { Repo } from '../repo/repo.ts';
+import type { Transaction } from '../repo/transaction.ts';
 import type { SignEngine } from '../sign/engine.ts';
 import { signaturesUnder } from '../sign/signatures.ts';
 import { applyDeltaPart, hasAllPartObjects } from './apply-part.ts';
+import { applyLeanPart } from './lean-apply.ts';
+import { leanPartName } from './lean-format.ts';
 import { type DeltaName, deltaPath, parseDeltaName } from './names.ts';
 import { type DeltaSuperblock, parseSignedDelta, parseSuperblock } from './superblock.ts';
 
@@ -100,7 +103,7 @@ export async function applyDeltaOffline(repo: Repo, path: string, options: Apply
 }
 
 async function applyPart(
-  transaction: Parameters<typeof applyDeltaPart>[0],
+  transaction: Transaction,
   delta: DeltaSuperblock,
   index: number,
   directory: string,
@@ -111,7 +114,7 @@ async function applyPart(
   const inline = delta.inlinePart(index);
   try {
     if (inline !== null) await applyDeltaPart(transaction, header, inline, { verify: false, signal });
-    else {
+    else if (!(await applyLean(transaction, delta, index, directory, signal))) {
       const path = join(directory, String(index));
       if (!existsSync(path)) {
         throw new AtomicError('not-found', `Opening deltapart '${index}': No such file or directory`);
@@ -124,6 +127,27 @@ async function applyPart(
       hint: error.hint,
       cause: error,
     });
+  }
+}
+
+/** Applies the lean part, if there is one that can be; else false. */
+async function applyLean(
+  transaction: Transaction,
+  delta: DeltaSuperblock,
+  index: number,
+  directory: string,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  const [header, lean] = [delta.parts[index], delta.lean?.[index]];
+  const path = join(directory, leanPartName(index));
+  if (header === undefined || lean === undefined || !existsSync(path)) return false;
+  try {
+    await applyLeanPart(transaction, header, lean, { path }, { signal });
+    return true;
+  } catch (error) {
+    // The part beside it makes the same objects, and what this one made already is verified.
+    if (error instanceof AtomicError && (error.code === 'corrupt' || error.code === 'unsupported')) return false;
+    throw error;
   }
 }
 

@@ -77,7 +77,8 @@ export async function openDeltaPart(
   }
 }
 
-function checkPart(packed: ByteSource, expected: Checksum): void {
+/** Throws `corrupt` unless a part's file is the one expected. */
+export function checkPart(packed: ByteSource, expected: Checksum): void {
   const hash = createHash('sha256');
   for (const piece of pieces(packed, 0)) hash.update(piece);
   const actual = hash.digest('hex');

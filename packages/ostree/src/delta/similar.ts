@@ -14,7 +14,8 @@ const PACKED = /\.(xz|bz2|zst|lz|lzma)$/;
 /** `libfoo.so.1.2` and `libfoo.so.1.3`, or a kernel's folder and the next one's, are the same thing but for numbers. */
 const withoutNumbers = (path: string): string => path.replace(/\d+/g, '#');
 const baseName = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
-const beforeDot = (name: string): string => (name.indexOf('.') > 0 ? name.slice(0, name.indexOf('.')) : name);
+/** `foo.` for `foo.1`, so that it is no more like `foo` than `bar` is. */
+const beforeDot = (name: string): string => (name.indexOf('.') > 0 ? name.slice(0, name.indexOf('.') + 1) : name);
 
 /** How a file may be known again, the surest first; and how much the sizes may then differ. */
 const KEYS: readonly { of: (path: string) => string; ratio: number }[] = [

@@ -16,6 +16,7 @@ import { encodeVardict, type Metadata, metadataFromValue, metadataToValue } from
 import { type Checksum, checksumFromBytes, checksumToBytes } from '../objects/checksum.ts';
 import { COMMIT_TYPE } from '../objects/commit.ts';
 import type { ObjectType } from '../objects/type.ts';
+import { LEAN_KEY, LEAN_KEY_TYPE, type LeanPart } from './lean-format.ts';
 import { type DeltaName, deltaPath } from './names.ts';
 
 /*
@@ -75,6 +76,8 @@ export interface DeltaSuperblock extends DeltaName {
   /** The order was guessed from sizes that make no sense otherwise. */
   heuristic: boolean;
   signed: boolean;
+  /** The lean parts beside the parts, if the delta has such: see lean-format.ts. */
+  lean: LeanPart[] | null;
   /** A part that lies within the superblock: the bytes of its file, or null. */
   inlinePart(index: number): Buffer | null;
 }
@@ -205,6 +208,7 @@ export function parseSuperblock(bytes: Buffer): DeltaSuperblock {
     endianness,
     heuristic,
     signed: signed !== null,
+    lean: parseLean(metadata, raw.length),
     inlinePart: (index) => {
       const part = metadata.get(deltaPath(name, String(index)));
       if (part?.type !== '(yay)') return null;
@@ -212,6 +216,17 @@ export function parseSuperblock(bytes: Buffer): DeltaSuperblock {
       return Buffer.concat([Buffer.from([asNumber(kind)]), asBytes(data)]);
     },
   };
+}
+
+/** Reads `atomic.parts.v1`; null when it is not there, or does not fit the parts. */
+function parseLean(metadata: Metadata, count: number): LeanPart[] | null {
+  const found = metadata.get(LEAN_KEY);
+  if (found?.type !== LEAN_KEY_TYPE) return null;
+  const lean = asArray(found.value).map((entry) => {
+    const [checksum, bytes] = asArray(entry);
+    return { checksum: checksumFromBytes(asBytes(checksum)), size: size(swap64(asBigint(bytes))) };
+  });
+  return lean.length === count ? lean : null;
 }
 
 export interface NewSuperblock extends DeltaName {
@@ -223,6 +238,7 @@ export interface NewSuperblock extends DeltaName {
   parts: readonly DeltaPartHeader[];
   fallbacks: readonly DeltaFallback[];
   endianness: Endianness;
+  lean: readonly LeanPart[] | null;
   /** Bytes of the part files, when they are to lie within. */
   inline: readonly Buffer[] | null;
 }
@@ -234,6 +250,11 @@ export function serializeSuperblock(block: NewSuperblock): Buffer {
   const u64 = (value: number): Value => (swapped ? swap64(BigInt(value)) : BigInt(value));
   const metadata: Metadata = new Map(block.metadata ?? []);
   metadata.set('ostree.endianness', { type: 'y', value: swapped ? 0x42 : 0x6c });
+  if (block.lean !== null) {
+    // Big-endian, whatever the rest is.
+    const value = block.lean.map((part) => [checksumToBytes(part.checksum), swap64(BigInt(part.size))]);
+    metadata.set(LEAN_KEY, { type: LEAN_KEY_TYPE, value });
+  }
   block.inline?.forEach((part, i) => {
     metadata.set(deltaPath(block, String(i)), { type: '(yay)', value: [part[0] ?? 0, part.subarray(1)] });
   });
