@@ -6,7 +6,17 @@ import { after, describe, test } from 'node:test';
 import { KeyFile } from '@atomic/ostree';
 import { BlsEntry, entryFileName, readEntries } from './bootloader/bls.ts';
 import { grubConfig } from './bootloader/grub.ts';
-import { formatKargs, kargValues, parseKargs, replaceKarg, withoutKarg } from './kargs.ts';
+import {
+  appendKargIfMissing,
+  appendKargs,
+  deleteKargIfPresent,
+  formatKargs,
+  kargsFromCommandLine,
+  kargValues,
+  parseKargs,
+  replaceKarg,
+  withoutKarg,
+} from './kargs.ts';
 import { bootChecksum, findKernel } from './kernel.ts';
 import { parseBootLink, parseDeploymentName, validateOsName } from './layout.ts';
 import { inheritOrigin, isPinned, makeOrigin, originRefspec, requireRefspec } from './origin.ts';
@@ -31,6 +41,31 @@ describe('kernel arguments', () => {
       'tty0',
       'ttyS0,115200',
     ]);
+  });
+});
+
+describe('kernel arguments as deploying changes them', () => {
+  test('an unclosed quote takes the rest', () => {
+    assert.deepEqual(parseKargs('a "b c'), ['a', '"b c']);
+  });
+  test('one text may append several; a key that is there is not added again', () => {
+    assert.deepEqual(appendKargs(['a=1'], ['a=2 b', 'c="d e"']), ['a=1', 'a=2', 'b', 'c="d e"']);
+    assert.deepEqual(appendKargIfMissing(['quiet', 'a=1'], 'a=2'), ['quiet', 'a=1']);
+    assert.deepEqual(appendKargIfMissing(['quiet'], 'quiet'), ['quiet']);
+    assert.deepEqual(appendKargIfMissing(['quietly'], 'quiet'), ['quietly', 'quiet']);
+  });
+  test('deleting: by value, or by key where that is clear; what is not there is left alone', () => {
+    assert.deepEqual(deleteKargIfPresent(['a=1', 'b'], 'a'), ['b']);
+    assert.deepEqual(deleteKargIfPresent(['a=1', 'a=2', 'b'], 'a=1'), ['a=2', 'b']);
+    assert.deepEqual(deleteKargIfPresent(['a', 'a=2'], 'a'), ['a=2']);
+    assert.deepEqual(deleteKargIfPresent(['t="1 2"', 'b'], 't="1 2"'), ['b']);
+    assert.deepEqual(deleteKargIfPresent(['b'], 'a=1'), ['b']);
+    assert.throws(() => deleteKargIfPresent(['a=1', 'a=2'], 'a'), /Multiple values for key 'a' found/);
+    assert.throws(() => deleteKargIfPresent(['a=1'], 'a=2'), /No karg 'a=2' found/);
+    assert.throws(() => deleteKargIfPresent(['a=1', 'b'], 'a=1 c'), /No key 'c' found/);
+  });
+  test('of a running kernel’s, not what its boot loader added', () => {
+    assert.deepEqual(kargsFromCommandLine('BOOT_IMAGE=/k initrd=\\i quiet ostree=/x\n'), ['quiet', 'ostree=/x']);
   });
 });
 
@@ -112,11 +147,16 @@ describe('the staged deployment', () => {
     assert.deepEqual(parseStaged(encodeStaged(staged)), staged);
     const bare = { ...staged, mergeDeployment: null, kargs: null, locked: true };
     assert.deepEqual(parseStaged(encodeStaged(bare)), bare);
+    const full = { ...staged, overlayInitrds: [C1, C2], extra: new Map([['x-options', 'a b']]) };
+    assert.deepEqual(parseStaged(encodeStaged(full)), full);
   });
   test('damage is said, not followed', () => {
     assert.throws(() => parseStaged(Buffer.alloc(0)), /no target/);
     const outside = { ...staged, target: { ...staged.target, os: '../x' } };
     assert.throws(() => parseStaged(encodeStaged(outside)), /no usable name/);
+    assert.throws(() => parseStaged(encodeStaged({ ...staged, overlayInitrds: ['../x'] })), /checksum/);
+    const line = { ...staged, extra: new Map([['x', 'a\noptions evil']]) };
+    assert.throws(() => parseStaged(encodeStaged(line)), /unusable bootconfig-extra/);
   });
 });
 

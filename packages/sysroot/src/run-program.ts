@@ -50,7 +50,9 @@ export async function runProgram(
   }
   if (status === 0) return;
   const how = typeof killedBy === 'string' ? `killed by ${killedBy}` : `exited with code ${String(status)}`;
-  throw new AtomicError('failed', `${program}: Child process ${how}${said.trim() === '' ? '' : `: ${said.trim()}`}`);
+  // What a shell and env(1) say where there is no such program.
+  const code = status === 127 ? 'not-found' : 'failed';
+  throw new AtomicError(code, `${program}: Child process ${how}${said.trim() === '' ? '' : `: ${said.trim()}`}`);
 }
 
 /**
