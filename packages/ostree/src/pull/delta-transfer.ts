@@ -1,5 +1,7 @@
 import { statfsSync } from 'node:fs';
 import { applyDeltaPart } from '../delta/apply-part.ts';
+import { applyLeanPart } from '../delta/lean-apply.ts';
+import { leanPartName } from '../delta/lean-format.ts';
 import { type DeltaName, deltaIndexPath, deltaName, deltaPath, parseDeltaName } from '../delta/names.ts';
 import {
   type DeltaObjectType,
@@ -170,7 +172,7 @@ export class DeltaTransfer {
       const { signal } = this.#options;
       if (inline !== null) {
         await applyDeltaPart(transaction, header, inline, { signal, verify: false });
-      } else {
+      } else if (!(await this.#applyLean(transaction, delta, part))) {
         await this.#source.large(deltaPath(delta, String(index)), header.size, async (body) => {
           await applyDeltaPart(transaction, header, body, { signal });
         });
@@ -180,6 +182,23 @@ export class DeltaTransfer {
     } finally {
       this.#running--;
       this.#waiting.shift()?.();
+    }
+  }
+
+  /** Brings the smaller part that stands beside a part, if there is one that can be used; else false. */
+  async #applyLean(transaction: Transaction, delta: DeltaSuperblock, { index, header }: PlannedPart): Promise<boolean> {
+    const lean = delta.lean?.[index];
+    if (lean === undefined || lean.size > header.size) return false;
+    const { signal } = this.#options;
+    try {
+      await this.#source.large(deltaPath(delta, leanPartName(index)), lean.size, async (body) => {
+        await applyLeanPart(transaction, header, lean, body, { signal });
+      });
+      return true;
+    } catch (error) {
+      // A mirror that left it out, or a kernel packed by another liblz4: the part itself makes the same objects.
+      if (error instanceof AtomicError && ['not-found', 'corrupt', 'unsupported'].includes(error.code)) return false;
+      throw error;
     }
   }
 
