@@ -1,4 +1,5 @@
 import {
+  existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -220,6 +221,9 @@ export function listRefs(repo: Repo, options: ListRefsOptions): Map<string, Chec
   if (prefix === undefined) {
     add(`${repo.path}/refs/heads`, '', '');
     if (options.remotes !== false) {
+      // A repository has this folder; without it nobody can say that there are no refs.
+      if (!existsSync(`${repo.path}/refs/remotes`))
+        throw new AtomicError('not-found', 'Listing refs: opendir(remotes): No such file or directory');
       for (const remote of folders(`${repo.path}/refs/remotes`)) {
         add(`${repo.path}/refs/remotes/${remote}`, `${remote}:`, '');
       }
