@@ -2,8 +2,7 @@ import { lstatSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { errnoCode } from '@atomic/linux';
 import { AtomicError } from '../error.ts';
-import type { Checksum } from '../objects/checksum.ts';
-import { parseLooseName } from '../objects/type.ts';
+import { type Checksum, isChecksum } from '../objects/checksum.ts';
 import { breather, type Progress } from '../progress.ts';
 import { setPartial } from '../repo/commit-state.ts';
 import { deleteObject, enableTombstones } from '../repo/delete-object.ts';
@@ -118,37 +117,32 @@ function findDoomed(repo: Repo, reach: Reach, commitsOnly: boolean, result: Prun
     if (!/^[0-9a-f]{2}$/.test(folder)) continue;
     const base = `${repo.path}/objects/${folder}`;
     for (const name of readdirSync(base)) {
-      const type = name.slice(63);
-      if (commitsOnly ? type !== 'commit' : !COUNTED.has(type)) continue;
-      // The name of a kept object is the set's own key, but for the file of an archive repository.
-      if (reach.objects.has(folder + (type === 'filez' ? name.slice(0, -1) : name))) {
+      const type = COUNTED.get(name.slice(63));
+      if (type === undefined || (commitsOnly && type !== 'commit') || name[62] !== '.') continue;
+      const checksum = folder + name.slice(0, 62);
+      if (reach.has(type, checksum)) {
         result.total++;
         continue;
       }
-      const object = parseLooseName(folder, name);
-      if (object === null) continue;
+      if (!isChecksum(checksum)) continue;
       result.total++;
       const path = `${base}/${name}`;
-      switch (object.type) {
-        case 'payload-link':
-          if (payloadKept(path, reach)) continue;
-          break;
-        case 'file':
-        case 'dirtree':
-        case 'dirmeta':
-        case 'commit':
-          break;
-        default:
-          continue;
-      }
-      doomed.push({ path, type: object.type, checksum: object.checksum });
+      if (type === 'payload-link' && payloadKept(path, reach)) continue;
+      doomed.push({ path, type, checksum });
     }
   }
   return doomed.sort((a, b) => Number(b.type === 'commit') - Number(a.type === 'commit'));
 }
 
 /** Extensions of the objects that libostree lists, and so counts. */
-const COUNTED = new Set(['file', 'filez', 'dirtree', 'dirmeta', 'commit', 'payload-link']);
+const COUNTED = new Map<string, Doomed['type']>([
+  ['file', 'file'],
+  ['filez', 'file'],
+  ['dirtree', 'dirtree'],
+  ['dirmeta', 'dirmeta'],
+  ['commit', 'commit'],
+  ['payload-link', 'payload-link'],
+]);
 
 /** A payload link lives as long as the file it points to. */
 function payloadKept(path: string, reach: Reach): boolean {

@@ -13,7 +13,12 @@ export const objectKey = (type: ObjectType, checksum: Checksum): string => `${ch
 
 /** Collects what commits reach. Objects that are missing are passed over; damaged ones throw `corrupt`. */
 export class Reach {
-  readonly objects: ObjectSet = new Set();
+  // A set for each type: checksums need not be joined with a type for every look-up.
+  readonly #sets = new Map<ObjectType, Set<Checksum>>();
+  readonly #commits = this.#set('commit');
+  readonly #dirtrees = this.#set('dirtree');
+  readonly #dirmetas = this.#set('dirmeta');
+  readonly #files = this.#set('file');
   readonly #repo: Repo;
   readonly #commitsOnly: boolean;
 
@@ -22,8 +27,14 @@ export class Reach {
     this.#commitsOnly = options.commitsOnly === true;
   }
 
+  #set(type: ObjectType): Set<Checksum> {
+    const set = new Set<Checksum>();
+    this.#sets.set(type, set);
+    return set;
+  }
+
   has(type: ObjectType, checksum: Checksum): boolean {
-    return this.objects.has(objectKey(type, checksum));
+    return this.#sets.get(type)?.has(checksum) === true;
   }
 
   /** Adds a commit and so many of its parents (-1: all), as far as they are there. */
@@ -47,32 +58,32 @@ export class Reach {
     const bytes = this.#load('commit', checksum);
     if (bytes === null) return null;
     const commit = parseCommit(bytes);
-    const key = objectKey('commit', checksum);
-    if (this.objects.has(key)) return commit;
-    this.objects.add(key);
+    if (this.#commits.has(checksum)) return commit;
+    this.#commits.add(checksum);
     if (!this.#commitsOnly) {
-      this.objects.add(objectKey('dirmeta', commit.meta));
+      this.#dirmetas.add(commit.meta);
       this.#addTree(commit.tree);
     }
     return commit;
   }
 
   #addTree(root: Checksum): void {
-    const { objects } = this;
+    const dirtrees = this.#dirtrees;
+    const dirmetas = this.#dirmetas;
+    const files = this.#files;
     const pending = [root];
     const visitor = {
       file: (checksum: Checksum) => {
-        objects.add(`${checksum}.file`);
+        files.add(checksum);
       },
       dir: (tree: Checksum, meta: Checksum) => {
-        objects.add(`${meta}.dirmeta`);
-        pending.push(tree);
+        dirmetas.add(meta);
+        if (!dirtrees.has(tree)) pending.push(tree);
       },
     };
     for (let tree = pending.pop(); tree !== undefined; tree = pending.pop()) {
-      const key = `${tree}.dirtree`;
-      if (objects.has(key)) continue;
-      objects.add(key);
+      if (dirtrees.has(tree)) continue;
+      dirtrees.add(tree);
       const bytes = this.#load('dirtree', tree);
       if (bytes !== null) visitDirTree(bytes, visitor);
     }

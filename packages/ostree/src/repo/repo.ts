@@ -19,6 +19,7 @@ import { loosePath, MAX_METADATA_SIZE, type MetadataType, type ObjectType, parse
 import { KeyFile } from './keyfile.ts';
 import { loadFileObject, type StoredFile } from './load-file.ts';
 import { parseRepoMode, type RepoMode } from './mode.ts';
+import { readSmallFile } from './read-small.ts';
 import { type ListRefsOptions, listRefs, type RefTarget, readRef, writeRef } from './refs.ts';
 import { RemoteTable, type RemoteTableOptions } from './remote-table.ts';
 import { resolveRev } from './resolve-rev.ts';
@@ -174,15 +175,10 @@ export class Repo {
 
   /** The raw bytes of a metadata object; throws `not-found` or `corrupt` (too large to be one). */
   loadObject(type: MetadataType, checksum: Checksum): Buffer {
-    const path = this.objectPath(type, checksum);
-    const stat = lstatSync(path, { throwIfNoEntry: false });
-    if (stat === undefined) {
-      if (this.parent !== null) return this.parent.loadObject(type, checksum);
-      throw new AtomicError('not-found', `No such metadata object ${checksum}.${type}`);
-    }
-    if (stat.size > MAX_METADATA_SIZE)
-      throw corrupt(`${checksum}.${type} is ${stat.size} bytes, too large for metadata`);
-    return readFileSync(path);
+    const bytes = readSmallFile(this.objectPath(type, checksum), MAX_METADATA_SIZE);
+    if (bytes !== null) return bytes;
+    if (this.parent !== null) return this.parent.loadObject(type, checksum);
+    throw new AtomicError('not-found', `No such metadata object ${checksum}.${type}`);
   }
 
   loadCommit(checksum: Checksum): Commit {
