@@ -1,5 +1,4 @@
 import { lstatSync } from 'node:fs';
-import { parseLooseName } from '../objects/type.ts';
 import { Reach } from '../repo/reachable.ts';
 import type { Repo } from '../repo/repo.ts';
 
@@ -14,19 +13,18 @@ export interface DiffStats {
 
 /** Counts objects of two commits. */
 export function diffStats(repo: Repo, from: string, to: string): DiffStats {
-  const reach = (rev: string): Set<string> => {
+  const reach = (rev: string): Reach => {
     const set = new Reach(repo);
     set.addCommit(repo.resolveRev(rev));
-    return set.objects;
+    return set;
   };
   const [a, b] = [reach(from), reach(to)];
   let common = 0;
   let commonBytes = 0;
-  for (const key of a) {
-    if (!b.has(key)) continue;
+  for (const { type, checksum } of a.objects()) {
+    if (!b.has(type, checksum)) continue;
     common++;
-    const object = parseLooseName(key.slice(0, 2), key.slice(2));
-    if (object !== null) commonBytes += lstatSync(repo.objectPath(object.type, object.checksum)).size;
+    commonBytes += lstatSync(repo.objectPath(type, checksum)).size;
   }
   return { objects: [a.size, b.size], common, commonBytes };
 }

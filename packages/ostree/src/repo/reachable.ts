@@ -37,6 +37,17 @@ export class Reach {
     return this.#sets.get(type)?.has(checksum) === true;
   }
 
+  get size(): number {
+    let size = 0;
+    for (const set of this.#sets.values()) size += set.size;
+    return size;
+  }
+
+  /** All objects that were reached. */
+  *objects(): Generator<{ type: ObjectType; checksum: Checksum }> {
+    for (const [type, set] of this.#sets) for (const checksum of set) yield { type, checksum };
+  }
+
   /** Adds a commit and so many of its parents (-1: all), as far as they are there. */
   addHistory(start: Checksum, depth: number): void {
     let next: Checksum | null = start;
