@@ -124,6 +124,8 @@ test('a hostile volume is no reason to fail, and leads nowhere else', async () =
   const damaged = Repo.create(join(mount, '.ostree/repo'), { mode: 'archive', collectionId });
   writeFileSync(join(damaged.path, 'refs/heads/main'), 'x');
   writeFileSync(join(damaged.path, 'summary'), 'no summary');
+  mkdirSync(join(mount, 'var/lib/flatpak/repo/objects'), { recursive: true });
+  symlinkSync('/dev/zero', join(mount, 'var/lib/flatpak/repo/config'));
   const repo = client();
   assert.deepEqual(await findRemotes(repo, [ref], { finders: ['mount'], mounts: [mount, join(scratch, 'none')] }), []);
 });

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { commitFiles, scratchFolder, testRepo } from '../test-repo.ts';
@@ -114,6 +115,18 @@ test('revisions: checksums whole or short, parents, refs here and of remotes', a
   assert.deepEqual(commitsBeginning(repo, '').sort(), [first, second].sort());
   assert.equal(repo.resolveRev(first.slice(0, 20)), first);
   assert.throws(() => repo.resolveRev(''), /not unique/);
+});
+
+test('an alias to what is no ref ends in an error: a device, a pipe, somebody’s file', () => {
+  const repo = testRepo(scratch);
+  const pipe = join(repo.path, 'pipe');
+  execFileSync('mkfifo', [pipe]);
+  for (const target of ['/dev/zero', '/etc/passwd', pipe]) {
+    symlinkSync(target, join(repo.path, 'refs/heads/trap'));
+    assert.throws(() => repo.readRef('trap'), { message: /the ref trap does not hold a checksum/ }, target);
+    assert.throws(() => repo.listRefs(), { code: 'corrupt' });
+    rmSync(join(repo.path, 'refs/heads/trap'));
+  }
 });
 
 test('a damaged ref is told from a missing one', () => {

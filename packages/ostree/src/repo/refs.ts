@@ -1,9 +1,12 @@
 import {
+  closeSync,
+  constants,
   existsSync,
   mkdirSync,
+  openSync,
   readdirSync,
-  readFileSync,
   readlinkSync,
+  readSync,
   renameSync,
   rmdirSync,
   rmSync,
@@ -58,19 +61,29 @@ export function readRef(repo: Repo, target: RefTarget): Checksum | null {
   return readRefFile(join(repo.path, 'refs', folder, ref), refText(target));
 }
 
-/** The commit in a ref's file; null when there is no such file. Throws `corrupt`. */
+/** More than any ref's file holds. */
+const refBytes = Buffer.alloc(256);
+
+/**
+ * The commit in a ref's file; null when there is no such file. Throws `corrupt`. What an alias leads to is not trusted:
+ * it is read neither without end (a device) nor with waiting (a pipe), and not shown.
+ */
 export function readRefFile(path: string, name: string): Checksum | null {
   let text: string;
   try {
-    text = readFileSync(path, 'utf8');
+    const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+    try {
+      text = refBytes.toString('latin1', 0, readSync(fd, refBytes, 0, refBytes.length, null));
+    } finally {
+      closeSync(fd);
+    }
   } catch (error) {
     const code = errnoCode(error);
     if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'EISDIR') return null;
     throw error;
   }
   const checksum = text.trim();
-  if (!isChecksum(checksum))
-    throw corrupt(`the ref ${name} holds ${JSON.stringify(checksum.slice(0, 70))} instead of a checksum`);
+  if (!isChecksum(checksum)) throw corrupt(`the ref ${name} does not hold a checksum`);
   return checksum;
 }
 
