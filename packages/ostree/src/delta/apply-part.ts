@@ -28,27 +28,32 @@ export const hasAllPartObjects = (transaction: Transaction, header: DeltaPartHea
 /**
  * Applies one part of a delta: makes its objects, each verified, in a transaction. Objects that are there already are
  * passed over. Throws `corrupt` for a part that is damaged or wrong, and `not-found` when an object it builds upon is
- * missing. Memory stays bounded however large the part is.
+ * missing. Memory stays bounded however large the part is. Returns the bytes of content it wrote.
  */
 export async function applyDeltaPart(
   transaction: Transaction,
   header: DeltaPartHeader,
   file: PartFile,
   options: ApplyPartOptions = {},
-): Promise<void> {
+): Promise<number> {
   if (header.version > 0) throw corrupt(`Delta part has too new version ${header.version}`);
-  if (header.objects.length === 0) return;
+  if (header.objects.length === 0) return 0;
   using part = await openDeltaPart(header, file, { ...options, folder: transaction.stageDir });
   using sources = new Sources(transaction);
   const breathe = breather(options.signal);
+  let written = 0;
   for (const step of readSteps(part, header.objects)) {
     const { object } = step;
     if (!transaction.hasObject(object.type, object.checksum)) {
       if (step.kind === 'metadata') writeMetadata(transaction, part, step);
-      else await writeContent(transaction, part, step, sources);
+      else {
+        await writeContent(transaction, part, step, sources);
+        written += step.size;
+      }
     }
     await breathe();
   }
+  return written;
 }
 
 function writeMetadata(transaction: Transaction, part: DeltaPart, step: Extract<Step, { kind: 'metadata' }>): void {

@@ -41,7 +41,7 @@ const MIN_STRETCH = 3;
 
 /**
  * Applies a lean part instead of the part it stands beside, `header`, whose objects it makes. As with any part, each
- * object is verified. Throws `corrupt` and `unsupported`, upon which the other part is to be used.
+ * object is verified. Returns the bytes of content it wrote. Throws `corrupt` and `unsupported`, upon which the other part is to be used.
  */
 export async function applyLeanPart(
   transaction: Transaction,
@@ -49,14 +49,14 @@ export async function applyLeanPart(
   lean: LeanPart,
   file: PartFile,
   options: ApplyPartOptions = {},
-): Promise<void> {
+): Promise<number> {
   const fd = Buffer.isBuffer(file) ? null : openSync(file.path, 'r');
   const spools: Spool[] = [];
   try {
     const packed = Buffer.isBuffer(file) ? bufferSource(file) : fileSource(fd ?? -1, fstatSync(fd ?? -1).size);
     checkPart(packed, lean.checksum);
     const streams = await openStreams(packed, header, transaction.stageDir, spools, options.signal);
-    await new LeanReader(transaction, header, streams).run(options.signal);
+    return await new LeanReader(transaction, header, streams).run(options.signal);
   } finally {
     for (const spool of spools) spool[Symbol.dispose]();
     if (fd !== null) closeSync(fd);
@@ -112,6 +112,7 @@ class LeanReader {
   /** Bytes until the next that differs from what was foretold. */
   #gap = -1;
   #made = 0;
+  #written = 0;
 
   constructor(transaction: Transaction, header: DeltaPartHeader, streams: ReadonlyMap<StreamName, StreamReader>) {
     this.#transaction = transaction;
@@ -135,7 +136,8 @@ class LeanReader {
     return stream;
   }
 
-  async run(signal: AbortSignal | undefined): Promise<void> {
+  /** Returns the bytes of content that were written. */
+  async run(signal: AbortSignal | undefined): Promise<number> {
     using sources = new Sources(this.#transaction);
     const breathe = breather(signal);
     for (const object of this.#header.objects) {
@@ -144,6 +146,7 @@ class LeanReader {
       await breathe();
     }
     if (!this.#stream('steps').done) throw corrupt('a lean delta part does not make the objects it lists');
+    return this.#written;
   }
 
   #count(size: number): number {
@@ -265,6 +268,7 @@ class LeanReader {
       for (const _piece of content);
       return;
     }
+    this.#written += size;
     if (size > WHOLE_LIMIT) {
       await this.#transaction.writeContent({ header, size, source: streamed(content) }, checksum);
       return;

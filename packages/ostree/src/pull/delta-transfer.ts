@@ -171,10 +171,10 @@ export class DeltaTransfer {
       const { header, inline, index } = part;
       const { signal } = this.#options;
       if (inline !== null) {
-        await applyDeltaPart(transaction, header, inline, { signal, verify: false });
+        this.counts.contentBytes += await applyDeltaPart(transaction, header, inline, { signal, verify: false });
       } else if (!(await this.#applyLean(transaction, delta, part))) {
         await this.#source.large(deltaPath(delta, String(index)), header.size, async (body) => {
-          await applyDeltaPart(transaction, header, body, { signal });
+          this.counts.contentBytes += await applyDeltaPart(transaction, header, body, { signal });
         });
       }
       this.counts.fetchedParts++;
@@ -192,7 +192,7 @@ export class DeltaTransfer {
     const { signal } = this.#options;
     try {
       await this.#source.large(deltaPath(delta, leanPartName(index)), lean.size, async (body) => {
-        await applyLeanPart(transaction, header, lean, body, { signal });
+        this.counts.contentBytes += await applyLeanPart(transaction, header, lean, body, { signal });
       });
       return true;
     } catch (error) {

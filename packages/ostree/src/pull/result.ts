@@ -20,6 +20,8 @@ export class DeltaCounts {
   totalSize = 0;
   /** Of the objects in the parts and fallbacks, unpacked. */
   totalUnpacked = 0;
+  /** Bytes of content that parts made. */
+  contentBytes = 0;
 }
 
 export interface PullResult extends SourceStats {

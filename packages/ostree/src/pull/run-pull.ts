@@ -139,7 +139,8 @@ export async function runPull(
     objects: written.metadataWritten + written.contentWritten,
     metadata: written.metadataWritten,
     content: written.contentWritten,
-    contentBytes: written.contentBytes,
+    // As stock counts: what delta parts make is not content that was written, except where it is packed again.
+    contentBytes: written.contentBytes - (repo.archive ? 0 : (deltas?.counts.contentBytes ?? 0)),
     seconds: (performance.now() - started) / 1000,
     local: local !== null,
     counts,

@@ -101,7 +101,13 @@ export class Fetcher implements Disposable {
    */
   async get(bases: readonly URL[], segments: readonly string[], options: GetOptions): Promise<Fetched | null> {
     return await this.#mirrored(bases, segments, options.priority ?? 'metadata', (url) => {
-      if (url.protocol === 'file:') return () => readFileUrl(url, options.limit);
+      if (url.protocol === 'file:') {
+        return async () => {
+          const file = await readFileUrl(url, options.limit);
+          this.stats.bytes += file?.bytes.length ?? 0;
+          return file;
+        };
+      }
       const body = new MemoryBody(url, options.limit);
       return (attempt) => this.#get(body, options, attempt);
     });
@@ -141,6 +147,7 @@ export class Fetcher implements Disposable {
       if (url.protocol === 'file:') {
         download.reset();
         return await copyFileUrl(url, (chunk) => {
+          this.stats.bytes += chunk.length;
           download.write(chunk);
           check();
         });
