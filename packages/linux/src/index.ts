@@ -7,6 +7,7 @@ export * from './lz4.ts';
 export * from './lzma.ts';
 export * from './mknod.ts';
 export * from './mount.ts';
+export * from './reflink.ts';
 export * from './rename.ts';
 export * from './selabel.ts';
 export * from './sync.ts';
