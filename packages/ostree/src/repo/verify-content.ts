@@ -1,12 +1,13 @@
-import { createHash } from 'node:crypto';
-import { closeSync, openSync } from 'node:fs';
+import { createHash, hash } from 'node:crypto';
+import { closeSync, openSync, readSync } from 'node:fs';
 import type { Checksum } from '../objects/checksum.ts';
 import { fileHeaderBytes } from '../objects/file.ts';
 import { isSymlink } from '../objects/mode.ts';
 import type { Repo } from './repo.ts';
-import { checkExpected, contentChecksum, forEachPiece } from './store-file.ts';
+import { checkExpected, contentChecksum } from './store-file.ts';
 
 const WHOLE_LIMIT = 1 << 22;
+const SCRATCH = 1 << 20;
 
 /** Re-hashes a stored content object; throws `not-found` or `corrupt`. Large compressed ones take a promise. */
 export function verifyContent(repo: Repo, checksum: Checksum): void | Promise<void> {
@@ -19,19 +20,34 @@ export function verifyContent(repo: Repo, checksum: Checksum): void | Promise<vo
 export function storedChecksum(repo: Repo, checksum: Checksum): Checksum | Promise<Checksum> {
   const file = repo.loadFile(checksum);
   const { header, path, size } = file;
+  if (path !== null && !isSymlink(header.mode)) return plainChecksum(fileHeaderBytes(header), path, size);
   if (isSymlink(header.mode) || size <= WHOLE_LIMIT) return contentChecksum(header, file.readContent());
   const hasher = createHash('sha256').update(fileHeaderBytes(header));
-  if (path !== null) {
-    const fd = openSync(path, 'r');
-    try {
-      forEachPiece(fd, (piece) => hasher.update(piece));
-    } finally {
-      closeSync(fd);
-    }
-    return hasher.digest('hex');
-  }
   return (async () => {
     for await (const chunk of file.open()) hasher.update(chunk);
     return hasher.digest('hex');
   })();
+}
+
+let scratch: Buffer | undefined;
+
+/** Of a plain file, read behind its header into the one buffer there is for all: most files fit, and take one call. */
+function plainChecksum(start: Buffer, path: string, size: number): Checksum {
+  const fd = openSync(path, 'r');
+  try {
+    scratch ??= Buffer.allocUnsafeSlow(SCRATCH);
+    if (start.length + size < SCRATCH) {
+      start.copy(scratch);
+      const count = readSync(fd, scratch, start.length, SCRATCH - start.length, 0);
+      if (count === size) return hash('sha256', scratch.subarray(0, start.length + size), 'hex');
+    }
+    const hasher = createHash('sha256').update(start);
+    for (let at = 0, count = -1; count !== 0; at += count) {
+      count = readSync(fd, scratch, 0, SCRATCH, at);
+      hasher.update(scratch.subarray(0, count));
+    }
+    return hasher.digest('hex');
+  } finally {
+    closeSync(fd);
+  }
 }
