@@ -7,7 +7,7 @@ import { type Deployment, type SysrootState, sameDeployment } from './deployment
 import { writeOrigin } from './origin.ts';
 import { readStaged, writeStaged } from './staged-file.ts';
 import type { Sysroot } from './sysroot.ts';
-import { FINALIZE_UNIT } from './systemd.ts';
+import { FINALIZE_UNIT, STOCK_FINALIZE_UNIT } from './systemd.ts';
 import { type LogOptions, withDeployment, writeDeployments } from './write-deployments.ts';
 
 /** Where a finalization that failed at shutdown says why (upstream's name and place). */
@@ -25,7 +25,7 @@ export async function stageDeployment(
   options: { kargs?: string[] | null; locked?: boolean | undefined } = {},
 ): Promise<void> {
   // First, and checked: a staged deployment without it would never come to be.
-  await sysroot.system.startUnit(FINALIZE_UNIT);
+  await startFinalizer(sysroot);
   if (deployment.origin !== null) writeOrigin(sysroot.layout.origin(deployment), deployment.origin);
   writeStaged(sysroot.stagedPath, {
     target: deployment,
@@ -42,6 +42,17 @@ export async function stageDeployment(
   rmSync(failurePath(sysroot), { force: true });
   sysroot.touch();
   await cleanup(sysroot, { prune: 'never' });
+}
+
+/** Starts the unit whose end, at shutdown, switches: ours, or stock's on a host that stock set up. */
+async function startFinalizer(sysroot: Sysroot): Promise<void> {
+  try {
+    await sysroot.system.startUnit(FINALIZE_UNIT);
+  } catch (error) {
+    await sysroot.system.startUnit(STOCK_FINALIZE_UNIT).catch(() => {
+      throw error;
+    });
+  }
 }
 
 /** Older libostree looks for a file instead of the field. */

@@ -9,6 +9,8 @@ export interface SystemManager {
 }
 
 export const FINALIZE_UNIT = 'atomic-finalize-staged.service';
+/** The unit of the same purpose that comes with stock ostree. */
+export const STOCK_FINALIZE_UNIT = 'ostree-finalize-staged.service';
 
 const run = promisify(execFile);
 
