@@ -1,4 +1,13 @@
-import { appendFileSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { run } from './measure.ts';
 import type { Trees } from './trees.ts';
@@ -19,8 +28,8 @@ export interface Row {
   /** Before each run. */
   before?: (run: Run) => void;
   args: (run: Run) => string[];
-  /** After each run: bytes to list. */
-  bytes?: (run: Run) => number;
+  /** After each run: bytes to list, of what is for stock's clients and for our own. */
+  bytes?: (run: Run) => { stock: number; own: number };
   /** Needs the slow link, and runs behind it. */
   slow?: boolean;
   /** How to run the program, when not plainly. */
@@ -184,24 +193,33 @@ export function makeRows({ work, trees, port, slow }: Setting): Row[] {
     stock('init', `--repo=${bare}`, '--mode=bare');
     stock('pull-local', `--repo=${bare}`, trees.archive, 'v1');
   };
+  /** The folder of the only delta in a repository. */
+  const deltaFolder = (repo: string): string => {
+    const deltas = join(work, repo, 'deltas');
+    const [first = ''] = readdirSync(deltas);
+    const [rest = ''] = readdirSync(join(deltas, first));
+    return join(deltas, first, rest);
+  };
   const delta = (name: string, to: string, aim: Partial<Row>): Row[] => [
     {
       name: `static delta generate, ${name}`,
       ...aim,
-      args: ({ fresh }) => [
-        'static-delta',
-        'generate',
-        `--repo=${trees.archive}`,
-        '--from=v1',
-        `--to=${to}`,
-        '--inline',
-        `--filename=${join(work, fresh)}`,
-      ],
+      before: ({ fresh }) => {
+        run(work, 'cp', '-al', trees.archive, fresh);
+      },
+      args: ({ fresh }) => ['static-delta', 'generate', `--repo=${fresh}`, '--from=v1', `--to=${to}`],
       bytes: ({ fresh, who }) => {
-        const file = join(work, fresh);
-        rmSync(join(work, `delta-${to}-${who}`), { force: true });
-        symlinkSync(file, join(work, `delta-${to}-${who}`));
-        return statSync(file).size;
+        const folder = deltaFolder(fresh);
+        if (who === 'stock') {
+          rmSync(join(work, `delta-${to}`), { force: true });
+          symlinkSync(folder, join(work, `delta-${to}`));
+        }
+        const sum = (names: RegExp): number =>
+          readdirSync(folder)
+            .filter((file) => names.test(file))
+            .reduce((total, file) => total + statSync(join(folder, file)).size, 0);
+        // Our own clients fetch other parts than stock's.
+        return { stock: sum(/^(superblock|\d+)$/), own: sum(/^(superblock|a\d+)$/) };
       },
       budget: 60,
     },
@@ -214,8 +232,8 @@ export function makeRows({ work, trees, port, slow }: Setting): Row[] {
         init('bare')(one);
         having(one);
       },
-      // Both apply the same file: stock's.
-      args: ({ fresh }) => ['static-delta', 'apply-offline', `--repo=${fresh}`, join(work, `delta-${to}-stock`)],
+      // Both apply the same one: stock's.
+      args: ({ fresh }) => ['static-delta', 'apply-offline', `--repo=${fresh}`, join(work, `delta-${to}`)],
     },
   ];
 

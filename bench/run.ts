@@ -70,7 +70,7 @@ const slow = await helper('slow-link.ts', namespace, '50', '20').then(
 interface Measured {
   row: Row;
   used: Record<Who, Usage[]>;
-  bytes: Record<Who, number | undefined>;
+  bytes: Record<Who, { stock: number; own: number } | undefined>;
 }
 const failures: string[] = [];
 
@@ -107,10 +107,11 @@ function line({ row, used, bytes }: Measured): string {
   const [ours, stock] = [of(used.ours, 'seconds'), of(used.stock, 'seconds')];
   const ratio = stock / ours;
   const verdict = row.aim === undefined ? '' : `${row.aim}${ratio >= row.aim ? '' : ' ✗'}`;
+  const mb = (value: number): string => `${(value / 1e6).toFixed(3)} MB`;
   const size =
     bytes.ours === undefined || bytes.stock === undefined
       ? ''
-      : `; ${(bytes.stock / 1e6).toFixed(3)} MB against ours ${(bytes.ours / 1e6).toFixed(3)} MB`;
+      : `; ${mb(bytes.stock.stock)}, ours ${mb(bytes.ours.stock)}, for our own clients ${mb(bytes.ours.own)}`;
   return `| ${row.name}${size} | ${seconds(stock)} | ${seconds(ours)} | ${ratio.toFixed(2)} | ${verdict} | ${of(used.stock, 'cpu').toFixed(2)} / ${of(used.ours, 'cpu').toFixed(2)} | ${Math.round(of(used.stock, 'peak'))} / ${Math.round(of(used.ours, 'peak'))} | ${used.ours.length} |`;
 }
 

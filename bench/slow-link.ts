@@ -4,7 +4,7 @@
  * their packets held back: TCP sees a real link with its round trip, rate and queue.
  */
 import { execFileSync } from 'node:child_process';
-import { constants, openSync, read, writeSync } from 'node:fs';
+import { constants, existsSync, openSync, read, writeSync } from 'node:fs';
 import { syscall } from '../packages/linux/src/libc.ts';
 
 const ioctl = syscall('ioctl', 'int ioctl(int fd, unsigned long request, _Inout_ void *argument)');
@@ -70,6 +70,8 @@ function carry(from: number, to: number): void {
 
 const [near, far] = [`${name.slice(0, 12)}-0`, `${name.slice(0, 12)}-1`];
 const ends = [openTun(near), openTun(far)] as const;
+// One that was killed leaves its namespace; its devices went with it.
+if (existsSync(`/run/netns/${name}`)) ip('netns', 'delete', name);
 ip('netns', 'add', name);
 process.stdin.on('end', () => {
   // With its devices gone the reads end, and so does this process.
