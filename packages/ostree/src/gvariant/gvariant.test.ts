@@ -211,6 +211,9 @@ test('text format is read as g_variant_parse reads it', () => {
     ['('.repeat(1000), /nested too deeply/],
   ];
   for (const [text, message] of refused) assert.throws(() => parseVariantText(text), { name: 'AtomicError', message });
+  // Long texts need no more stack than short ones, and no digit is worked on that cannot count.
+  assert.equal(parseVariantText(`'${'x'.repeat(2e7)}'`).type, 's');
+  assert.throws(() => parseVariantText('9'.repeat(1e7)), /too big/);
   assert.throws(() => parseVariantText("'a'", 'u'), /can not parse as value of type 'u'/);
 });
 

@@ -127,6 +127,7 @@ function buildNumber(node: Extract<TextNode, { kind: 'number' }>, type: Type): V
   const digits = match?.[2] ?? '';
   const octal = /^0[0-7]+$/.test(digits);
   if (match === null || (/^0\d/.test(digits) && !octal)) throw fail(node, 'invalid character in number');
+  if (digits.length > 80) throw fail(node, 'integer too big for any type');
   const size = BigInt(octal ? `0o${digits.slice(1)}` : digits);
   if (size > 2n ** 64n - 1n) throw fail(node, 'integer too big for any type');
   const value = match[1] === '-' ? -size : size;

@@ -49,7 +49,6 @@ interface Token {
 
 const NUMBER = /[-+.0-9][-+.0-9A-Za-z]*/y;
 const WORD = /[a-z][a-z0-9]*/y;
-const QUOTED = /b?(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")/sy;
 const SPACE = /[ \t\n\v\f\r]*/y;
 
 class Reader {
@@ -81,14 +80,22 @@ class Reader {
     if (first === '') text = '';
     else if (first === '@') text = this.#typeToken();
     else if (/['"]/.test(first) || (first === 'b' && /['"]/.test(this.#text[start + 1] ?? ''))) {
-      const found = this.#match(QUOTED);
-      if (found === null) {
-        throw new AtomicError('invalid', `${start}-${this.#text.length}:unterminated string constant`);
-      }
-      text = found;
+      text = this.#quotedToken();
     } else text = this.#match(NUMBER) ?? this.#match(WORD) ?? first;
     this.#peeked = { text, start, end: start + text.length };
     return this.#peeked;
+  }
+
+  /** A string with its quotes (and `b`). By hand: a pattern would need stack for each character. */
+  #quotedToken(): string {
+    const start = this.#at;
+    let at = this.#text[start] === 'b' ? start + 1 : start;
+    const quote = this.#text[at++];
+    while (at < this.#text.length && this.#text[at] !== quote) at += this.#text[at] === '\\' ? 2 : 1;
+    if (at >= this.#text.length) {
+      throw new AtomicError('invalid', `${start}-${this.#text.length}:unterminated string constant`);
+    }
+    return this.#text.slice(start, at + 1);
   }
 
   /** `@TYPE` ends at a space, comma, colon, `]`, `>` or a bracket that was not opened in it. */
