@@ -79,8 +79,12 @@ for (const program of ['ostree', 'atomic'] as const) {
       INPUTS: JSON.stringify(JSON.stringify(facts)),
     },
   });
-  writeAside(`${name}.cjs`, code);
-  writeAside(`${name}.cache`, compile(join(folder, `${name}.cjs`)));
+  // As a function already, so that the launcher need not copy it to make it one.
+  const wrapped = ['(function(exports,require,module,__filename,__dirname){', code, '\n})'].map((part) =>
+    Buffer.from(part),
+  );
+  writeAside(`${name}.js`, Buffer.concat(wrapped));
+  writeAside(`${name}.cache`, compile(join(folder, `${name}.js`)));
   for (const { contents } of launcher.outputFiles) writeAside(`${program}.cjs`, contents);
   kept.add(name);
   console.log(`build/bin: ${program}, ${Math.round(code.length / 1024)} KiB from ${facts.length} files`);

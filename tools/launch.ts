@@ -16,7 +16,7 @@ declare const BUNDLE: string;
 declare const INPUTS: string;
 
 const root = join(__dirname, '../..');
-const file = join(__dirname, `${BUNDLE}.cjs`);
+const file = join(__dirname, `${BUNDLE}.js`);
 
 function contentDigest(path: string): string {
   // Asked for here, not at the top: loading it takes 3 ms.
@@ -43,14 +43,11 @@ function compiled(): Buffer | undefined {
 }
 
 if (upToDate()) {
-  const script = new Script(
-    `(function(exports,require,module,__filename,__dirname){${readFileSync(file, 'latin1')}\n})`,
-    {
-      filename: file,
-      cachedData: compiled(),
-      importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
-    },
-  );
+  const script = new Script(readFileSync(file, 'latin1'), {
+    filename: file,
+    cachedData: compiled(),
+    importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
+  });
   script.runInThisContext()({}, require, module, file, __dirname);
 } else {
   // Kept with its types stripped, a start of the sources takes half the time.

@@ -34,10 +34,10 @@ const COMMANDS = [
   ['prune', `--repo=${repo}-2`, '--refs-only'],
 ];
 
-const script = new Script(
-  `(function(exports,require,module,__filename,__dirname){${readFileSync(bundle, 'latin1')}\n})`,
-  { filename: bundle, importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER },
-);
+const script = new Script(readFileSync(bundle, 'latin1'), {
+  filename: bundle,
+  importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
+});
 const { exit } = process;
 for (const words of COMMANDS) {
   // Each run has modules of its own; the functions V8 compiled are the script's.

@@ -26,6 +26,7 @@ const BANNER = `require = (load => {
       'http',
       'http2',
       'https',
+      'module',
       'net',
       'os',
       'readline',
