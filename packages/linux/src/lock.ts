@@ -1,4 +1,4 @@
-import { closeSync, constants, openSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { errnoCode } from './error.ts';
 import { syscall } from './libc.ts';
@@ -90,6 +90,17 @@ export class FileLock implements Disposable {
     if (ofdLock(fd, mode)) return new FileLock(path, mode, fd);
     closeSync(fd);
     return null;
+  }
+
+  /**
+   * Whether the path still names the file that is locked. Lock files that are removed are removed by who holds them; who
+   * opened one before that and got the lock after it holds nothing.
+   */
+  get current(): boolean {
+    if (this.#fd === null) return false;
+    const held = fstatSync(this.#fd);
+    const named = statSync(this.path, { throwIfNoEntry: false });
+    return named !== undefined && named.dev === held.dev && named.ino === held.ino;
   }
 
   [Symbol.dispose](): void {

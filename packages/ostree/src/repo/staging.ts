@@ -30,7 +30,7 @@ export function openStaging(repo: Repo): Staging {
     if (!name.startsWith(PREFIX) || name.endsWith('-lock')) continue;
     const path = join(tmp, name);
     if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) continue;
-    const lock = FileLock.tryAcquire(`${path}-lock`, 'exclusive');
+    const lock = takeLock(path);
     if (lock === null) continue; // a living writer's
     if (name.startsWith(prefix) && reused === null && existsSync(path)) {
       reused = { path, lock };
@@ -38,12 +38,12 @@ export function openStaging(repo: Repo): Staging {
       continue;
     }
     if (!name.startsWith(prefix)) removeStaging({ path, lock });
-    else lock[Symbol.dispose]();
+    else releaseStaging({ path, lock });
   }
   if (reused !== null) return reused;
   for (;;) {
     const path = join(tmp, `${prefix}${randomBytes(4).toString('hex').slice(0, 6)}`);
-    const lock = FileLock.tryAcquire(`${path}-lock`, 'exclusive');
+    const lock = takeLock(path);
     if (lock === null) continue;
     try {
       mkdirSync(path);
@@ -56,11 +56,24 @@ export function openStaging(repo: Repo): Staging {
   }
 }
 
+/** The lock of a staging folder, or null where a living writer has it. */
+function takeLock(path: string): FileLock | null {
+  const lock = FileLock.tryAcquire(`${path}-lock`, 'exclusive');
+  if (lock === null || lock.current) return lock;
+  lock[Symbol.dispose]();
+  return null;
+}
+
+/** Lets go of a staging folder, which stays for the next run to resume; its lock file goes, as stock's does. */
+export function releaseStaging(staging: Staging): void {
+  rmSync(`${staging.path}-lock`, { force: true });
+  staging.lock[Symbol.dispose]();
+}
+
 /** Removes a staging folder and its lock file. */
 export function removeStaging(staging: Staging): void {
   rmSync(staging.path, { recursive: true, force: true });
-  rmSync(`${staging.path}-lock`, { force: true });
-  staging.lock[Symbol.dispose]();
+  releaseStaging(staging);
 }
 
 /** What an interrupted writer had not named yet is of use to nobody. */
@@ -79,7 +92,7 @@ export function cleanTmp(repo: Repo): void {
     const stat = lstatSync(path, { throwIfNoEntry: false });
     if (stat === undefined) continue; // another cleaner was first
     if (name.startsWith(PREFIX) && stat.isDirectory()) {
-      const lock = FileLock.tryAcquire(`${path}-lock`, 'exclusive');
+      const lock = takeLock(path);
       if (lock !== null) removeStaging({ path, lock });
     } else if (now - stat.mtimeMs / 1000 > expiry) rmSync(path, { recursive: true, force: true });
   }
