@@ -19,7 +19,7 @@ export interface GenerateDeltaOptions extends DeltaName {
   minFallbackSize?: number | undefined;
   /** Old and new content together may be so many bytes to be compared byte by byte. */
   maxBsdiffSize?: number | undefined;
-  /** How many bytes of content a part may unpack to (a larger file gets one of its own). */
+  /** How many bytes of content a part may unpack to; parts are not made larger than 16 MB in any case, files are. */
   maxChunkSize?: number | undefined;
   bsdiff?: boolean | undefined;
   /** Also make parts that only this program reads, and prefers: they are smaller. Default: unless inline. */
@@ -47,6 +47,9 @@ export interface GeneratedDelta extends DeltaName {
   rollsum: number;
 }
 
+/** More would need more memory, here and where it is applied, and leave less to do side by side; and it gains little. */
+const PART_SIZE = 16_000_000;
+
 /**
  * Makes a static delta that turns one commit into another (or nothing into a commit), for stock's clients and ours.
  * Its files are whole and on disk before the superblock, which makes it a delta, takes its place.
@@ -67,7 +70,7 @@ export async function generateDelta(repo: Repo, options: GenerateDeltaOptions): 
   const fallbacks = plan.files.filter(large).map((file) => fallback(repo, file));
   for (const { checksum, usize } of fallbacks) say(`fallback for ${checksum} (${formatSize(usize)})`);
   const objects = [...plan.metadata, ...plan.files.filter((file) => !large(file)), ...plan.symlinks];
-  const built = await buildParts(repo, split(objects, options.maxChunkSize ?? 32_000_000), folder, options);
+  const built = await buildParts(repo, split(objects, Math.min(options.maxChunkSize ?? PART_SIZE, PART_SIZE)), folder, options);
   try {
     const inline = options.inline === true ? built.map((part) => readFileSync(part.path)) : null;
     const superblock = serializeSuperblock({

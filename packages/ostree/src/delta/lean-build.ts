@@ -6,7 +6,7 @@ import { swap32 } from '../gvariant/value.ts';
 import { type Checksum, checksumToBytes } from '../objects/checksum.ts';
 import { type Xattr, xattrsToValue } from '../objects/xattrs.ts';
 import { bsdiff, type Stretch } from './bsdiff.ts';
-import { type ByteSource, Spool, writeFully } from './bytes.ts';
+import { type ByteSource, bufferSource, Spool, writeFully } from './bytes.ts';
 import { findPackedKernel, type PackedKernel, packKernel } from './kernel-image.ts';
 import {
   FLAG,
@@ -98,10 +98,9 @@ export class LeanBuilder implements Disposable {
       this.#patch(owner, source, old, next, next.size, stretches, null);
       return;
     }
-    using before = unpacked.old;
-    using after = unpacked.next;
-    const better = bsdiff(before.read(0, before.size), after.read(0, after.size));
-    this.#patch(owner, source, before, after, next.size, better, unpacked.kernels);
+    const [before, after] = [takeAll(unpacked.old), takeAll(unpacked.next)];
+    const better = bsdiff(before, after);
+    this.#patch(owner, source, bufferSource(before), bufferSource(after), next.size, better, unpacked.kernels);
   }
 
   /** Both kernels unpacked, if both files are and the new one packs again to the very same bytes. */
@@ -247,6 +246,12 @@ export class LeanBuilder implements Disposable {
   [Symbol.dispose](): void {
     for (const spool of this.#spools.values()) spool[Symbol.dispose]();
   }
+}
+
+/** All that a spool holds, which is then done with. */
+function takeAll(spool: Spool): Buffer {
+  using done = spool;
+  return done.read(0, done.size);
 }
 
 const isProgram = (content: ByteSource): boolean =>
