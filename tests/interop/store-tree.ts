@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import {
+  appendFileSync,
   chmodSync,
   chownSync,
   cpSync,
@@ -10,6 +11,7 @@ import {
   mkdirSync,
   readdirSync,
   symlinkSync,
+  truncateSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -94,6 +96,19 @@ export function makeOddTree(root: string): void {
   setxattr(join(root, 'user-xattr'), 'user.another', '0x00ff00');
   setxattr(join(root, 'empty-dir'), 'user.dir', 'on a directory');
   setxattr(join(root, 'link'), 'trusted.link', 'on a symlink');
+  // A name that is no UTF-8: the kernel's are bytes.
+  execFileSync('python3', [
+    '-c',
+    'import os,sys; os.setxattr(sys.argv[1].encode(), b"user.\\xff\\xfe", b"v")',
+    file('byte-named xattr'),
+  ]);
+  // What setfacl -m u:1234:rwx writes: version 2, then tag, permissions and id of each entry.
+  const acl = '0x0200000001000600ffffffff02000700d204000004000400ffffffff10000700ffffffff20000400ffffffff';
+  setxattr(file('acl'), 'system.posix_acl_access', acl);
+  // As large as CI can bear; what matters is that it is mostly hole, and more than is handled in one piece.
+  truncateSync(file('sparse', ''), 64 << 20);
+  appendFileSync(join(root, 'sparse'), 'the end');
+  linkSync(join(root, 'user-xattr'), join(root, 'd/other name of it'));
   const capable = file('capable', '#!/bin/sh\n', 0o755);
   if (spawnSync('setcap', ['cap_net_raw+ep', capable]).status !== 0) {
     // struct vfs_cap_data, revision 2, effective: what setcap writes

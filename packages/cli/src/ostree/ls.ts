@@ -10,8 +10,8 @@ function* listed(repo: Repo, commit: string, asked: string, depth: Depth): Gener
     if (depth === 'none') yield lookup(repo, commit, path);
     else yield* listTree(repo, commit, path, { recurse: depth === 'all' });
   } catch (error) {
-    if (!(error instanceof AtomicError) || !error.message.startsWith('No such file')) throw error;
-    throw new AtomicError('not-found', `Inspecting path '${asked}': ${error.message}`);
+    if (!(error instanceof AtomicError)) throw error;
+    throw new AtomicError(error.code, `Inspecting path '${asked}': ${error.message}`, { hint: error.hint });
   }
 }
 
