@@ -209,7 +209,9 @@ function offtout(bytes: Buffer, value: number, at: number): void {
 
 /** Writes stretches as the stream {@link bspatch} reads. */
 export function bsdiffStream(old: Buffer, next: Buffer, stretches: readonly Stretch[]): Buffer {
-  const all = stretches[0]?.to === 0 ? stretches : [{ to: 0, from: 0, length: 0 }, ...stretches];
+  // The reader begins at the beginning of both.
+  const [first] = stretches;
+  const all = first?.to === 0 && first.from === 0 ? stretches : [{ to: 0, from: 0, length: 0 }, ...stretches];
   const bytes = Buffer.alloc(next.length + all.length * 24);
   let at = 0;
   all.forEach((stretch, i) => {

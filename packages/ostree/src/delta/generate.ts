@@ -70,7 +70,12 @@ export async function generateDelta(repo: Repo, options: GenerateDeltaOptions): 
   const fallbacks = plan.files.filter(large).map((file) => fallback(repo, file));
   for (const { checksum, usize } of fallbacks) say(`fallback for ${checksum} (${formatSize(usize)})`);
   const objects = [...plan.metadata, ...plan.files.filter((file) => !large(file)), ...plan.symlinks];
-  const built = await buildParts(repo, split(objects, Math.min(options.maxChunkSize ?? PART_SIZE, PART_SIZE)), folder, options);
+  const built = await buildParts(
+    repo,
+    split(objects, Math.min(options.maxChunkSize ?? PART_SIZE, PART_SIZE)),
+    folder,
+    options,
+  );
   try {
     const inline = options.inline === true ? built.map((part) => readFileSync(part.path)) : null;
     const superblock = serializeSuperblock({
