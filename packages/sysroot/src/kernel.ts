@@ -172,6 +172,8 @@ export function missingBytes(layout: KernelLayout, folder: string, blockSize: nu
 
 /** The files of a tree are never written to, so a link is as good as a copy. */
 function linkInto(source: string, destination: string): boolean {
+  // Of a symlink another name is no kernel.
+  if (!lstatSync(source).isFile()) return false;
   try {
     linkSync(source, destination);
     return true;
