@@ -16,8 +16,8 @@ const tree: fc.Arbitrary<DirTree> = fc
 function visited(bytes: Buffer): { files: string[]; dirs: string[] } {
   const found: { files: string[]; dirs: string[] } = { files: [], dirs: [] };
   visitDirTree(bytes, {
-    file: (checksum) => found.files.push(checksum),
-    dir: (child, meta) => found.dirs.push(child + meta),
+    file: (at) => found.files.push(bytes.toString('hex', at, at + 32)),
+    dir: (at) => found.dirs.push(bytes.toString('hex', at, at + 64)),
   });
   return found;
 }

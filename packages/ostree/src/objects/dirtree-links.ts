@@ -1,26 +1,26 @@
+import { corrupt } from '../error.ts';
 import { offsetSize } from '../gvariant/type.ts';
-import type { Checksum } from './checksum.ts';
 import { parseDirTree } from './dirtree.ts';
 
-/** Is told of what a dirtree refers to. */
+/** Is told where in a dirtree's bytes the digests of what it refers to stand, 32 bytes each. */
 export interface DirTreeVisitor {
-  file(checksum: Checksum): void;
-  dir(tree: Checksum, meta: Checksum): void;
+  file(at: number): void;
+  /** A directory's tree; its metadata's digest follows it. */
+  dir(at: number): void;
 }
 
 /**
  * Tells a visitor what a dirtree refers to, without its names: all that reachability needs, at a fraction of the cost of
- * {@link parseDirTree}. What does not look as it should is left to that: throws `corrupt` as it does.
+ * {@link parseDirTree}. What does not look as it should throws `corrupt`, perhaps after some of it was told.
  */
 export function visitDirTree(bytes: Buffer, visitor: DirTreeVisitor): void {
-  if (scan(bytes, null) && scan(bytes, visitor)) return;
-  const { files, dirs } = parseDirTree(bytes);
-  for (const { checksum } of files) visitor.file(checksum);
-  for (const { tree, meta } of dirs) visitor.dir(tree, meta);
+  if (scan(bytes, visitor)) return;
+  parseDirTree(bytes);
+  throw corrupt('a dirtree is not framed as it should be');
 }
 
 /** Goes over both arrays of `(a(say)a(sayay))`; false when the framing is not that of such data. */
-function scan(bytes: Buffer, visitor: DirTreeVisitor | null): boolean {
+function scan(bytes: Buffer, visitor: DirTreeVisitor): boolean {
   const width = offsetSize(bytes.length);
   const body = bytes.length - width;
   const split = read(bytes, body, width);
@@ -28,7 +28,7 @@ function scan(bytes: Buffer, visitor: DirTreeVisitor | null): boolean {
 }
 
 /** An array whose items are a string and so many digests. */
-function scanArray(bytes: Buffer, start: number, end: number, digests: 1 | 2, visitor: DirTreeVisitor | null): boolean {
+function scanArray(bytes: Buffer, start: number, end: number, digests: 1 | 2, visitor: DirTreeVisitor): boolean {
   if (start === end) return true;
   const width = offsetSize(end - start);
   const table = start + read(bytes, end - width, width);
@@ -42,10 +42,8 @@ function scanArray(bytes: Buffer, start: number, end: number, digests: 1 | 2, vi
     const first = item + read(bytes, next - inner, inner);
     if (first <= item || tail - first !== 32 * digests) return false;
     if (digests === 2 && item + read(bytes, tail, inner) !== first + 32) return false;
-    if (visitor !== null) {
-      if (digests === 1) visitor.file(bytes.toString('hex', first, first + 32));
-      else visitor.dir(bytes.toString('hex', first, first + 32), bytes.toString('hex', first + 32, first + 64));
-    }
+    if (digests === 1) visitor.file(first);
+    else visitor.dir(first);
     item = next;
   }
   return true;

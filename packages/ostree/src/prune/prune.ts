@@ -1,4 +1,4 @@
-import { lstatSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
+import { lstatSync, readdirSync, readlinkSync, rmSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { errnoCode } from '@atomic/linux';
 import { AtomicError } from '../error.ts';
@@ -120,12 +120,9 @@ function findDoomed(repo: Repo, reach: Reach, commitsOnly: boolean, result: Prun
       const type = COUNTED.get(name.slice(63));
       if (type === undefined || (commitsOnly && type !== 'commit') || name[62] !== '.') continue;
       const checksum = folder + name.slice(0, 62);
-      if (reach.has(type, checksum)) {
-        result.total++;
-        continue;
-      }
       if (!isChecksum(checksum)) continue;
       result.total++;
+      if (reach.has(type, checksum)) continue;
       const path = `${base}/${name}`;
       if (type === 'payload-link' && payloadKept(path, reach)) continue;
       doomed.push({ path, type, checksum });
@@ -161,7 +158,11 @@ function remove(repo: Repo, { path, type, checksum }: Doomed): void {
     setPartial(repo, checksum, null);
     return;
   }
-  rmSync(path, { force: true });
+  try {
+    unlinkSync(path);
+  } catch (error) {
+    if (errnoCode(error) !== 'ENOENT') throw error;
+  }
   if (type === 'file' && repo.mode === 'bare-split-xattrs') {
     rmSync(repo.objectPath('file-xattrs-link', checksum), { force: true });
   }
