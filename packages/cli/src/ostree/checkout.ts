@@ -5,6 +5,7 @@ import {
   type CheckoutResult,
   checkout,
   checkoutComposefs,
+  explain,
   openPolicy,
   type Policy,
   type Repo,
@@ -36,10 +37,18 @@ function chosenUnion({ options }: Call): CheckoutOptions['union'] {
   return options.flag('union-identical') ? 'identical' : 'none';
 }
 
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw explain(error, path);
+  }
+}
+
 /** Paths to leave out, one a line; a directory may be given with or without a slash at its end. */
 function skipFilter(file: string | undefined): ((path: string) => boolean) | undefined {
   if (file === undefined) return undefined;
-  const skipped = new Set(readFileSync(file, 'utf8').split('\n'));
+  const skipped = new Set(readText(file).split('\n'));
   return (path) => !skipped.has(path) && !skipped.has(`${path}/`);
 }
 
@@ -59,7 +68,6 @@ function checkoutOptions(call: Call, policy: Policy | null): CheckoutOptions {
   if (union === 'identical' && !requireHardlinks) {
     throw new UsageError('--union-identical requires --require-hardlinks');
   }
-  options.boolean('fsync'); // stock, too, only looks whether it is a boolean
   return {
     user: options.flag('user-mode'),
     union,
@@ -129,12 +137,13 @@ async function one(
 async function run(call: Call): Promise<void> {
   const { ctx, options } = call;
   const repo = openRepo(call);
+  if (options.boolean('fsync') === false) repo.config.set('core', 'fsync', 'false');
   const [first, second] = call.args;
   const rev = required(first, 'COMMIT must be specified');
   const file = options.value('from-file');
   const results: (CheckoutResult | null)[] = [];
   if (options.flag('from-stdin') || file !== undefined) {
-    const text = readFileSync(options.flag('from-stdin') ? 0 : (file ?? ''), 'utf8');
+    const text = options.flag('from-stdin') ? readFileSync(0, 'utf8') : readText(file ?? '');
     for (const pair of pairs(text)) {
       const checksum = repo.resolveRev(pair.rev);
       try {
