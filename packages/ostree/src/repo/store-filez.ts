@@ -55,8 +55,7 @@ export function storeFilez(
     bytes = readFileSync(body.path);
   }
   const where = `object ${expected}.filez`;
-  if (bytes.length < 8 || bytes.length < archiveHeaderLength(bytes)) throw corrupt(`Corrupted ${where}: cut short`);
-  const { header, size, length } = parseArchiveHeader(bytes);
+  const { header, size, length } = readHeader(bytes, where);
   if (options.bareUserOnly) checkStorable('bare-user-only', expected, header);
   if (size > WHOLE_LIMIT) return storeFilezStream(stager, Readable.from([bytes]), expected, options);
   const content = inflateWhole(bytes.subarray(length), header, size, where);
@@ -70,6 +69,14 @@ export function storeFilez(
     }),
   );
   return { checksum: expected, size, isNew: true };
+}
+
+function readHeader(bytes: Buffer, where: string): ReturnType<typeof parseArchiveHeader> {
+  try {
+    return parseArchiveHeader(bytes);
+  } catch (error) {
+    throw corrupt(`Corrupted ${where}: ${error instanceof Error ? error.message : String(error)}`, error);
+  }
 }
 
 function copyFilez(stager: Stager, from: string, checksum: Checksum): Stored {
@@ -102,7 +109,7 @@ export async function storeFilezStream(
       else start = Buffer.concat([start, next.value]);
     }
     if (ended) throw corrupt(`Corrupted ${where}: cut short`);
-    const { header, size, length } = parseArchiveHeader(start);
+    const { header, size, length } = readHeader(start, where);
     if (isSymlink(header.mode)) return await storeFilez(stager, start, expected, options);
     if (options.bareUserOnly) checkStorable('bare-user-only', expected, header);
     const hasher = createHash('sha256').update(fileHeaderBytes(header));
@@ -137,6 +144,7 @@ export async function storeFilezStream(
     }
     if (stager.has('file', expected)) return { checksum: expected, size, isNew: false };
     stager.adopt('file', expected, path);
+    aside = null;
     return { checksum: expected, size, isNew: true };
   } finally {
     if (aside !== null) rmSync(aside, { force: true });

@@ -19,6 +19,8 @@ export interface Connection {
   /** How many more it takes now. */
   readonly room: number;
   readonly closed: boolean;
+  /** One connection carries as many requests as are worth sending. */
+  readonly multiplexed: boolean;
   /** Body bytes received so far, for the watch over slow servers. */
   readonly received: number;
   send(exchange: Exchange): void;

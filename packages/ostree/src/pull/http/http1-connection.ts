@@ -23,6 +23,7 @@ export class Http1Connection implements Connection {
   #blocked = false;
   #served = 0;
   #drained = 0;
+  readonly multiplexed = false;
   received = 0;
   closed = false;
 

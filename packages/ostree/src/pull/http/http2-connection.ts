@@ -13,6 +13,7 @@ export class Http2Connection implements Connection {
   readonly #session: ClientHttp2Session;
   readonly #active = new Map<Exchange, (error: Error) => void>();
   readonly #ready: () => void;
+  readonly multiplexed = true;
   received = 0;
   closed = false;
 

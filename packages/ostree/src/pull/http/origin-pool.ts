@@ -84,7 +84,8 @@ export class OriginPool {
   #grow(): void {
     const count = this.#connections.length + this.#opening;
     if (count >= this.#limit || this.#opening >= this.#pending) return;
-    if (this.#alone && count > 0 && (this.#opening > 0 || this.#connections.some(({ room }) => room > 6))) return;
+    if (this.#alone && this.#connections.length === 0 && this.#opening > 0) return;
+    if (this.#connections.some(({ multiplexed, closed }) => multiplexed && !closed)) return;
     this.#opening++;
     this.#open(() => this.#pump()).then(
       (connection) => {
@@ -95,10 +96,11 @@ export class OriginPool {
       },
       (error: unknown) => {
         this.#opening--;
-        // A server may allow fewer connections than we would like: what is open does.
-        if (this.#connections.some(({ closed }) => !closed)) this.#limit = Math.max(1, this.#connections.length);
-        else if (this.#opening === 0) this.#fail(error instanceof Error ? error : new Error(String(error)));
-        this.#pump();
+        if (this.#connections.some(({ closed }) => !closed)) {
+          // A server may allow fewer connections than we would like: what is open does.
+          this.#limit = Math.max(1, this.#connections.length);
+          this.#pump();
+        } else if (this.#opening === 0) this.#fail(error instanceof Error ? error : new Error(String(error)));
       },
     );
   }
