@@ -1,4 +1,13 @@
-import { mkdtempSync, renameSync, rmSync, utimesSync } from 'node:fs';
+import {
+  closeSync,
+  fdatasyncSync,
+  mkdtempSync,
+  openSync,
+  renameSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { fsyncPath } from '@atomic/linux';
 import { reindexDeltas } from '../delta/reindex.ts';
@@ -8,7 +17,6 @@ import { serializeCommit } from '../objects/commit.ts';
 import { serializeDirMeta } from '../objects/dirmeta.ts';
 import { serializeDirTree } from '../objects/dirtree.ts';
 import type { BeginOptions, Repo } from '../repo/repo.ts';
-import { replaceFile } from '../repo/write-file.ts';
 import { type SignRequest, signCommitBytes, signSummaryBytes } from '../sign/sign.ts';
 import { buildSummary } from './build-summary.ts';
 
@@ -47,9 +55,9 @@ function publish(repo: Repo, summary: Buffer, signature: Buffer | null): void {
   const folder = mkdtempSync(join(repo.path, 'tmp/summary-'));
   try {
     const aside = join(folder, 'summary');
-    replaceFile(aside, summary, { sync: repo.fsync });
+    writeNew(aside, summary, repo.fsync);
     if (signature !== null) {
-      replaceFile(`${aside}.sig`, signature, { sync: repo.fsync });
+      writeNew(`${aside}.sig`, signature, repo.fsync);
       // An HTTP cache is to find both stale at the same time.
       const now = new Date();
       for (const file of [aside, `${aside}.sig`]) utimesSync(file, now, now);
@@ -60,6 +68,16 @@ function publish(repo: Repo, summary: Buffer, signature: Buffer | null): void {
     if (repo.fsync) fsyncPath(repo.path);
   } finally {
     rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function writeNew(path: string, bytes: Buffer, sync: boolean): void {
+  const fd = openSync(path, 'wx', 0o644);
+  try {
+    writeFileSync(fd, bytes);
+    if (sync) fdatasyncSync(fd);
+  } finally {
+    closeSync(fd);
   }
 }
 
