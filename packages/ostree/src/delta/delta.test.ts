@@ -95,17 +95,24 @@ async function assertWhole(repo: Repo, commit: string): Promise<void> {
 }
 
 for (const mode of ['bare-user', 'bare-user-only', 'archive'] satisfies RepoMode[]) {
-  test(`a delta applies in a ${mode} repository: by lean parts, by the others, inline, from scratch`, async () => {
+  test(`a delta applies in a ${mode} repository: by lean parts, by the others, inline, from scratch`, {
+    timeout: 120_000,
+  }, async () => {
     const { to } = await commitBoth();
     const usual = await generate();
     assert.ok(usual.leanSize !== null && usual.size < 130_000, `${usual.size} bytes`);
     const [kept, stockOnly] = [join(usual.path, '..'), join(scratch, `stock-${mode}`)];
     cpSync(kept, stockOnly, { recursive: true });
-    for (const name of readdirSync(stockOnly)) if (name.startsWith('a')) rmSync(join(stockOnly, name));
+    const leanOnly = join(scratch, `lean-${mode}`);
+    cpSync(kept, leanOnly, { recursive: true });
+    for (const name of readdirSync(kept)) {
+      if (/^a\d/.test(name)) rmSync(join(stockOnly, name));
+      if (/^\d/.test(name)) rmSync(join(leanOnly, name));
+    }
     const inline = await generate({ inline: true, endianness: 'big' });
     const parts = await generate({ bsdiff: false, maxChunkSize: 50_000 });
     assert.ok(parts.parts > 3 && parts.bsdiff === 0);
-    for (const path of [kept, stockOnly, inline.path, join(parts.path, '..')]) {
+    for (const path of [kept, leanOnly, stockOnly, inline.path, join(parts.path, '..')]) {
       const repo = await client(mode);
       await applyDeltaOffline(repo, path, { engine: null });
       await assertWhole(repo, to);
