@@ -78,7 +78,9 @@ export interface CommitResult {
  * Throws `invalid` for what a tree cannot hold: devices, fifos, sockets, names that are not UTF-8.
  */
 export async function commitTree(repo: Repo, options: CommitOptions): Promise<CommitResult> {
-  let transaction = await repo.begin(options);
+  // A commit hashes everything again, so what an interrupted one staged is of no use.
+  const begin = () => repo.begin({ ...options, resumable: false });
+  let transaction = await begin();
   try {
     const modifier = new ModifierRun(options, {
       disableXattrs: repo.config.getBoolean('core', 'disable-xattrs') === true,
@@ -105,7 +107,7 @@ export async function commitTree(repo: Repo, options: CommitOptions): Promise<Co
       // It reads the repository, so the tree goes there first; nothing points to it yet.
       const { stats } = transaction;
       await transaction.commit();
-      transaction = await repo.begin(options);
+      transaction = await begin();
       Object.assign(transaction.stats, stats);
       for (const [key, value] of await options.treeMetadata(tree, meta)) metadata.set(key, value);
       metadata = inHashTableOrder(metadata);

@@ -47,6 +47,6 @@ export function parseCommit(bytes: Uint8Array): Commit {
     tree: checksumFromBytes(asBytes(tree)),
     meta: checksumFromBytes(asBytes(meta)),
   };
-  if (commit.metadata.has('')) throw corrupt('a commit has a metadata entry without a name');
+  if (commit.metadata.has('')) throw corrupt('Empty metadata key');
   return commit;
 }

@@ -27,6 +27,8 @@ import { Transaction } from './transaction.ts';
 import { replaceFile } from './write-file.ts';
 
 export interface BeginOptions {
+  /** False when what an interrupted run has staged is of no use to the next, which saves naming it. */
+  resumable?: boolean | undefined;
   wait?: boolean | undefined;
   signal?: AbortSignal | undefined;
   onWait?: ((message: string) => void) | undefined;

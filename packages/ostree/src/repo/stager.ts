@@ -5,6 +5,8 @@ import { AtomicError } from '../error.ts';
 import type { Checksum } from '../objects/checksum.ts';
 import { loosePath, type ObjectType } from '../objects/type.ts';
 import type { RepoMode } from './mode.ts';
+import { PayloadLinks } from './payload-link.ts';
+import { objectKey } from './reachable.ts';
 
 /** Where and how a transaction's objects are written: plain data, so that a worker thread can have it too. */
 export interface StoreTarget {
@@ -19,6 +21,13 @@ export interface StoreTarget {
   fsyncObjects: boolean;
   /** False where nobody writes content: `bare-split-xattrs` is a format to read. */
   takesContent: boolean;
+  /**
+   * Whether objects get their names in the staging folder, so that a later run finds what an interrupted one left.
+   * Without, one rename(2) less: they lie there under names of no meaning, which whoever stages them remembers.
+   */
+  resumable: boolean;
+  /** From how many bytes on files of the same content are to share blocks (`[core] payload-link-threshold`), or null. */
+  payloadThreshold: number | null;
 }
 
 /** What became of one content object. */
@@ -28,6 +37,8 @@ export interface Stored {
   size: number;
   /** False when the repository (or the staging folder) had it already. */
   isNew: boolean;
+  /** Its file name in a staging folder that is not resumable. */
+  aside?: string | undefined;
 }
 
 let serial = 0;
@@ -36,24 +47,32 @@ let serial = 0;
 export class Stager {
   readonly target: StoreTarget;
   readonly #archive: boolean;
+  readonly #payloads: PayloadLinks | null;
+  /** What this stager knows to lie in a folder that is not resumable: file names by object key. */
+  readonly unnamed = new Map<string, string>();
 
   constructor(target: StoreTarget) {
     this.target = target;
     this.#archive = target.mode === 'archive';
+    this.#payloads = target.payloadThreshold === null ? null : new PayloadLinks(this, target.payloadThreshold);
   }
 
   objectPath(type: ObjectType, checksum: Checksum): string {
     return `${this.target.repo}/objects/${loosePath(type, checksum, this.#archive)}`;
   }
 
+  /** Where a staged object lies. */
   stagedPath(type: ObjectType, checksum: Checksum): string {
-    return `${this.target.stageDir}/${loosePath(type, checksum, this.#archive)}`;
+    const unnamed = this.target.resumable ? undefined : this.unnamed.get(objectKey(type, checksum));
+    return `${this.target.stageDir}/${unnamed ?? loosePath(type, checksum, this.#archive)}`;
   }
 
   /** Whether the repository or the staging folder holds the object. */
   has(type: ObjectType, checksum: Checksum): boolean {
-    const path = loosePath(type, checksum, this.#archive);
-    return exists(`${this.target.repo}/objects/${path}`) || exists(`${this.target.stageDir}/${path}`);
+    if (exists(this.objectPath(type, checksum))) return true;
+    return this.target.resumable
+      ? exists(this.stagedPath(type, checksum))
+      : this.unnamed.has(objectKey(type, checksum));
   }
 
   /** A path in the staging folder that nobody else uses. */
@@ -77,8 +96,14 @@ export class Stager {
 
   /** Gives a whole object written at `aside` its name. */
   adopt(type: ObjectType, checksum: Checksum, aside: string): void {
+    const payload = type === 'file' ? (this.#payloads?.share(aside) ?? null) : null;
     if (this.target.fsyncObjects && !lstatSync(aside).isSymbolicLink()) fsyncFile(aside);
+    if (!this.target.resumable) {
+      this.unnamed.set(objectKey(type, checksum), aside.slice(this.target.stageDir.length + 1));
+      return;
+    }
     this.named(this.stagedPath(type, checksum), (path) => renameSync(aside, path));
+    if (payload !== null) this.#payloads?.note(payload, checksum);
   }
 
   /** Runs `make` on a path in the staging folder, making its `XX` folder first when that turns out to be missing. */

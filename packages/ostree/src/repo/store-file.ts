@@ -161,6 +161,7 @@ export function storeLarge(
   const archive = mode === 'archive';
   const hasher = createHash('sha256').update(fileHeaderBytes(header));
   const aside = stager.aside();
+  let adopted = false;
   let size = 0;
   try {
     writeNew(aside, (out) => {
@@ -182,9 +183,10 @@ export function storeLarge(
     if (stager.has('file', checksum)) return { checksum, size, isNew: false };
     checkStorable(mode, checksum, header);
     stager.adopt('file', checksum, aside);
+    adopted = true;
     return { checksum, size, isNew: true };
   } finally {
-    rmSync(aside, { force: true });
+    if (!adopted) rmSync(aside, { force: true });
   }
 }
 

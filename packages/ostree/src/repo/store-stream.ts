@@ -20,6 +20,7 @@ export async function storeStream(
   const archive = mode === 'archive';
   const hasher = createHash('sha256').update(fileHeaderBytes(header));
   const aside = stager.aside();
+  let adopted = false;
   let seen = 0;
   try {
     const fd = openSync(aside, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600);
@@ -43,9 +44,10 @@ export async function storeStream(
     if (stager.has('file', checksum)) return { checksum, size, isNew: false };
     checkStorable(mode, checksum, header);
     stager.adopt('file', checksum, aside);
+    adopted = true;
     return { checksum, size, isNew: true };
   } finally {
-    rmSync(aside, { force: true });
+    if (!adopted) rmSync(aside, { force: true });
   }
 }
 

@@ -22,11 +22,12 @@ import { isSymlink } from '../objects/mode.ts';
 import { MAX_METADATA_SIZE, type MetadataType, type ObjectType, parseLooseName } from '../objects/type.ts';
 import { SpaceBudget } from './free-space.ts';
 import { type ImportOptions, importContent } from './import-content.ts';
+import { payloadLinkThreshold } from './payload-link.ts';
 import { type ObjectSet, objectKey } from './reachable.ts';
 import { checkRefTarget, type RefTarget, writeRef } from './refs.ts';
 import type { BeginOptions, Repo } from './repo.ts';
 import { Stager, type Stored, type StoreTarget } from './stager.ts';
-import { cleanTmp, openStaging, removeStaging, type Staging } from './staging.ts';
+import { cleanTmp, openStaging, releaseStaging, removeStaging, type Staging } from './staging.ts';
 import { writeFully, writeNew } from './store-content.ts';
 import { storeContent, WHOLE_LIMIT } from './store-file.ts';
 import { storeFilezStream } from './store-filez.ts';
@@ -82,11 +83,12 @@ export class Transaction implements AsyncDisposable {
   readonly #staged: ObjectSet = new Set();
   #open = true;
 
-  private constructor(repo: Repo, lock: FileLock | null, staging: Staging, space: SpaceBudget) {
+  private constructor(repo: Repo, lock: FileLock | null, staging: Staging, space: SpaceBudget, resumable: boolean) {
     this.repo = repo;
     this.#lock = lock;
     this.#staging = staging;
     this.#space = space;
+    const payloadThreshold = payloadLinkThreshold(repo);
     this.stager = new Stager({
       repo: repo.path,
       mode: repo.mode,
@@ -94,6 +96,9 @@ export class Transaction implements AsyncDisposable {
       zlibLevel: Number(repo.config.get('archive', 'zlib-level') ?? 6),
       fsyncObjects: repo.fsync && repo.config.getBoolean('core', 'per-object-fsync') === true,
       takesContent: repo.mode !== 'bare-split-xattrs' || repo.options.splitXattrs === true,
+      // Payload links are found by the names of what they point to.
+      resumable: resumable || payloadThreshold !== null,
+      payloadThreshold,
     });
     for (const { prefix, name } of listStaged(staging.path)) {
       const found = parseLooseName(prefix, name);
@@ -105,7 +110,7 @@ export class Transaction implements AsyncDisposable {
     const lock = await repo.lock('shared', options);
     try {
       const space = new SpaceBudget(repo.path, repo.config);
-      return new Transaction(repo, lock, openStaging(repo), space);
+      return new Transaction(repo, lock, openStaging(repo), space, options.resumable !== false);
     } catch (error) {
       lock?.[Symbol.dispose]();
       throw error;
@@ -159,8 +164,6 @@ export class Transaction implements AsyncDisposable {
     if (this.holds(type, checksum)) return checksum;
     if (!trusted) parsers[type](bytes);
     this.#placeMetadata(type, checksum, bytes);
-    // What is written again is dead no longer.
-    if (type === 'commit') rmSync(this.repo.objectPath('tombstone-commit', checksum), { force: true });
     this.stats.metadataWritten++;
     return checksum;
   }
@@ -253,8 +256,13 @@ export class Transaction implements AsyncDisposable {
     if (!isNew) return checksum;
     const key = objectKey('file', checksum);
     // Two threads may have met the same content at the same time.
-    if (this.#staged.has(key)) return checksum;
+    if (this.#staged.has(key)) {
+      if (stored.aside !== undefined && stored.aside !== this.stager.unnamed.get(key))
+        rmSync(join(this.stageDir, stored.aside));
+      return checksum;
+    }
     this.#staged.add(key);
+    if (stored.aside !== undefined) this.stager.unnamed.set(key, stored.aside);
     this.#space.take(size);
     this.stats.contentWritten++;
     this.stats.contentBytes += size;
@@ -284,18 +292,20 @@ export class Transaction implements AsyncDisposable {
     if (repo.options.testErrors?.includes('pre-commit'))
       throw new AtomicError('failed', 'OSTREE_REPO_TEST_ERROR_PRE_COMMIT specified');
     const objects = join(repo.path, 'objects');
-    const staged = listStaged(this.stageDir);
+    const staged = [...listStaged(this.stageDir), ...listUnnamed(this.stageDir, this.stager.unnamed)];
     if (staged.length > 0 && repo.fsync) syncfsPath(repo.path);
     // Commits last: one that is there before its trees would, to a reader, be corrupt rather than absent.
     const late = ({ name }: { name: string }) => (name.endsWith('.commit') ? 1 : 0);
     const touched = new Set<string>();
-    for (const { prefix, name } of staged.sort((a, b) => late(a) - late(b))) {
-      const folder = join(objects, prefix);
+    for (const { prefix, name, path } of staged.sort(
+      (a, b) => late(a) - late(b) || Number.parseInt(a.prefix, 16) - Number.parseInt(b.prefix, 16),
+    )) {
+      const folder = `${objects}/${prefix}`;
       if (!touched.has(folder)) {
         mkdirSync(folder, { recursive: true });
         touched.add(folder);
       }
-      renameSync(join(this.stageDir, prefix, name), join(folder, name));
+      renameSync(path, `${folder}/${this.#fileName(name)}`);
       // A commit that is back needs no tombstone.
       if (name.endsWith('.commit')) rmSync(join(folder, `${name.slice(0, -7)}.tombstone-commit`), { force: true });
     }
@@ -316,10 +326,14 @@ export class Transaction implements AsyncDisposable {
     this.#close();
   }
 
+  #fileName(name: string): string {
+    return this.repo.archive && name.endsWith('.file') ? `${name}z` : name;
+  }
+
   #close(): void {
     if (!this.#open) return;
     this.#open = false;
-    this.#staging.lock[Symbol.dispose]();
+    releaseStaging(this.#staging);
     this.#lock?.[Symbol.dispose]();
   }
 
@@ -334,12 +348,28 @@ export class Transaction implements AsyncDisposable {
   }
 }
 
-function listStaged(stageDir: string): { prefix: string; name: string }[] {
-  const found: { prefix: string; name: string }[] = [];
+interface StagedFile {
+  /** The folder in `objects/` it goes to, and its name there. */
+  prefix: string;
+  name: string;
+  path: string;
+}
+
+/** Objects of {@link Stager.unnamed}, whose keys are names but for archive's own extension. */
+function listUnnamed(stageDir: string, unnamed: ReadonlyMap<string, string>): StagedFile[] {
+  return [...unnamed].map(([key, file]) => ({
+    prefix: key.slice(0, 2),
+    name: key.slice(2),
+    path: `${stageDir}/${file}`,
+  }));
+}
+
+function listStaged(stageDir: string): StagedFile[] {
+  const found: StagedFile[] = [];
   for (const prefix of readdirSync(stageDir)) {
     if (!/^[0-9a-f]{2}$/.test(prefix)) continue;
     for (const name of readdirSync(join(stageDir, prefix))) {
-      if (parseLooseName(prefix, name) !== null) found.push({ prefix, name });
+      if (parseLooseName(prefix, name) !== null) found.push({ prefix, name, path: `${stageDir}/${prefix}/${name}` });
     }
   }
   return found;
