@@ -2,7 +2,7 @@ import { existsSync, linkSync, mkdirSync, statSync } from 'node:fs';
 import { errnoCode, syncfsPath } from '@atomic/linux';
 import type { Checksum } from '../objects/checksum.ts';
 import type { Repo } from '../repo/repo.ts';
-import { cachePath } from './placer.ts';
+import { cachePath } from './link-source.ts';
 
 /**
  * Whether an archive repository keeps its files unpacked for the next checkout to link to: `[core]
@@ -18,7 +18,8 @@ export function cachesUnpacked(repo: Repo): boolean {
  */
 export function fillCache(repo: Repo, files: readonly { checksum: Checksum; path: string }[]): void {
   const [first] = files;
-  if (first === undefined || !repo.writable || statSync(first.path).dev !== statSync(repo.path).dev) return;
+  if (first === undefined || !repo.writable) return;
+  if (statSync(first.path, { throwIfNoEntry: false })?.dev !== statSync(repo.path).dev) return;
   if (repo.fsync) syncfsPath(repo.path);
   const folders = new Set<string>();
   for (const { checksum, path } of files) {
@@ -32,7 +33,8 @@ export function fillCache(repo: Repo, files: readonly { checksum: Checksum; path
       linkSync(path, target);
     } catch (error) {
       const code = errnoCode(error);
-      if (code !== 'EEXIST' && code !== 'EMLINK') throw error;
+      // Not ours to complain of when somebody removed the file meanwhile.
+      if (code !== 'EEXIST' && code !== 'EMLINK' && code !== 'ENOENT') throw error;
     }
   }
 }

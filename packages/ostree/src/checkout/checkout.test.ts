@@ -206,6 +206,15 @@ test('an archive is unpacked once when its cache is used', async () => {
   assert.equal(lstatSync(join(two, 'a')).ino, lstatSync(join(three, 'a')).ino);
 });
 
+test('the cache is filled from what replaced other files, too', async () => {
+  const repo = newRepo('archive');
+  await commit(repo, 'main', { a: 'new content' });
+  const out = make({ a: 'old' });
+  await checkout(repo, 'main', out, { user: true, cache: true, union: 'overwrite' });
+  assert.deepEqual([read(out, 'a'), names(out)], ['new content', ['a']]);
+  assert.equal((await checkout(repo, 'main', fresh(), { user: true, cache: true })).linked, 1);
+});
+
 test('subpath: a directory, a file into a folder, nothing', async () => {
   const repo = newRepo('archive');
   await commit(repo, 'main', { 'd/e/f': 'f' });

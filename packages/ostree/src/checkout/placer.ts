@@ -1,6 +1,4 @@
 import {
-  chmodSync,
-  chownSync,
   closeSync,
   constants,
   createWriteStream,
@@ -20,17 +18,19 @@ import {
 } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import { threadId } from 'node:worker_threads';
-import { copyContent, errnoCode, fsetxattr, lgetxattr, lsetxattr, makeWhiteout, readXattrs } from '@atomic/linux';
+import { copyContent, errnoCode, fsetxattr, lsetxattr } from '@atomic/linux';
 import { checksumFile } from '../commit/checksum-path.ts';
-import { AtomicError, corrupt } from '../error.ts';
+import { AtomicError } from '../error.ts';
 import type { Checksum } from '../objects/checksum.ts';
 import type { FileEntry } from '../objects/dirtree.ts';
-import { bareUserMode, type FileHeader } from '../objects/file.ts';
+import type { FileHeader } from '../objects/file.ts';
 import { isSymlink } from '../objects/mode.ts';
 import type { Xattr } from '../objects/xattrs.ts';
 import { explain } from '../repo/explain.ts';
 import type { StoredFile } from '../repo/load-file.ts';
 import type { Repo } from '../repo/repo.ts';
+import { linkSource } from './link-source.ts';
+import { placeWhiteout } from './whiteout.ts';
 
 /** What to do where something is already: fail, replace it, keep it, or accept it if it is the same. */
 export type UnionMode = 'none' | 'overwrite' | 'add' | 'identical';
@@ -129,7 +129,9 @@ export class Placer {
       if (passthroughWhiteouts && name.startsWith(QUOTED_WHITEOUT)) {
         const file = this.#repo.loadFile(checksum);
         if (!isSymlink(file.header.mode)) {
-          this.#whiteoutDevice(folder, name.slice(QUOTED_WHITEOUT.length), file.header);
+          const { user, union } = this.#options;
+          const options = { user, union, xattrs: this.#xattrs };
+          if (placeWhiteout(folder, name.slice(QUOTED_WHITEOUT.length), file.header, options)) this.#placed.copied++;
           return undefined;
         }
       }
@@ -149,7 +151,7 @@ export class Placer {
   /** Tries to make the file a link to its object, here or in a parent repository; false when it is to be copied. */
   #link(checksum: Checksum, path: string): boolean {
     for (let repo: Repo | null = this.#repo; repo !== null; repo = repo.parent) {
-      const object = this.#linkSource(repo, checksum);
+      const object = linkSource(repo, checksum, this.#options);
       if (object === 'copy') return false;
       if (object === 'absent') continue;
       try {
@@ -173,39 +175,6 @@ export class Placer {
       }
     }
     return false;
-  }
-
-  /**
-   * The object's file in one repository if it can be linked to. Empty files are always copied: all of a tree are one
-   * object, and link counts have an end. So is what -U must make readable.
-   */
-  #linkSource(repo: Repo, checksum: Checksum): string | 'copy' | 'absent' {
-    const { user, cache } = this.#options;
-    switch (repo.mode) {
-      case 'bare':
-        if (user) break;
-        return linkable(repo.objectPath('file', checksum));
-      case 'bare-user-only':
-      case 'bare-user': {
-        const object = repo.objectPath('file', checksum);
-        const stat = lstatSync(object, { throwIfNoEntry: false });
-        if (stat === undefined) return 'absent';
-        if (stat.size === 0 || stat.isSymbolicLink()) return 'copy';
-        if (!user) break;
-        const mode = repo.mode === 'bare-user' ? storedMode(object) : stat.mode;
-        return isSymlink(mode) || (mode & 0o400) === 0 ? 'copy' : object;
-      }
-      case 'archive':
-        if (user && cache) return linkable(cachePath(repo, checksum));
-        break;
-      case 'bare-split-xattrs':
-        break;
-    }
-    if (this.#options.requireHardlinks) {
-      if (repo.mode === 'bare-user' && storedSymlink(repo, checksum)) return 'copy';
-      throw cannotLink(repo);
-    }
-    return 'absent';
   }
 
   /** Something has the file's name already. */
@@ -263,7 +232,7 @@ export class Placer {
           renameSync(aside, path);
         };
         try {
-          const pending = this.#create(file, checksum, aside, inTree);
+          const pending = this.#create(file, checksum, aside, inTree, path);
           if (pending === undefined) return moved();
           return pending.then(moved, (error: unknown) => {
             rmSync(aside, { force: true });
@@ -281,7 +250,7 @@ export class Placer {
     return there.isFile() && this.#hasChecksum(path, checksum);
   }
 
-  #create(file: StoredFile, checksum: Checksum, path: string, inTree: string): undefined | Promise<void> {
+  #create(file: StoredFile, checksum: Checksum, path: string, inTree: string, final = path): undefined | Promise<void> {
     const { header, size } = file;
     this.#placed.copied++;
     if (isSymlink(header.mode)) {
@@ -298,7 +267,7 @@ export class Placer {
         } finally {
           closeSync(fd);
         }
-        this.#offer(checksum, path, file);
+        this.#offer(checksum, final, file);
       };
       return pipeline(file.open(), createWriteStream(path, { flags: 'wx', mode: 0o600 })).then(finish);
     }
@@ -312,7 +281,7 @@ export class Placer {
     } finally {
       closeSync(fd);
     }
-    this.#offer(checksum, path, file);
+    this.#offer(checksum, final, file);
     return undefined;
   }
 
@@ -329,67 +298,12 @@ export class Placer {
     return this.#labels ? withLabel(header.xattrs, this.label(inTree, header.mode)) : header.xattrs;
   }
 
-  /** What a later checkout could link to as it is; see {@link #linkSource} for the rest. */
+  /** What a later checkout could link to as it is; see {@link linkSource} for the rest. */
   #offer(checksum: Checksum, path: string, { header, size }: StoredFile): void {
     if (this.#options.cache && this.#options.user && size > 0 && (header.mode & 0o400) !== 0) {
       this.#placed.uncached.push({ checksum, path });
     }
   }
-
-  // -- whiteouts -----------------------------------------------------------------------------------------------
-
-  #whiteoutDevice(folder: string, name: string, header: FileHeader): void {
-    if (name === '' || name === '.' || name === '..')
-      throw new AtomicError('invalid', `Invalid empty overlayfs whiteout '${name}'`);
-    const path = `${folder}/${name}`;
-    const { user, union } = this.#options;
-    try {
-      makeWhiteout(path, header.mode & 0o7777);
-    } catch (error) {
-      if (errnoCode(error) !== 'EEXIST') throw explain(error, path, 'whiteout devices need Linux 5.8 or root');
-      if (union === 'none') throw explain(error, path);
-      if (union === 'add') return;
-      if (union === 'identical') {
-        this.#checkWhiteout(path, header);
-        return;
-      }
-      rmSync(path, { force: true });
-      makeWhiteout(path, header.mode & 0o7777);
-    }
-    this.#placed.copied++;
-    if (user) return;
-    for (const { name: attribute, value } of this.#xattrs ? header.xattrs : []) lsetxattr(path, attribute, value);
-    chownSync(path, header.uid, header.gid);
-    chmodSync(path, header.mode & 0o7777);
-  }
-
-  #checkWhiteout(path: string, header: FileHeader): void {
-    const there = lstatSync(path);
-    const differs = (what: string) =>
-      new AtomicError('exists', `existing destination file ${path} does not match ${what}`);
-    if (!there.isCharacterDevice() || there.rdev !== 0) throw new AtomicError('exists', `${path}: File exists`);
-    if (this.#xattrs && !sameXattrs(readXattrs(path), header.xattrs))
-      throw new AtomicError('exists', `existing destination file ${path} xattrs don't match`);
-    if (this.#options.user) return;
-    if (there.gid !== header.gid) throw differs(`gid ${header.gid}`);
-    if (there.uid !== header.uid) throw differs(`uid ${header.uid}`);
-    if ((there.mode & 0o7777) !== (header.mode & 0o7777)) throw differs(`mode ${header.mode.toString(8)}`);
-  }
-}
-
-/** Where an archive repository keeps an object unpacked, for checkouts to link to. */
-export const cachePath = (repo: Repo, checksum: Checksum): string =>
-  `${repo.path}/uncompressed-objects-cache/${checksum.slice(0, 2)}/${checksum.slice(2)}.file`;
-
-/** The error of asking for hard links where a repository's files are not what is checked out. */
-function cannotLink(repo: Repo): AtomicError {
-  const user = repo.mode === 'bare-user' || repo.mode === 'bare-user-only';
-  return new AtomicError(
-    'invalid',
-    user
-      ? 'User repository mode requires user checkout mode to hardlink'
-      : 'Bare repository mode cannot hardlink in user checkout mode',
-  );
 }
 
 /** Attributes with the policy's label in place of the commit's own. */
@@ -400,33 +314,12 @@ export function withLabel(xattrs: readonly Xattr[], label: string | null | undef
   return [...others, { name: Buffer.from('security.selinux'), value: Buffer.from(label) }];
 }
 
-function storedMode(object: string): number {
-  const meta = lgetxattr(object, 'user.ostreemeta');
-  if (meta === null) throw corrupt(`Corrupted object ${object}: it has no user.ostreemeta attribute`);
-  return bareUserMode(meta);
-}
-
-function storedSymlink(repo: Repo, checksum: Checksum): boolean {
-  const object = repo.objectPath('file', checksum);
-  return lstatSync(object, { throwIfNoEntry: false }) !== undefined && isSymlink(storedMode(object));
-}
-
 /** What can be seen without reading: when it differs, the files do. */
 const looksLike = (a: Stats, b: Stats): boolean =>
   a.mode === b.mode && a.uid === b.uid && a.gid === b.gid && (!a.isFile() || a.size === b.size);
 
-function linkable(path: string): string | 'copy' | 'absent' {
-  const stat = lstatSync(path, { throwIfNoEntry: false });
-  if (stat === undefined) return 'absent';
-  return stat.size === 0 ? 'copy' : path;
-}
-
 const sameTarget = (path: string, there: Stats, target: string): boolean =>
   there.isSymbolicLink() && readlinkSync(path) === target;
-
-const sameXattrs = (a: readonly Xattr[], b: readonly Xattr[]): boolean =>
-  a.length === b.length &&
-  a.every((one, i) => b[i] !== undefined && one.name.equals(b[i].name) && one.value.equals(b[i].value));
 
 /** A name beside `path` that no tree of ours and no other thread uses, and that is short enough for any file system. */
 const asideOf = (path: string): string =>
