@@ -29,7 +29,7 @@ export const verb: Verb = {
       const state = admin.sysroot.load();
       const index = place(state, text);
       const changed = await setPinned(admin.sysroot, deploymentAt(state, index), pinned, running(ctx));
-      ctx.print(`Deployment ${text === '' ? '' : index} is ${changed ? 'now' : 'already'} ${word}`);
+      ctx.print(`Deployment ${index} is ${changed ? 'now' : 'already'} ${word}`);
     }
   },
 };

@@ -54,8 +54,9 @@ async function verifyLines(
       `Cannot verify commit for remote ${remote}; GPG verification disabled, and no signapi verifiers configured`,
     );
   }
-  const commit = repo.loadObject('commit', checksum);
-  const { gpg, messages } = await verifier.verifyCommit(checksum, commit, repo.readDetachedMetadata(checksum));
+  const detached = repo.readDetachedMetadata(checksum);
+  if (detached === null) throw new AtomicError('invalid', "Can't verify commit without detached metadata");
+  const { gpg, messages } = await verifier.verifyCommit(checksum, repo.loadObject('commit', checksum), detached);
   return [...gpg.map((signature) => describeGpgSignature(signature, 'GPG: ')), ...messages].join('');
 }
 
