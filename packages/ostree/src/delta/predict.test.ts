@@ -10,9 +10,9 @@ const HEADERS = 64 + 56;
 const BASE = 0x400000;
 const FUNCTION = 64;
 
-/** A program of one loaded piece: functions of 64 bytes that call one another, `gap` bytes put in after the tenth. */
+/** A program of one loaded piece: functions of 64 bytes that call one another, `gap` bytes put in halfway. */
 function program(functions: number, gap: number): Buffer {
-  const place = (i: number): number => HEADERS + i * FUNCTION + (i > 10 ? gap : 0);
+  const place = (i: number): number => HEADERS + i * FUNCTION + (i > functions / 2 ? gap : 0);
   const bytes = Buffer.alloc(place(functions));
   bytes.write('\x7fELF\x02\x01\x01', 'latin1');
   bytes.writeBigUInt64LE(64n, 32);
