@@ -23,6 +23,7 @@ const BANNER = `require = (load => {
       'child_process',
       'crypto',
       'dns',
+      'fs/promises',
       'http',
       'http2',
       'https',
