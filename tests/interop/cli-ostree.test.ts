@@ -171,7 +171,6 @@ describe('our ostree prints what stock ostree prints', { skip }, () => {
     ['remote', 'add', 'origin', 'http://x'],
     ['remote', 'add', '--if-not-exists', 'origin', 'http://x'],
     ['remote', 'add', 'x'],
-    ['summary', '-v'],
     ['summary', '--raw'],
     ['summary'],
     ['prune', '--no-prune', '--refs-only'],
