@@ -48,6 +48,7 @@ export class Stager {
   readonly target: StoreTarget;
   readonly #archive: boolean;
   readonly #payloads: PayloadLinks | null;
+  #hasFolder = false;
   /** What this stager knows to lie in a folder that is not resumable: file names by object key. */
   readonly unnamed = new Map<string, string>();
 
@@ -75,9 +76,12 @@ export class Stager {
       : this.unnamed.has(objectKey(type, checksum));
   }
 
-  /** A path in the staging folder that nobody else uses. */
+  /** A path below the staging folder that nobody else uses: each thread has a folder, or all would wait for its lock. */
   aside(): string {
-    return `${this.target.stageDir}/tmp-${process.pid}-${threadId}-${serial++}`;
+    const folder = `${this.target.stageDir}/tmp-${process.pid}-${threadId}`;
+    if (!this.#hasFolder) mkdirSync(folder, { recursive: true });
+    this.#hasFolder = true;
+    return `${folder}/${serial++}`;
   }
 
   /** Writes an object under a temporary name and renames it: under its own name there are only whole objects. */

@@ -78,7 +78,9 @@ export function removeStaging(staging: Staging): void {
 
 /** What an interrupted writer had not named yet is of use to nobody. */
 function dropHalfWritten(path: string): void {
-  for (const name of readdirSync(path)) if (name.startsWith('tmp-')) rmSync(join(path, name), { force: true });
+  for (const name of readdirSync(path)) {
+    if (name.startsWith('tmp-')) rmSync(join(path, name), { recursive: true, force: true });
+  }
 }
 
 /** Removes what has lain in `tmp/` for longer than `[core] tmp-expiry-secs` (a day), and staging folders nobody holds. */
