@@ -87,6 +87,7 @@ export * from './repo/write-file.ts';
 export { openCommitPolicy } from './selinux/commit-policy.ts';
 export { openPolicy, type Policy } from './selinux/policy.ts';
 export * from './sign/index.ts';
+export { writeDetachedMetadata } from './sign/write-detached.ts';
 export { buildSummary } from './summary/build-summary.ts';
 export * from './summary/summary.ts';
 export * from './summary/update-summary.ts';
