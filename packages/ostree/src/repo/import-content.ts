@@ -37,13 +37,27 @@ export function importContent(
 ): Imported | Promise<Imported> {
   if (stager.has('file', checksum)) return { checksum, size: 0, isNew: false, how: 'present' };
   if (options.bareUserOnly) checkStorable('bare-user-only', checksum, source.loadFile(checksum).header);
-  if (source.mode === stager.target.mode && source.hasOwnObject('file', checksum)) {
+  if (source.hasOwnObject('file', checksum) && sameFile(stager, source, checksum)) {
     const check = options.trusted ? undefined : verifyContent(source, checksum);
     return check instanceof Promise
       ? check.then(() => linkOrCopy(stager, source, checksum))
       : linkOrCopy(stager, source, checksum);
   }
   return copied(convert(stager, source, checksum, options.trusted === true));
+}
+
+/**
+ * Whether the object's file is the same in both repositories. A bare-user one is in a bare-user-only repository, too,
+ * unless it is a symlink (a file there) or has what such a repository does not keep.
+ */
+function sameFile(stager: Stager, source: Repo, checksum: Checksum): boolean {
+  const { mode } = stager.target;
+  if (source.mode === mode) return true;
+  if (source.mode !== 'bare-user' || mode !== 'bare-user-only') return false;
+  const { header } = source.loadFile(checksum);
+  checkStorable(mode, checksum, header);
+  const { uid, gid, xattrs } = header;
+  return !isSymlink(header.mode) && uid === 0 && gid === 0 && xattrs.length === 0 && (header.mode & 0o400) !== 0;
 }
 
 function linkOrCopy(stager: Stager, source: Repo, checksum: Checksum): Imported | Promise<Imported> {
