@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict';
 import {
   chmodSync,
+  closeSync,
   cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
+  readSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -30,6 +33,14 @@ after(() => rmSync(scratch, { recursive: true, force: true }));
 const noise = (length: number, seed: number): Buffer =>
   Buffer.from(Array.from({ length }, (_, i) => (Math.imul(i * 31 + seed, 2654435761) >>> 13) & 0xff));
 
+function startOf(path: string, length: number): Buffer {
+  const bytes = Buffer.alloc(length);
+  const fd = openSync(path, 'r');
+  readSync(fd, bytes);
+  closeSync(fd);
+  return bytes;
+}
+
 /** Two trees: files changed, renamed but for a number, added, removed; a program; links. */
 function makeTrees(): { old: string; next: string } {
   const [old, next] = [join(scratch, 'old'), join(scratch, 'next')];
@@ -39,8 +50,7 @@ function makeTrees(): { old: string; next: string } {
   writeFileSync(join(old, 'usr/lib/data'), noise(50_000, 3));
   writeFileSync(join(old, 'usr/lib/secret'), noise(20_000, 4), { mode: 0o600 });
   writeFileSync(join(old, 'usr/lib/same'), 'same');
-  cpSync(process.execPath, join(old, 'usr/lib/program'));
-  writeFileSync(join(old, 'usr/lib/program'), readFileSync(process.execPath).subarray(0, 3_000_000));
+  writeFileSync(join(old, 'usr/lib/program'), startOf(process.execPath, 400_000));
   cpSync(old, next, { recursive: true, preserveTimestamps: true });
   rmSync(join(next, 'usr/lib/modules/6.1.0-1'), { recursive: true });
   mkdirSync(join(next, 'usr/lib/modules/6.1.0-2'), { recursive: true });
@@ -53,7 +63,7 @@ function makeTrees(): { old: string; next: string } {
   writeFileSync(join(next, 'usr/lib/modules/6.1.0-2/a.ko'), edited('usr/lib/modules/6.1.0-1/a.ko', 29_000, 'x'));
   writeFileSync(join(next, 'usr/lib/data'), edited('usr/lib/data', 0, 'before'));
   writeFileSync(join(next, 'usr/lib/secret'), edited('usr/lib/secret', 5, 'five'));
-  writeFileSync(join(next, 'usr/lib/program'), edited('usr/lib/program', 1_500_000, 'moved by this'));
+  writeFileSync(join(next, 'usr/lib/program'), edited('usr/lib/program', 200_000, 'moved by this'));
   writeFileSync(join(next, 'usr/lib/new'), noise(40_000, 9));
   writeFileSync(join(next, 'usr/lib/empty'), '');
   symlinkSync('new', join(next, 'usr/lib/link'));

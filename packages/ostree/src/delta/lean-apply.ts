@@ -25,7 +25,7 @@ import {
   type StreamName,
   StreamReader,
 } from './lean-format.ts';
-import { checkPart, type DeltaMode, type PartFile } from './part.ts';
+import { checkPart, type DeltaMode, freeSpace, type PartFile } from './part.ts';
 import { MAX_PREDICTED, type Prediction, Predictor, segmentsOf, stretchPieces } from './predict.ts';
 import type { DeltaObject, DeltaPartHeader } from './superblock.ts';
 import { openUnpacked } from './unpacked-kernel.ts';
@@ -75,7 +75,7 @@ async function openStreams(
   const lengths = STREAMS.map((name) => ({ name, packed: head.read(), size: head.read() }));
   let at = head.at;
   // Streams of content cannot be longer than the content, the others not much.
-  const limit = header.usize * 2 + header.objects.length * 4096 + (1 << 20);
+  const limit = Math.min(header.usize * 2 + header.objects.length * 4096 + (1 << 20), freeSpace(folder));
   const readers = new Map<StreamName, StreamReader>();
   for (const { name, packed: length, size } of lengths) {
     if (size > limit) throw corrupt(`a lean delta part unpacks to ${size} bytes`);

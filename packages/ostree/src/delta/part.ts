@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { closeSync, fstatSync, openSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, statfsSync } from 'node:fs';
 import { corrupt } from '../error.ts';
 import { decode } from '../gvariant/decode.ts';
 import { encode } from '../gvariant/encode.ts';
@@ -64,7 +64,7 @@ export async function openDeltaPart(
     try {
       if (kind === 0) for (const piece of pieces(packed, 1)) spool.write(piece);
       else if (kind === 0x78) {
-        const limit = unpackLimit(header);
+        const limit = Math.min(unpackLimit(header), freeSpace(options.folder));
         for await (const piece of unpackXz(pieces(packed, 1), limit, options.signal)) spool.write(piece);
       } else throw corrupt(`Invalid compression type '${kind}'`);
       return parsePart(spool);
@@ -75,6 +75,12 @@ export async function openDeltaPart(
   } finally {
     if (fd !== null) closeSync(fd);
   }
+}
+
+/** Bytes a file in `folder` may take: what a part says of its size is not to fill the disk. */
+export function freeSpace(folder: string): number {
+  const { bavail, bsize } = statfsSync(folder);
+  return bavail * bsize;
 }
 
 /** Throws `corrupt` unless a part's file is the one expected. */
