@@ -7,7 +7,7 @@
  *   --kind=KIND        store, admin, helper or library; may be repeated; store and helper
  *   --budget=MINUTES   start no script after so long; which ones fall out changes from day to day
  *   --jobs=N           scripts at once (2)
- *   --timeout=SECONDS  for one script (240)
+ *   --timeout=SECONDS  for one script (400)
  *   --logs=DIR         their outputs (build/conformance)
  *   --scratch=DIR      where they work (/var/tmp); needs user xattrs, and reflinks for one of them
  *   --refresh          download the suites again
@@ -29,7 +29,7 @@ const { values, positionals } = parseArgs({
     kind: { type: 'string', multiple: true, default: ['store', 'helper'] satisfies Kind[] },
     budget: { type: 'string' },
     jobs: { type: 'string', default: '2' },
-    timeout: { type: 'string', default: '240' },
+    timeout: { type: 'string', default: '400' },
     logs: { type: 'string', default: join(root, 'build/conformance') },
     scratch: { type: 'string', default: '/var/tmp' },
     refresh: { type: 'boolean', default: false },

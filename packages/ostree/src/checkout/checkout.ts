@@ -256,10 +256,10 @@ class Checkout {
       const there = lstatSync(path, { throwIfNoEntry: false });
       if (there !== undefined && !there.isDirectory()) rmSync(path);
     }
+    let found = false;
     try {
       // Nobody else is to look into it before it is complete.
       mkdirSync(path, 0o700);
-      return false;
     } catch (error) {
       if (errnoCode(error) !== 'EEXIST' || this.#union === 'none') {
         const hint = root
@@ -267,19 +267,24 @@ class Checkout {
           : undefined;
         throw explain(error, path, errnoCode(error) === 'EEXIST' ? hint : undefined);
       }
+      found = true;
     }
+    const linked = requireHardlinks && root;
+    if (!found && !linked) return false;
     // A symlink to a directory will do: trees are laid over merged ones (/lib and /usr/lib).
     const stat = statSync(path, { throwIfNoEntry: false });
     if (stat?.isDirectory() !== true) throw new AtomicError('exists', `${path}: Not a directory`);
-    if (requireHardlinks && root) {
-      const repo = statSync(this.#repo.path);
-      if (repo.dev !== stat.dev)
-        throw new AtomicError(
-          'failed',
-          `Unable to do hardlink checkout across devices (src=${repo.dev} destination=${stat.dev})`,
-        );
-    }
-    return true;
+    if (linked) this.#checkDevice(stat.dev);
+    return found;
+  }
+
+  #checkDevice(destination: number): void {
+    const source = statSync(this.#repo.path).dev;
+    if (source === destination) return;
+    throw new AtomicError(
+      'failed',
+      `Unable to do hardlink checkout across devices (src=${source} destination=${destination})`,
+    );
   }
 
   async #placeHere(path: string, files: readonly FileEntry[], base: string): Promise<void> {
