@@ -18,7 +18,7 @@ import type { Transaction } from '../repo/transaction.ts';
 import type { HttpSource } from './http-source.ts';
 import { deltaDigests } from './remote-summary.ts';
 import { DeltaCounts, type TransferCounts } from './result.ts';
-import type { Wanted } from './transfer.ts';
+import type { Wanted } from './transfer-options.ts';
 
 export interface DeltaOptions {
   /** Superblock digests by delta name, from the summary. */

@@ -22,7 +22,8 @@ import type { ObjectSource } from './source.ts';
 import { Subpaths } from './subpaths.ts';
 import { noteVersion, SummaryCache } from './summary-cache.ts';
 import { type FetchedSummary, loadSummary } from './summary-fetch.ts';
-import { Transfer, type TransferOptions, type Wanted } from './transfer.ts';
+import { Transfer } from './transfer.ts';
+import type { TransferOptions, Wanted } from './transfer-options.ts';
 
 /** What may be chosen about any pull. */
 export interface CommonPullOptions extends TransferOptions, ConnectOptions {

@@ -1,11 +1,10 @@
-import { open } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { AtomicError } from '../../error.ts';
 import { abortError } from '../abort.ts';
 import type { Download } from '../download.ts';
 import { basicAuthorization, openConnection, type TlsOptions } from './connect.ts';
 import { PassingError } from './exchange.ts';
+import { copyFileUrl, readFileUrl } from './file-url.ts';
 import { type Fetched, type Handler, MemoryBody } from './memory-body.ts';
 import { OriginPool, type Priority } from './origin-pool.ts';
 import { type ProxySettings, proxyFor } from './proxy.ts';
@@ -432,41 +431,4 @@ function statusError(url: URL, head: ResponseHead): Error {
     // With --disable-retry-on-network-errors the server's own words still count.
     network: status !== 408 && status !== 500,
   });
-}
-
-/** The bytes of a file: URL, or null. */
-async function readFileUrl(url: URL, limit: number): Promise<Fetched | null> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  const found = await copyFileUrl(url, (chunk) => {
-    size += chunk.length;
-    if (size > limit) {
-      throw new AtomicError('corrupt', `URI ${printableUrl(url)} exceeded maximum size of ${limit} bytes`);
-    }
-    chunks.push(Buffer.from(chunk));
-  });
-  if (found === null) return null;
-  const bytes = Buffer.concat(chunks, size);
-  return { bytes, notModified: false, etag: undefined, lastModified: undefined, url };
-}
-
-async function copyFileUrl(url: URL, each: (chunk: Buffer) => void): Promise<true | null> {
-  let file: Awaited<ReturnType<typeof open>>;
-  try {
-    file = await open(fileURLToPath(url), 'r');
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : '';
-    if (code === 'ENOENT' || code === 'ENOTDIR') return null;
-    throw error;
-  }
-  try {
-    const buffer = Buffer.allocUnsafe(256 * 1024);
-    for (;;) {
-      const { bytesRead } = await file.read(buffer, 0, buffer.length);
-      if (bytesRead === 0) return true;
-      each(buffer.subarray(0, bytesRead));
-    }
-  } finally {
-    await file.close();
-  }
 }
