@@ -88,18 +88,37 @@ export async function applyDeltaOffline(repo: Repo, path: string, options: Apply
     });
   }
   await using transaction = await repo.begin({ signal: options.signal });
-  for (const [i, header] of delta.parts.entries()) {
-    options.progress?.({ phase: 'delta-parts', done: i, total: delta.parts.length });
-    if (header.version > 0) throw new AtomicError('unsupported', `Delta part has too new version ${header.version}`);
-    if (hasAllPartObjects(transaction, header)) continue;
-    await applyPart(transaction, delta, i, directory, options.signal);
-  }
+  // Two at a time: one unpacks, on a thread of its own, while the other is written.
+  const parts = delta.parts.entries();
+  const failed = new AbortController();
+  const signal = options.signal === undefined ? failed.signal : AbortSignal.any([options.signal, failed.signal]);
+  const applyAll = async (): Promise<void> => {
+    for (const [i, header] of parts) {
+      signal.throwIfAborted();
+      options.progress?.({ phase: 'delta-parts', done: i, total: delta.parts.length });
+      if (header.version > 0) throw new AtomicError('unsupported', `Delta part has too new version ${header.version}`);
+      if (!hasAllPartObjects(transaction, header)) await applyPart(transaction, delta, i, directory, signal);
+    }
+  };
+  // Both are waited for, whichever fails: nothing may be written once the transaction is over.
+  let failure: { reason: unknown } | null = null;
+  const guarded = (): Promise<void> =>
+    applyAll().catch((reason: unknown) => {
+      failure ??= { reason };
+      failed.abort(reason);
+    });
+  await Promise.all([guarded(), guarded()]);
+  failIfAny(failure);
   if (!transaction.hasObject('commit', delta.to)) {
     if (delta.commitMeta !== null) transaction.writeDetached(delta.to, delta.commitMeta);
     transaction.writeMetadata('commit', delta.commit, { expected: delta.to });
   }
   await transaction.commit();
   return { from: delta.from, to: delta.to };
+}
+
+function failIfAny(failure: { reason: unknown } | null): void {
+  if (failure !== null) throw failure.reason;
 }
 
 async function applyPart(

@@ -12,16 +12,17 @@ export interface OpenContent {
 const WHOLE_LIMIT = 8 << 20;
 
 /**
- * A stored object's content for reading anywhere: its own file, or unpacked where the repository keeps it packed (into
- * memory, or a nameless file in `folder` when it is large).
+ * A stored object's content for reading anywhere: in memory when it is small, else its own file, or a nameless one in
+ * `folder` where the repository keeps it packed.
  */
 export async function openContent(file: StoredFile, folder: string): Promise<OpenContent> {
   if (isSymlink(file.header.mode)) throw corrupt('a symlink has no content to build upon');
+  // A patch of a small file jumps about in it: reading it once is cheaper than asking for each piece.
+  if (file.size <= WHOLE_LIMIT) return { source: bufferSource(file.readContent()), close: () => {} };
   if (file.path !== null) {
     const fd = openSync(file.path, 'r');
     return { source: fileSource(fd, file.size), close: () => closeSync(fd) };
   }
-  if (file.size <= WHOLE_LIMIT) return { source: bufferSource(file.readContent()), close: () => {} };
   const spool = new Spool(folder);
   try {
     for await (const chunk of file.open()) spool.write(Buffer.from(chunk));
