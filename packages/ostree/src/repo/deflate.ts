@@ -5,7 +5,9 @@ const WINDOW = 32 * 1024;
 /** Raw deflate of a whole content. A window no larger than the content spares zlib most of its set-up for small files. */
 export function deflateWhole(content: Uint8Array, level: number): Buffer {
   const windowBits = Math.min(15, Math.max(9, Math.ceil(Math.log2(content.length + 1))));
-  return deflateRawSync(content, { level, windowBits, memLevel: Math.min(8, windowBits - 6) });
+  // Room for the result in one piece: the usual 16 KiB for each small file is garbage faster than it is collected.
+  const chunkSize = Math.min(1 << 16, Math.max(64, content.length + (content.length >> 8) + 64));
+  return deflateRawSync(content, { level, windowBits, memLevel: Math.min(8, windowBits - 6), chunkSize });
 }
 
 /**

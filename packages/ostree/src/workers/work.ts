@@ -213,7 +213,7 @@ class Pool<K extends JobKind> implements Work<K> {
     for (let i = 0; i < Math.min(threads, MAX_THREADS); i++) {
       const worker = new Worker(entry, {
         workerData: this.#start,
-        resourceLimits: { maxOldGenerationSizeMb: HEAP, maxYoungGenerationSizeMb: 8 },
+        resourceLimits: { maxOldGenerationSizeMb: HEAP, maxYoungGenerationSizeMb: 4 },
       });
       const thread: Thread<K> = { worker, sent: [], answered: false };
       worker.on('message', (answer: Answer<K>) => this.#take(thread, answer));
