@@ -1,6 +1,6 @@
 import { readdirSync, rmSync, statSync } from 'node:fs';
 import { errnoCode } from '@atomic/linux';
-import { type BeginOptions, prune } from '@atomic/ostree';
+import { type BeginOptions, isAsideName, prune } from '@atomic/ostree';
 import type { SysrootState } from './deployment.ts';
 import { removeTree } from './durable.ts';
 import { type DeploymentId, deploymentPath, parseDeploymentName } from './layout.ts';
@@ -58,8 +58,7 @@ function removeOldDeployments(sysroot: Sysroot, state: SysrootState): number {
   for (const os of list(sysroot.layout.stateroots)) {
     for (const name of list(sysroot.layout.at('ostree/deploy', os, 'deploy'))) {
       // An origin being replaced when the power went.
-      if (/^\.[0-9a-f]+\.tmp$/.test(name))
-        rmSync(sysroot.layout.at('ostree/deploy', os, 'deploy', name), { force: true });
+      if (isAsideName(name)) rmSync(sysroot.layout.at('ostree/deploy', os, 'deploy', name), { force: true });
       const parsed = parseDeploymentName(name.endsWith('.origin') ? name.slice(0, -'.origin'.length) : name);
       if (parsed === null || active.has(deploymentPath({ os, ...parsed }))) continue;
       if (!name.endsWith('.origin')) removed++;

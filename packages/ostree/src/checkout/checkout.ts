@@ -6,6 +6,7 @@ import {
   lstatSync,
   mkdirSync,
   openSync,
+  realpathSync,
   rmSync,
   statSync,
   utimesSync,
@@ -139,6 +140,8 @@ class Checkout {
   /** Whether files may be placed in any order and by any thread. */
   readonly #parallel: boolean;
   #work: Work<'checkout'> | null = null;
+  /** Resolved, with a slash at its end, once it was found there; in one made just now no symlink leads outside. */
+  #destination = '/';
   readonly #uncached: Placed['uncached'] = [];
 
   constructor(repo: Repo, options: CheckoutOptions) {
@@ -274,8 +277,19 @@ class Checkout {
     // A symlink to a directory will do: trees are laid over merged ones (/lib and /usr/lib).
     const stat = statSync(path, { throwIfNoEntry: false });
     if (stat?.isDirectory() !== true) throw new AtomicError('exists', `${path}: Not a directory`);
+    if (root) this.#destination = `${realpathSync(path)}/`;
+    else if (lstatSync(path).isSymbolicLink()) this.#checkInside(path);
     if (linked) this.#checkDevice(stat.dev);
     return found;
+  }
+
+  /** What a symlink in the destination leads to must be in the destination: nothing is written anywhere else. */
+  #checkInside(path: string): void {
+    const target = realpathSync(path);
+    if (`${target}/`.startsWith(this.#destination)) return;
+    throw new AtomicError('exists', `${path}: a symlink to ${target}, outside of what is checked out into`, {
+      hint: 'remove the symlink, or check out into another directory',
+    });
   }
 
   #checkDevice(destination: number): void {

@@ -8,6 +8,9 @@ let serial = 0;
 const asideName = (): string =>
   `${process.pid.toString(36)}-${process.hrtime.bigint().toString(36)}-${(serial++).toString(36)}`;
 
+/** What {@link replaceFile} may leave in a folder when the power goes: a file that is safe to delete. */
+export const isAsideName = (name: string): boolean => /^\.[0-9a-z-]+\.tmp$/.test(name);
+
 /**
  * Replaces a file so that a crash at any instant leaves the old or the new one, whole: written aside, its data
  * flushed, renamed over, and the folder flushed. `sync: false` leaves the flushing to the caller.

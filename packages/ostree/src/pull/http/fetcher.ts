@@ -103,7 +103,8 @@ export class Fetcher implements Disposable {
       if (url.protocol === 'file:') {
         return async () => {
           const file = await readFileUrl(url, options.limit);
-          this.stats.bytes += file?.bytes.length ?? 0;
+          // As stock counts: only deltas of a repository on this machine come through its fetcher.
+          if (segments[0] === 'deltas') this.stats.bytes += file?.bytes.length ?? 0;
           return file;
         };
       }
