@@ -27,8 +27,13 @@ function once(path: string, what: string, make: (aside: string) => void): string
   return path;
 }
 
-const MIRROR = 'http://deb.debian.org/debian';
-const SECURITY = 'http://deb.debian.org/debian-security';
+/** The apt source of a suite of Debian 12, from where this machine gets it. */
+function source(suite: 'bookworm' | 'bookworm-security' | 'bookworm-updates'): string {
+  const listed = run('/', 'apt-get', 'indextargets', '--format', '$(RELEASE) $(REPO_URI)', 'Created-By: Packages');
+  const found = listed.split('\n').find((line) => line.startsWith(`${suite} `));
+  if (found === undefined) throw new Error(`the apt sources of this machine do not have ${suite}`);
+  return `deb ${found.slice(suite.length + 1)} ${suite} main`;
+}
 
 /** A host of about 10,000 files and 400 MB: kernel, systemd, SSH, Podman. Runs mmdebstrap; needs root and the network. */
 function debian(tar: string, sources: readonly string[]): void {
@@ -59,9 +64,8 @@ const commit = (repo: string, ref: string, ...args: string[]): string =>
   run('/', STOCK, 'commit', `--repo=${repo}`, '-b', ref, '-s', ref, '--timestamp=@1700000000', ...args);
 
 function makeArchive(cache: string, repo: string, tree: string): void {
-  const main = `deb ${MIRROR} bookworm main`;
-  const updates = [`deb ${SECURITY} bookworm-security main`, `deb ${MIRROR} bookworm-updates main`];
-  const newer = once(join(cache, 'v2.tar'), 'version 2 of a Debian tree', (tar) => debian(tar, [main, ...updates]));
+  const sources = [source('bookworm'), source('bookworm-security'), source('bookworm-updates')];
+  const newer = once(join(cache, 'v2.tar'), 'version 2 of a Debian tree', (tar) => debian(tar, sources));
   const v2 = `${repo}.v2`;
   const work = `${repo}.work`;
   for (const folder of [v2, work]) rmSync(folder, { recursive: true, force: true });
@@ -125,9 +129,7 @@ function makeMany(folder: string): void {
 /** Makes what is missing, in some minutes the first time. */
 export function makeTrees(cache: string, wanted: { many: boolean; history: boolean }): Trees {
   mkdirSync(cache, { recursive: true });
-  const older = once(join(cache, 'v1.tar'), 'version 1 of a Debian tree', (tar) =>
-    debian(tar, [`deb ${MIRROR} bookworm main`]),
-  );
+  const older = once(join(cache, 'v1.tar'), 'version 1 of a Debian tree', (tar) => debian(tar, [source('bookworm')]));
   const tree = once(join(cache, 'tree'), 'the tree', (folder) => unpack(older, folder));
   const archive = once(join(cache, 'archive'), 'the repository', (repo) => makeArchive(cache, repo, tree));
   const history = join(cache, 'history');
