@@ -79,7 +79,8 @@ export class ContentWriter implements AsyncDisposable {
       work = startWork(
         'import',
         { target: this.#transaction.target, source: source.path, trusted, bareUserOnly },
-        { signal, each: (imported: Imported) => this.#note(imported) },
+        // This thread walks the trees; if it also wrote objects, the others would wait for their next ones.
+        { signal, help: false, each: (imported: Imported) => this.#note(imported) },
       );
       this.#imports.set(source, work);
     }
