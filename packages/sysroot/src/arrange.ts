@@ -22,14 +22,10 @@ export async function undeploy(
   index: number,
   options: BeginOptions & LogOptions = {},
 ): Promise<Deployment> {
-  using _lock = await sysroot.lock(options);
-  const state = sysroot.load();
-  const target = deploymentAt(state, index);
-  if (target.booted) throw new AtomicError('invalid', `Cannot undeploy currently booted deployment ${index}`);
-  const list = state.deployments.filter((deployment) => deployment !== target);
-  await writeDeployments(sysroot, state, list, { ...options, cleanup: 'none' });
-  await cleanup(sysroot, options);
-  return target;
+  return await rearrange(sysroot, index, options, (target, others) => {
+    if (target.booted) throw new AtomicError('invalid', `Cannot undeploy currently booted deployment ${index}`);
+    return others;
+  });
 }
 
 /** Makes the deployment at a place in the boot order the first (`ostree admin set-default`); throws `not-found`. */
@@ -38,10 +34,23 @@ export async function setDefault(
   index: number,
   options: BeginOptions & LogOptions = {},
 ): Promise<Deployment> {
+  return await rearrange(sysroot, index, options, (target, others) => [target, ...others]);
+}
+
+/** Writes the boot order that `order` makes of the deployment at a place and all the others; returns that deployment. */
+async function rearrange(
+  sysroot: Sysroot,
+  index: number,
+  options: BeginOptions & LogOptions,
+  order: (target: Deployment, others: Deployment[]) => Deployment[],
+): Promise<Deployment> {
   using _lock = await sysroot.lock(options);
   const state = sysroot.load();
   const target = deploymentAt(state, index);
-  const list = [target, ...state.deployments.filter((deployment) => deployment !== target)];
+  const list = order(
+    target,
+    state.deployments.filter((deployment) => deployment !== target),
+  );
   await writeDeployments(sysroot, state, list, { ...options, cleanup: 'none' });
   await cleanup(sysroot, options);
   return target;

@@ -161,7 +161,7 @@ export function storeLarge(
   const archive = mode === 'archive';
   const hasher = createHash('sha256').update(fileHeaderBytes(header));
   const aside = stager.aside();
-  let adopted = false;
+  let stored: Stored | undefined;
   let size = 0;
   try {
     writeNew(aside, (out) => {
@@ -179,15 +179,26 @@ export function storeLarge(
       finishBareFile(mode, out, header);
     });
     const checksum = hasher.digest('hex');
-    checkExpected(checksum, expected);
-    if (stager.has('file', checksum)) return { checksum, size, isNew: false };
-    checkStorable(mode, checksum, header);
-    stager.adopt('file', checksum, aside);
-    adopted = true;
-    return { checksum, size, isNew: true };
+    stored = adoptWhole(stager, aside, { checksum, size }, header, expected);
+    return stored;
   } finally {
-    if (!adopted) rmSync(aside, { force: true });
+    if (stored?.isNew !== true) rmSync(aside, { force: true });
   }
+}
+
+/** Gives the file written at `aside` its name once its checksum holds; the caller removes it unless it became the object. */
+export function adoptWhole(
+  stager: Stager,
+  aside: string,
+  { checksum, size }: { checksum: Checksum; size: number },
+  header: FileHeader,
+  expected: Checksum | undefined,
+): Stored {
+  checkExpected(checksum, expected);
+  if (stager.has('file', checksum)) return { checksum, size, isNew: false };
+  checkStorable(stager.target.mode, checksum, header);
+  stager.adopt('file', checksum, aside);
+  return { checksum, size, isNew: true };
 }
 
 /** Reads an open file from its start, 4 MiB at a time; `use` must be done with a piece when it returns. Returns the bytes read. */

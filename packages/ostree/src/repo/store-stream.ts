@@ -5,8 +5,8 @@ import type { Checksum } from '../objects/checksum.ts';
 import { archiveHeaderBytes, type FileHeader, fileHeaderBytes } from '../objects/file.ts';
 import { PieceDeflater } from './deflate.ts';
 import type { Stager, Stored } from './stager.ts';
-import { checkStorable, finishBareFile, writeFully } from './store-content.ts';
-import { checkExpected } from './store-file.ts';
+import { finishBareFile, writeFully } from './store-content.ts';
+import { adoptWhole } from './store-file.ts';
 
 /** Stages a regular file's content object from a stream of exactly `size` bytes; memory does not grow with it. */
 export async function storeStream(
@@ -20,7 +20,7 @@ export async function storeStream(
   const archive = mode === 'archive';
   const hasher = createHash('sha256').update(fileHeaderBytes(header));
   const aside = stager.aside();
-  let adopted = false;
+  let stored: Stored | undefined;
   let seen = 0;
   try {
     const fd = openSync(aside, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600);
@@ -40,14 +40,10 @@ export async function storeStream(
       closeSync(fd);
     }
     const checksum = hasher.digest('hex');
-    checkExpected(checksum, expected);
-    if (stager.has('file', checksum)) return { checksum, size, isNew: false };
-    checkStorable(mode, checksum, header);
-    stager.adopt('file', checksum, aside);
-    adopted = true;
-    return { checksum, size, isNew: true };
+    stored = adoptWhole(stager, aside, { checksum, size }, header, expected);
+    return stored;
   } finally {
-    if (!adopted) rmSync(aside, { force: true });
+    if (stored?.isNew !== true) rmSync(aside, { force: true });
   }
 }
 
