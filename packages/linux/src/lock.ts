@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, openSync, statSync } from 'node:fs';
+import { closeSync, constants, fstatSync, ftruncateSync, openSync, statSync, writeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { errnoCode } from './error.ts';
 import { syscall } from './libc.ts';
@@ -101,6 +101,13 @@ export class FileLock implements Disposable {
     const held = fstatSync(this.#fd);
     const named = statSync(this.path, { throwIfNoEntry: false });
     return named !== undefined && named.dev === held.dev && named.ino === held.ino;
+  }
+
+  /** Writes into the locked file who holds it and why; readers must check that the lock is held. */
+  note(text: string): void {
+    if (this.#fd === null) return;
+    ftruncateSync(this.#fd, 0);
+    writeSync(this.#fd, text, 0);
   }
 
   [Symbol.dispose](): void {

@@ -26,6 +26,7 @@ export * from './state-overlay.ts';
 export * from './status.ts';
 export * from './sysroot.ts';
 export * from './systemd.ts';
+export * from './transaction.ts';
 export * from './unlock.ts';
 export * from './upgrade.ts';
 export * from './write-deployments.ts';

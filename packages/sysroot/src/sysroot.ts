@@ -1,5 +1,5 @@
 import { existsSync, lstatSync, readFileSync, readlinkSync, statSync, utimesSync } from 'node:fs';
-import { errnoCode, FileLock, LockedError } from '@atomic/linux';
+import { errnoCode, type FileLock } from '@atomic/linux';
 import {
   AtomicError,
   asArray,
@@ -19,6 +19,7 @@ import { kargValues, parseKargs, withoutKarg } from './kargs.ts';
 import { deploymentName, deploymentPath, Layout, parseBootLink } from './layout.ts';
 import { isHotfixed, isPinned, readOrigin, type UnlockedState } from './origin.ts';
 import { readStaged } from './staged-file.ts';
+import { releaseLock, takeLock } from './sysroot-lock.ts';
 import { type SystemManager, systemd } from './systemd.ts';
 
 export interface SysrootOptions {
@@ -42,6 +43,8 @@ export interface SysrootOptions {
   grub2?: Grub2Options | undefined;
   /** How the repository is opened. */
   repo?: OpenOptions | undefined;
+  /** What the command is about, for others to see while it holds the lock (default: atomic). */
+  title?: string | undefined;
 }
 
 /** A disk, or a folder, with deployments on it. What it holds is read anew by every {@link Sysroot.load}. */
@@ -60,6 +63,7 @@ export class Sysroot {
   readonly oldEntryNames: boolean;
   readonly noEarlyPrune: boolean;
   readonly grub2: Grub2Options;
+  readonly title: string;
   #lock: FileLock | undefined;
   #holders = 0;
 
@@ -78,6 +82,7 @@ export class Sysroot {
     this.oldEntryNames = options.oldEntryNames ?? false;
     this.noEarlyPrune = options.noEarlyPrune ?? false;
     this.grub2 = options.grub2 ?? {};
+    this.title = options.title ?? 'atomic';
   }
 
   /** Throws `not-found` when `path` has no ostree/repo. */
@@ -114,32 +119,7 @@ export class Sysroot {
    * Throws `locked` with `wait: false`, `permission` where it cannot be written.
    */
   async lock(options: BeginOptions = {}): Promise<Disposable> {
-    if (this.#lock === undefined) {
-      try {
-        this.#lock = await FileLock.acquire(this.layout.lock, 'exclusive', options);
-      } catch (error) {
-        if (error instanceof LockedError) {
-          throw new AtomicError('locked', `${this.path}: another command is changing deployments (${error.message})`, {
-            hint: 'wait for it, or leave out --no-wait',
-            cause: error,
-          });
-        }
-        const code = errnoCode(error);
-        if (code === 'EACCES' || code === 'EPERM') {
-          throw new AtomicError('permission', `cannot change ${this.path}: permission denied`, {
-            hint: 'run as root',
-            cause: error,
-          });
-        }
-        if (code === 'EROFS') {
-          throw new AtomicError('permission', `cannot change ${this.path}: it is mounted read-only`, {
-            hint: 'remount it first: mount -o remount,rw /sysroot',
-            cause: error,
-          });
-        }
-        throw error;
-      }
-    }
+    this.#lock ??= await takeLock(this, options);
     this.#holders++;
     let held = true;
     return {
@@ -147,7 +127,7 @@ export class Sysroot {
         if (!held) return;
         held = false;
         if (--this.#holders === 0) {
-          this.#lock?.[Symbol.dispose]();
+          if (this.#lock !== undefined) releaseLock(this.#lock);
           this.#lock = undefined;
         }
       },

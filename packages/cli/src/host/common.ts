@@ -23,13 +23,21 @@ export function add(host: Command, name: string, summary: string, examples: stri
 export const osOption = (host: Command): Option =>
   host.createOption('--os <name>', 'operate on this system (stateroot)');
 
-/** Opens the sysroot that the options or the environment name. */
+/** What was asked, as it was typed: others see it while it works, and the history keeps it. */
+const commandLine = () => process.argv.slice(process.argv.indexOf('host') + 1).join(' ');
+
+/** Opens, to look only, the sysroot that the options or the environment name. */
+export async function look(options: HostOptions): Promise<Sysroot> {
+  const { openSysroot } = await import('../ostree/admin/sysroot.ts');
+  return await openSysroot(options.sysroot, commandLine());
+}
+
+/** Opens it to change it: where the running system's disk is mounted read-only, it is writable for this command alone. */
 export async function open(options: HostOptions): Promise<Sysroot> {
-  const { Sysroot } = await import('@atomic/sysroot');
-  const debug = process.env['OSTREE_SYSROOT_DEBUG'] ?? '';
-  return Sysroot.open(options.sysroot ?? process.env['OSTREE_SYSROOT'] ?? '/', {
-    mutableDeployments: debug.split(/[,:; ]/).includes('mutable-deployments'),
-  });
+  const { ensureWritable } = await import('../ostree/admin/namespace.ts');
+  const { sysrootPath } = await import('../ostree/admin/sysroot.ts');
+  await ensureWritable(sysrootPath(options.sysroot));
+  return await look(options);
 }
 
 /** What every operation takes from a context. */

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { action } from '../context.ts';
-import { add, type HostOptions, open, osOption, UNCHANGED } from './common.ts';
+import { add, type HostOptions, look, osOption, UNCHANGED } from './common.ts';
 
 interface StatusOptions extends HostOptions {
   booted?: boolean;
@@ -19,7 +19,7 @@ export function register(host: Command): void {
     .action(
       action(async (ctx, options: StatusOptions) => {
         const { hostStatus, lastFinalizeFailure, statusLines } = await import('@atomic/sysroot');
-        const sysroot = await open(options);
+        const sysroot = await look(options);
         const state = sysroot.load();
         if (options.os !== undefined) {
           state.deployments = state.deployments.filter((deployment) => deployment.os === options.os);

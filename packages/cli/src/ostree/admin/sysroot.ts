@@ -26,13 +26,16 @@ const words = (value: string | undefined): string[] => (value ?? '').split(/[:;,
 export const sysrootPath = (given: string | undefined): string =>
   path.resolve(given ?? (process.env['OSTREE_SYSROOT'] || '/'));
 
-/** Opens a sysroot as the environment says. */
-export async function openSysroot(given: string | undefined): Promise<Sysroot> {
+const adminTitle = () => `ostree ${process.argv.slice(Math.max(2, process.argv.indexOf('admin'))).join(' ')}`;
+
+/** Opens a sysroot as the environment says; `title` is what others see this command called while it works. */
+export async function openSysroot(given: string | undefined, title = adminTitle()): Promise<Sysroot> {
   const { Sysroot } = await import('@atomic/sysroot');
   const { env } = process;
   const debug = words(env['OSTREE_SYSROOT_DEBUG']);
   const opts = words(env['OSTREE_SYSROOT_OPTS']);
   return Sysroot.open(sysrootPath(given), {
+    title,
     mutableDeployments: debug.includes('mutable-deployments'),
     noXattrs: debug.includes('no-xattrs'),
     noDtb: debug.includes('no-dtb'),
