@@ -21,7 +21,10 @@ export interface Ended {
   status: number | null;
   signal: NodeJS.Signals | null;
   stderr: string;
-  /** Whether the fault was met at all. */
+  /**
+   * Whether the fault was met by a call about the folder. The first thread's calls are counted over all it does, and
+   * what it asks of the event loop varies with the time of day: then another call got it, or none.
+   */
   met: boolean;
 }
 
@@ -49,12 +52,11 @@ export function findPoints(command: readonly string[], folder: string): Point[] 
   for (const line of lines) {
     const [, pid, call] = /^(\d+) +(\w+)\(/.exec(line) ?? [];
     if (pid === undefined || call === undefined || call === 'execve') continue;
-    const touched = line.includes(`${folder}/`) || line.includes(`${folder}"`) || line.includes(`${folder}>`);
     const changes = CHANGES.test(call) || (call === 'openat' && /O_CREAT|O_TRUNC/.test(line));
     if (pid === main) {
       const nth = (counts.get(call) ?? 0) + 1;
       counts.set(call, nth);
-      if (touched) points.push({ call, nth, changes, line });
+      if (touches(line, folder)) points.push({ call, nth, changes, line });
       continue;
     }
     const path = new RegExp(`[<"](${folder}/[^">]*)`).exec(line)?.[1];
@@ -67,8 +69,12 @@ export function findPoints(command: readonly string[], folder: string): Point[] 
   return points;
 }
 
-/** Runs the command with a fault at a point: the call fails with an error and does nothing, or the process dies before it. */
-export function runWithFault(command: readonly string[], point: Point, fault: Fault, log: string): Ended {
+/**
+ * Runs the command with a fault at a point: the call fails with an error and does nothing, or the process dies before it.
+ * `folder` as in {@link findPoints}.
+ */
+export function runWithFault(command: readonly string[], folder: string, point: Point, fault: Fault): Ended {
+  const log = `${folder}.trace`;
   const what = fault === 'SIGKILL' ? 'signal=SIGKILL' : `error=${fault}`;
   // Faster, since other calls do not stop; but signals are lost with it (strace 6.1).
   const speed = fault === 'SIGKILL' ? [] : ['--seccomp-bpf'];
@@ -76,9 +82,14 @@ export function runWithFault(command: readonly string[], point: Point, fault: Fa
   const inject = `inject=${point.call}:${what}:when=${point.nth}`;
   const args = [...STRACE, ...speed, ...only, '-e', `trace=${point.call}`, '-e', inject, '-o', log, '--', ...command];
   const { status, signal, stderr } = spawnSync('strace', args, { cwd: '/', encoding: 'utf8', timeout: 60_000 });
-  const trace = readFileSync(log, 'utf8');
+  const lines = readFileSync(log, 'utf8').split('\n');
   rmSync(log);
   const met =
-    fault === 'SIGKILL' ? signal === 'SIGKILL' || /killed by SIGKILL/.test(trace) : /\(INJECTED\)/.test(trace);
+    fault === 'SIGKILL'
+      ? signal === 'SIGKILL' || lines.some((line) => line.includes('killed by SIGKILL'))
+      : lines.some((line) => line.includes('(INJECTED)') && touches(line, folder));
   return { status, signal, stderr, met };
 }
+
+const touches = (line: string, folder: string): boolean =>
+  line.includes(`${folder}/`) || line.includes(`${folder}"`) || line.includes(`${folder}>`);

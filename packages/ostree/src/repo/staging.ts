@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, type Stats, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { errnoCode, FileLock } from '@atomic/linux';
 import type { Repo } from './repo.ts';
@@ -29,7 +29,8 @@ export function openStaging(repo: Repo): Staging {
   for (const name of readdirSync(tmp)) {
     if (!name.startsWith(PREFIX) || name.endsWith('-lock')) continue;
     const path = join(tmp, name);
-    if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) continue;
+    const stat = statSync(path, { throwIfNoEntry: false });
+    if (!stat?.isDirectory() || justMade(path, stat)) continue;
     const lock = takeLock(path);
     if (lock === null) continue; // a living writer's
     if (name.startsWith(prefix) && reused === null && existsSync(path)) {
@@ -53,6 +54,20 @@ export function openStaging(repo: Repo): Staging {
       throw error;
     }
     return { path, lock };
+  }
+}
+
+/**
+ * Stock makes the folder, opens it, and locks it only then (`_ostree_repo_allocate_tmpdir`): one that is empty and new is
+ * another process's, though nobody holds its lock. Removing it would fail that process.
+ */
+function justMade(path: string, { mtimeMs }: Stats): boolean {
+  if (Math.abs(Date.now() - mtimeMs) > 60_000) return false;
+  try {
+    return readdirSync(path).length === 0;
+  } catch (error) {
+    if (errnoCode(error) === 'ENOENT') return true;
+    throw error;
   }
 }
 
@@ -94,6 +109,7 @@ export function cleanTmp(repo: Repo): void {
     const stat = lstatSync(path, { throwIfNoEntry: false });
     if (stat === undefined) continue; // another cleaner was first
     if (name.startsWith(PREFIX) && stat.isDirectory()) {
+      if (justMade(path, stat)) continue;
       const lock = takeLock(path);
       if (lock !== null) removeStaging({ path, lock });
     } else if (now - stat.mtimeMs / 1000 > expiry) rmSync(path, { recursive: true, force: true });
