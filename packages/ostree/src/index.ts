@@ -38,14 +38,9 @@ export * from './prune/prune.ts';
 export { pruneDeltas } from './prune/prune-deltas.ts';
 export type { ConnectOptions } from './pull/connect.ts';
 export { type PullLocalOptions, pullLocal } from './pull/local.ts';
-export {
-  type CollectionRefRequest,
-  type FetchSummaryOptions,
-  fetchSummary,
-  type PullOptions,
-  pull,
-} from './pull/pull.ts';
+export { type CollectionRefRequest, type PullOptions, pull } from './pull/pull.ts';
 export { type OfferedRef, RemoteSummary, type ResolvedRef } from './pull/remote-summary.ts';
+export { type FetchSummaryOptions, fetchSummary, type RemoteTip, remoteTip } from './pull/remote-tip.ts';
 export type { PullResult } from './pull/result.ts';
 export { addCookie, type Cookie, cookieHeader, deleteCookie, listCookies } from './remote/cookies.ts';
 export { remoteRefs } from './remote/refs.ts';

@@ -4,12 +4,11 @@ import type { Repo } from '../repo/repo.ts';
 import { remoteVerifier, type VerifierOptions } from '../sign/remote-verifier.ts';
 import type { TrustOptions } from '../sign/trust.ts';
 import { abortError } from './abort.ts';
-import { type ConnectOptions, openEndpoint, openFetcher } from './connect.ts';
+import { openEndpoint, openFetcher } from './connect.ts';
 import { checkPullable, type RemoteSettings, remoteSettings } from './remote-settings.ts';
 import { parseRequested, type Requested } from './requested.ts';
 import type { PullResult } from './result.ts';
 import { type CommonPullOptions, type PullJob, runPull } from './run-pull.ts';
-import { loadSummary } from './summary-fetch.ts';
 
 /** A ref of a collection to pull, wherever the remote has it. */
 export interface CollectionRefRequest {
@@ -125,37 +124,5 @@ export async function pull(repo: Repo, options: PullOptions): Promise<PullResult
       signal,
     };
     return await runPull(repo, fetcher, endpoint, job, options);
-  });
-}
-
-export interface FetchSummaryOptions extends ConnectOptions {
-  trust?: TrustOptions | undefined;
-}
-
-/**
- * A remote's summary and its signatures, verified as its configuration asks, from the cache where the server says they
- * did not change; null for what the server does not have. Throws as {@link pull} does.
- */
-export async function fetchSummary(
-  repo: Repo,
-  remote: string,
-  options: FetchSummaryOptions = {},
-): Promise<{ summary: Buffer | null; signatures: Buffer | null }> {
-  const settings = remoteSettings(repo, remote);
-  const verifier = remoteVerifier(repo, remote, options);
-  return await interruptible(options.signal, async () => {
-    using fetcher = await openFetcher(repo, settings, options);
-    const endpoint = await openEndpoint(fetcher, settings, options);
-    const { SummaryCache } = await import('./summary-cache.ts');
-    const folder = options.cacheDir === undefined ? `${repo.path}/tmp/cache` : options.cacheDir;
-    const remoteHost = endpoint.meta[0]?.protocol !== 'file:';
-    const { summary, signatures } = await loadSummary(repo, fetcher, endpoint, {
-      name: remote,
-      cache: folder === null || !remoteHost ? null : new SummaryCache(folder, { sync: repo.fsync }),
-      verify: async (bytes, signed) => {
-        await verifier.verifySummary(bytes, signed);
-      },
-    });
-    return { summary, signatures };
   });
 }

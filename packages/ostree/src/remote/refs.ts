@@ -1,7 +1,7 @@
 import { AtomicError } from '../error.ts';
 import type { Checksum } from '../objects/checksum.ts';
-import { type FetchSummaryOptions, fetchSummary } from '../pull/pull.ts';
 import { RemoteSummary } from '../pull/remote-summary.ts';
+import { type FetchSummaryOptions, fetchSummary } from '../pull/remote-tip.ts';
 import type { Repo } from '../repo/repo.ts';
 
 /** The branches a remote offers and their commits, from its summary. Throws `not-found` when it has none. */
