@@ -27,6 +27,8 @@ interface ImageOptions {
   remoteUrl?: string;
   karg: string[];
   firmware: string[];
+  bootloader: string;
+  bootSize?: string;
 }
 
 const collect = (value: string, all: string[]): string[] => [...all, value];
@@ -79,15 +81,18 @@ Examples:
     .option('--karg <argument>', "kernel argument beyond the tree's own; may be repeated", collect, [])
     .option(
       '--firmware <kind>',
-      'firmware the disk starts with, bios or uefi; may be repeated (default: bios)',
+      'firmware the disk starts with, bios or uefi; may be repeated (default: bios; uefi with systemd-boot)',
       collect,
       [],
     )
+    .option('--bootloader <name>', 'grub, or systemd-boot (UEFI; /boot is then a partition of its own)', 'grub')
+    .option('--boot-size <size>', 'make /boot a partition of its own, of this size (default with systemd-boot: 512M)')
     .addHelpText(
       'after',
       `
 Examples:
   atomic compose image --repo=repo --ref=debian/12/amd64/minimal disk.qcow2
+  atomic compose image --repo=repo --ref=REF --bootloader=systemd-boot disk.qcow2
   atomic compose image --repo=repo --ref=REF --size=8G --remote-url=http://10.0.2.2:8000 disk.raw`,
     )
     .action(action(composeImageAction));
@@ -189,6 +194,12 @@ async function composeImageAction(ctx: Context, output: string | undefined, opti
     if (kind === 'bios' || kind === 'uefi') return kind;
     throw new AtomicError('usage', `--firmware must be bios or uefi, but is '${kind}'`);
   });
+  const { bootloader } = options;
+  if (bootloader !== 'grub' && bootloader !== 'systemd-boot')
+    throw new AtomicError('usage', `--bootloader must be grub or systemd-boot, but is '${bootloader}'`);
+  const bootSize = options.bootSize === undefined ? undefined : parseSize(options.bootSize);
+  if (options.bootSize !== undefined && bootSize === undefined)
+    throw new AtomicError('usage', `--boot-size must be a size such as 512M, but is '${options.bootSize}'`);
   const repo = Repo.open(options.repo);
   // The tree says which kernel arguments it needs; those named here come after them.
   const own = repo.loadCommit(repo.resolveRev(options.ref)).metadata.get('atomic.kernel-arguments');
@@ -202,6 +213,8 @@ async function composeImageAction(ctx: Context, output: string | undefined, opti
     os: options.os,
     kargs,
     ...(firmware.length === 0 ? {} : { firmware }),
+    bootloader,
+    bootSize,
     ...(options.remoteUrl === undefined ? {} : { remote: { name: options.remoteName, url: options.remoteUrl } }),
     signal: ctx.signal,
     progress: ctx.progress,

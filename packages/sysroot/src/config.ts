@@ -8,8 +8,8 @@ export interface SysrootConfig {
   bootloader: BootloaderName;
   /** Whether `/boot` paths in boot entries start with /boot (one partition) or not. */
   bootPrefix: boolean;
-  /** Boots that a new entry gets to prove itself; 0: entries are not counted. */
-  bootCountingTries: number;
+  /** Boots that a new entry gets to prove itself; 0: entries are not counted; undefined: not said. */
+  bootCountingTries: number | undefined;
   /** Keys added to every entry but the default one's. */
   blsAppendExceptDefault: [key: string, value: string][];
   /** Whether a GRUB menu is written beside the boot entries. */
@@ -25,8 +25,8 @@ export function readSysrootConfig(config: KeyFile): SysrootConfig {
       hint: `sysroot.bootloader is one of ${BOOTLOADERS.join(', ')}`,
     });
   }
-  const tries = config.get('sysroot', 'boot-counting-tries') ?? '0';
-  if (!/^[0-5]$/.test(tries)) {
+  const tries = config.get('sysroot', 'boot-counting-tries');
+  if (tries !== undefined && !/^[0-5]$/.test(tries)) {
     throw new AtomicError('invalid', `Parsing sysroot.boot-counting-tries: Number “${tries}” is out of bounds [0, 5]`);
   }
   const append = (config.get('sysroot', 'bls-append-except-default') ?? '')
@@ -45,7 +45,7 @@ export function readSysrootConfig(config: KeyFile): SysrootConfig {
   return {
     bootloader,
     bootPrefix: config.getBoolean('sysroot', 'bootprefix') ?? false,
-    bootCountingTries: Number(tries),
+    bootCountingTries: tries === undefined ? undefined : Number(tries),
     blsAppendExceptDefault: append,
     grubMenu: config.get('atomic', 'bootloader') === 'grub',
   };

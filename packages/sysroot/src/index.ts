@@ -2,12 +2,35 @@ export * from './arrange.ts';
 export * from './bootloader/bls.ts';
 export * from './bootloader/grub.ts';
 export { grub2SectionOf } from './bootloader/grub2.ts';
+export { endTrial, readTrial, type Trial } from './bootloader/trial.ts';
+export { type AvailableUpdate, availableUpdate } from './change/available-update.ts';
+export {
+  type ChangeOptions,
+  type CommitInfo,
+  chooseOs,
+  isPinnedToCommit,
+  type Traffic,
+  type UpgradeResult,
+} from './change/change.ts';
+export * from './change/deploy-version.ts';
+export * from './change/rebase.ts';
+export * from './change/upgrade.ts';
 export * from './cleanup.ts';
 export * from './config.ts';
 export * from './deploy.ts';
 export * from './deployment.ts';
-export * from './etc-merge.ts';
+export { type EtcConflict, findEtcConflicts } from './etc-conflicts.ts';
+export { applyEtc, diffEtc, type EtcDiff, mergeEtc } from './etc-merge.ts';
+export { type EtcReport, readEtcReport } from './etc-report.ts';
 export * from './follow.ts';
+export { type BadCommit, clearBad, loadBadCommits, markBad } from './health/bad-commits.ts';
+export { type HealthConfig, healthTries, readHealthConfig } from './health/config.ts';
+export type { Step as HealthStep } from './health/decide.ts';
+export { readJson, type Stored, stateFolder, writeJson } from './health/files.ts';
+export { checkNow, type HealthOptions, healthBegin, healthExpire, judgeBoot, recordHealth } from './health/judge.ts';
+export type { BootResult, CheckResult } from './health/records.ts';
+export { type HealthReport, healthReport } from './health/report.ts';
+export * from './history.ts';
 export * from './init.ts';
 export * from './kargs.ts';
 export * from './kargs-in-place.ts';
@@ -23,10 +46,10 @@ export * from './soft-reboot.ts';
 export * from './staged-file.ts';
 export * from './staging.ts';
 export * from './state-overlay.ts';
+export { countDiff, type FileDiff, pendingDiff } from './status/pending-diff.ts';
 export * from './status.ts';
 export * from './sysroot.ts';
 export * from './systemd.ts';
 export * from './transaction.ts';
 export * from './unlock.ts';
-export * from './upgrade.ts';
 export * from './write-deployments.ts';

@@ -1,6 +1,7 @@
 import { AtomicError, type BeginOptions, replaceFile } from '@atomic/ostree';
 import { readEntries } from './bootloader/bls.ts';
 import { chooseBootloader } from './bootloader/choose.ts';
+import { planTrial } from './bootloader/trial.ts';
 import { flushForBoot } from './durable.ts';
 import { formatKargs, kargValues, parseKargs } from './kargs.ts';
 import { setStagedKargs } from './staging.ts';
@@ -23,6 +24,8 @@ export async function editKargsInPlace(
   }
   if (state.staged !== null) setStagedKargs(sysroot, edit(state.staged.commandLine));
   const folder = `${sysroot.layout.loader(state.bootVersion)}/entries`;
+  const written = state.deployments.filter(({ staged }) => !staged);
+  const names: string[] = [];
   for (const { name, entry } of readEntries(folder)) {
     const kargs = edit(parseKargs(entry.get('options') ?? ''));
     // Without it the entry would boot nothing.
@@ -30,12 +33,15 @@ export async function editKargsInPlace(
       throw new AtomicError('invalid', `${name} would lose its ostree= argument`);
     entry.set('options', formatKargs(kargs));
     replaceFile(`${folder}/${name}`, entry.toString(), { mode: 0o644 });
+    names.push(name);
   }
   if (sysroot.config.grubMenu) {
     await chooseBootloader(sysroot)?.write?.({
       sysroot,
       bootVersion: state.bootVersion,
-      deployments: state.deployments.filter(({ staged }) => !staged),
+      deployments: written,
+      entries: names,
+      trial: planTrial(sysroot, state, written),
       signal: options.signal,
     });
   }

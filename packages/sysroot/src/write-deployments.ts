@@ -3,9 +3,10 @@ import { syncfsPath } from '@atomic/linux';
 import { AtomicError, type BeginOptions, replaceFile } from '@atomic/ostree';
 import { makeEntry } from './boot-entry.ts';
 import { entryFileName } from './bootloader/bls.ts';
-import type { BootUpdate } from './bootloader/bootloader.ts';
+import type { Bootloader, BootUpdate } from './bootloader/bootloader.ts';
 import { chooseBootloader } from './bootloader/choose.ts';
 import { GRUB_CONFIG } from './bootloader/grub.ts';
+import { hasTrial, planTrial } from './bootloader/trial.ts';
 import { cleanup, removeDeployment, removeOldKernels } from './cleanup.ts';
 import { type Deployment, type SysrootState, sameDeployment } from './deployment.ts';
 import { flushForBoot, freshDirectory, replaceSymlink } from './durable.ts';
@@ -77,8 +78,13 @@ export async function writeDeployments(
 
   const menu = `${sysroot.layout.loader(state.bootVersion)}/${GRUB_CONFIG}`;
   const menuMissing = sysroot.config.grubMenu && !existsSync(menu);
+  // Who is on trial is written with the entries.
+  const trialChanges =
+    !sameDeployment(list[0] ?? null, current[0] ?? null) &&
+    (planTrial(sysroot, state, list) !== null || hasTrial(sysroot, state));
   const sameEntries =
     !menuMissing &&
+    !trialChanges &&
     list.length === current.length &&
     list.every((deployment, index) => {
       const before = current[index];
@@ -151,18 +157,22 @@ async function switchLoader(
   freshDirectory(layout.loader(version));
   mkdirSync(`${layout.loader(version)}/entries`, { mode: 0o755 });
   const showOs = new Set(list.map(({ os }) => os)).size > 1;
+  const trial = planTrial(sysroot, state, list);
+  const entries: string[] = [];
   for (const [index, deployment] of list.entries()) {
     const kernel = kernels[index];
     if (kernel === undefined) throw new Error('a kernel for every deployment');
     installKernel(kernel, kernelFolder(sysroot, deployment));
     installOverlayInitrds(sysroot, deployment);
     const entry = makeEntry(sysroot, deployment, kernel, { bootVersion: version, count: list.length, showOs });
-    const file = entryFileName(list.length, index, entryNaming(sysroot, deployment));
+    const file = entryFileName(list.length, index, entryNaming(sysroot, deployment, bootloader));
+    entries.push(file);
     replaceFile(`${layout.loader(version)}/entries/${file}`, entry.toString(), { mode: 0o644, sync: false });
   }
   const links = writeBootLinks(sysroot, version, list);
   replaceSymlink(links, layout.bootLinks(version));
-  const update: BootUpdate = { sysroot, bootVersion: version, deployments: list, signal: options.signal };
+  const { signal } = options;
+  const update: BootUpdate = { sysroot, bootVersion: version, deployments: list, entries, trial, signal };
   await bootloader?.write?.(update);
   // Lets paths that begin with /boot work where /boot is a partition of its own.
   if (lstatSync(`${layout.boot}/boot`, { throwIfNoEntry: false }) === undefined)
@@ -182,9 +192,9 @@ async function switchLoader(
 }
 
 /** How the name of a deployment's entry is made on this disk. */
-export const entryNaming = (sysroot: Sysroot, { os, tries }: Deployment) => ({
+const entryNaming = (sysroot: Sysroot, { os, tries }: Deployment, bootloader: Bootloader | null) => ({
   os: sysroot.oldEntryNames ? os : undefined,
-  maxTries: sysroot.config.bootCountingTries,
+  maxTries: bootloader?.counts === true ? 0 : sysroot.config.bootCountingTries,
   tries,
 });
 

@@ -21,13 +21,31 @@ export interface BootEntry {
   options: string;
 }
 
-/** Byte offset and length of the partition named `name` in a raw GPT image. */
-export async function partitionRange(disk: string, name = 'root'): Promise<{ offset: number; length: number }> {
+export interface PartitionRange {
+  offset: number;
+  length: number;
+}
+
+async function findPartition(disk: string, name: string): Promise<PartitionRange | null> {
   const json = await capture(requireTool('sfdisk', 'fdisk'), ['-J', disk]);
   const table = PartitionTable.parse(JSON.parse(json.toString())).partitiontable;
   const partition = table.partitions.find((p) => p.name === name);
-  if (!partition) throw new AtomicError('not-found', `${disk} has no partition named ${name}`);
+  if (!partition) return null;
   return { offset: partition.start * table.sectorsize, length: partition.size * table.sectorsize };
+}
+
+/** Byte offset and length of the partition named `name` in a raw GPT image. */
+export async function partitionRange(disk: string, name = 'root'): Promise<PartitionRange> {
+  const range = await findPartition(disk, name);
+  if (range === null) throw new AtomicError('not-found', `${disk} has no partition named ${name}`);
+  return range;
+}
+
+/** Where /boot is: a partition named `boot`, else a folder of the root. */
+async function bootFolder(disk: string): Promise<{ offset: number; folder: string }> {
+  const own = await findPartition(disk, 'boot');
+  if (own !== null) return { offset: own.offset, folder: '' };
+  return { offset: (await partitionRange(disk)).offset, folder: '/boot' };
 }
 
 // -c opens the file system in the middle of an update too, and never replays the journal: what a boot loader sees.
@@ -46,13 +64,13 @@ function checkPath(path: string): string {
  * without replaying the journal. Format: the Boot Loader Specification, type 1.
  */
 export async function readBootEntries(disk: string): Promise<BootEntry[]> {
-  const { offset } = await partitionRange(disk);
-  const listing = (await debugfs(disk, offset, 'ls -p /boot/loader/entries')).toString();
+  const { offset, folder } = await bootFolder(disk);
+  const listing = (await debugfs(disk, offset, `ls -p ${folder}/loader/entries`)).toString();
   const entries: BootEntry[] = [];
   for (const line of listing.split('\n')) {
     const file = line.split('/')[5];
     if (!file?.endsWith('.conf')) continue;
-    const text = (await debugfs(disk, offset, `cat ${checkPath(`/boot/loader/entries/${file}`)}`)).toString();
+    const text = (await debugfs(disk, offset, `cat ${checkPath(`${folder}/loader/entries/${file}`)}`)).toString();
     const field = (key: string) => new RegExp(`^${key}[ \\t]+(.*)$`, 'm').exec(text)?.[1]?.trim() ?? '';
     entries.push({
       file,
@@ -72,10 +90,10 @@ export async function extractKernel(
   entry: BootEntry,
   folder: string,
 ): Promise<{ kernel: string; initrd: string; options: string }> {
-  const { offset } = await partitionRange(disk);
+  const { offset, folder: boot } = await bootFolder(disk);
   const dump = async (path: string, name: string) => {
     // An entry's paths are relative to the boot partition, or to the root when both are one.
-    const onDisk = checkPath(path.startsWith('/boot/') ? path : `/boot${path}`);
+    const onDisk = checkPath(path.startsWith(`${boot}/`) ? path : `${boot}${path}`);
     const target = join(folder, name);
     await debugfs(disk, offset, `dump ${onDisk} ${target}`);
     const { size } = await stat(target).catch(() => ({ size: 0 }));

@@ -40,6 +40,8 @@ export interface MachineOptions {
   /** With `direct`: kernel arguments added for this boot. */
   appendKargs?: string | undefined;
   network?: boolean | undefined;
+  /** More arguments for QEMU, such as devices; part of what a saved state was made with. */
+  extraArguments?: readonly string[] | undefined;
   onConsole?: ((chunk: Buffer) => void) | undefined;
   signal?: AbortSignal | undefined;
 }
@@ -227,18 +229,26 @@ export class Machine implements AsyncDisposable {
   }
 
   async #directArguments(): Promise<string[]> {
-    let raw = this.#disk;
-    if (this.#format !== 'raw') {
-      raw = join(this.workDir, 'entries.raw');
-      await capture(requireTool('qemu-img', 'qemu-utils'), ['convert', '-O', 'raw', this.#disk, raw]);
-    }
     const wanted = this.#options.entry ?? 0;
-    const entry = (await readBootEntries(raw))[wanted];
-    if (!entry) throw new AtomicError('not-found', `${this.#options.disk} has no boot entry number ${wanted}`);
-    const { kernel, initrd, options } = await extractKernel(raw, entry, this.workDir);
-    if (raw !== this.#disk) await rm(raw, { force: true });
+    const { kernel, initrd, options } = await this.withRawDisk(async (raw) => {
+      const entry = (await readBootEntries(raw))[wanted];
+      if (!entry) throw new AtomicError('not-found', `${this.#options.disk} has no boot entry number ${wanted}`);
+      return await extractKernel(raw, entry, this.workDir);
+    });
     const append = [options, this.#options.appendKargs ?? ''].join(' ').trim();
     return ['-kernel', kernel, '-initrd', initrd, '-append', append];
+  }
+
+  /** What is on the disk now, as a raw image; one made for this is removed afterwards. The machine must be off. */
+  async withRawDisk<T>(look: (raw: string) => Promise<T>): Promise<T> {
+    if (this.#format === 'raw') return await look(this.#disk);
+    const raw = join(this.workDir, 'disk.raw');
+    try {
+      await capture(requireTool('qemu-img', 'qemu-utils'), ['convert', '-O', 'raw', this.#disk, raw]);
+      return await look(raw);
+    } finally {
+      await rm(raw, { force: true });
+    }
   }
 
   async #firmwareArguments(): Promise<string[]> {
@@ -252,7 +262,7 @@ export class Machine implements AsyncDisposable {
   }
 
   async #arguments(loadState: string | undefined): Promise<string[]> {
-    const { memoryMiB = 512, cpus = 2, network = true, boot } = this.#options;
+    const { memoryMiB = 512, cpus = 2, network = true, extraArguments = [], boot } = this.#options;
     // A comma in a file name would end the option: QEMU wants it doubled.
     const quote = (path: string) => path.replaceAll(',', ',,');
     const socket = (id: string) => ['-chardev', `socket,id=${id},path=${quote(join(this.workDir, id))}`];
@@ -269,6 +279,7 @@ export class Machine implements AsyncDisposable {
       ...['-drive', `file=${quote(this.#disk)},format=${this.#format},if=none,id=disk,cache=unsafe,discard=unmap`],
       ...['-device', 'virtio-blk-pci,drive=disk,bootindex=1'],
       ...(network ? ['-netdev', 'user,id=net', '-device', 'virtio-net-pci,netdev=net,romfile='] : []),
+      ...extraArguments,
       ...(boot === 'uefi' ? await this.#firmwareArguments() : []),
       ...(boot === 'direct' && loadState === undefined ? await this.#directArguments() : []),
       ...(loadState === undefined ? [] : ['-loadvm', loadState]),

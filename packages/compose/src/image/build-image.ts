@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
-import { access, mkdtemp, open, rename, rm, stat } from 'node:fs/promises';
+import { access, appendFile, mkdir, mkdtemp, open, rename, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { AtomicError, type Checksum, type Progress, pullLocal, Repo, remoteAdd } from '@atomic/ostree';
@@ -8,9 +8,11 @@ import { deploy, initStateroot, initSysroot, makeOrigin, Sysroot } from '@atomic
 import { type Firmware, installGrub, requireGrub } from './grub.ts';
 import { LoopPartition } from './mounted.ts';
 import { planLayout, writePartitionTable } from './partitions.ts';
+import { installSystemdBoot, requireSystemdBoot } from './systemd-boot.ts';
 import { noSpace, requireTools, run, type Tool } from './tools.ts';
 
 export type ImageFormat = 'raw' | 'qcow2';
+export type ImageBootloader = 'grub' | 'systemd-boot';
 
 export interface BuildImageOptions {
   /** The repository that has the tree. */
@@ -28,8 +30,15 @@ export interface BuildImageOptions {
   kargs?: readonly string[] | undefined;
   /** Where the machine gets its upgrades from. Without it the branch is a local one. */
   remote?: { name: string; url: string } | undefined;
-  /** For which firmware a loader is installed: BIOS when not said. */
+  /** For which firmware a loader is installed: BIOS when not said; systemd-boot is for UEFI alone. */
   firmware?: readonly Firmware[] | undefined;
+  /** GRUB when not said. */
+  bootloader?: ImageBootloader | undefined;
+  /**
+   * Bytes of /boot as a partition of its own; 0: it is a folder of the root. Not said: a folder for GRUB, 512 MiB for
+   * systemd-boot, which cannot do without.
+   */
+  bootSize?: number | undefined;
   signal?: AbortSignal | undefined;
   progress?: Progress | undefined;
 }
@@ -48,11 +57,23 @@ export interface BuildImageResult {
 }
 
 const MINIMUM_SIZE = 256 * 1024 * 1024;
+const MINIMUM_BOOT_SIZE = 16 * 1024 * 1024;
 
-// Features that GRUB 2.06 and 2.12 cannot read are left out, whatever this machine's mkfs defaults to.
+const SYSTEMD_BOOT_SIZE = 512 * 1024 * 1024;
+
+// Features that GRUB 2.06 and 2.12 cannot read are left out, whatever this machine's mkfs defaults to; UEFI's ext4
+// drivers know fewer still.
 const EXT4_FEATURES = '^metadata_csum_seed,^orphan_file';
+const EXT4_BOOT_FEATURES = `${EXT4_FEATURES},^metadata_csum,^64bit`;
 
-async function checkInput(options: BuildImageOptions, firmware: readonly Firmware[]): Promise<string> {
+async function checkInput(options: BuildImageOptions, plan: BootPlan): Promise<string> {
+  const { bootloader, firmware, bootSize } = plan;
+  if (bootloader === 'systemd-boot' && firmware.includes('bios'))
+    throw new AtomicError('invalid', 'systemd-boot does not start from BIOS firmware', {
+      hint: 'name UEFI alone, or take GRUB',
+    });
+  if (bootloader === 'systemd-boot' && bootSize === 0)
+    throw new AtomicError('invalid', 'with systemd-boot, /boot has to be a partition of its own');
   if (process.geteuid?.() !== 0)
     throw new AtomicError('permission', 'making a disk image needs root: it attaches and mounts the image', {
       hint: 'run the same command with sudo',
@@ -60,11 +81,17 @@ async function checkInput(options: BuildImageOptions, firmware: readonly Firmwar
   const tools: Tool[] = ['sfdisk', 'losetup', 'mount', 'umount', 'mkfs.ext4', 'grub-mkimage'];
   if (firmware.includes('uefi')) tools.push('mkfs.vfat', 'mcopy');
   if (options.format === 'qcow2') tools.push('qemu-img');
+  if (bootloader === 'systemd-boot') tools.splice(tools.indexOf('grub-mkimage'), 1);
   requireTools(tools);
-  requireGrub(firmware);
-  if (!Number.isSafeInteger(options.size) || options.size < MINIMUM_SIZE)
+  if (bootloader === 'grub') requireGrub(firmware);
+  else requireSystemdBoot();
+  if (!Number.isSafeInteger(options.size) || options.size < MINIMUM_SIZE + bootSize)
     throw new AtomicError('invalid', `a disk of ${options.size} bytes is too small`, {
-      hint: 'at least 256M, such as 4G',
+      hint: bootSize === 0 ? 'at least 256M, such as 4G' : 'at least 256M beside /boot, such as 4G',
+    });
+  if (bootSize !== 0 && bootSize < MINIMUM_BOOT_SIZE)
+    throw new AtomicError('invalid', `a /boot of ${bootSize} bytes is too small`, {
+      hint: 'at least 16M, such as 512M',
     });
   const out = resolve(options.out);
   await access(dirname(out), constants.W_OK).catch((cause: unknown) => {
@@ -76,17 +103,17 @@ async function checkInput(options: BuildImageOptions, firmware: readonly Firmwar
 }
 
 /**
- * Write a bootable disk with one deployment of a branch: a GPT, GRUB, and an ext4 root that holds the repository,
- * the deployment and its boot entry. The image is made aside and appears under its name when it is complete;
+ * Write a bootable disk with one deployment of a branch: a GPT, a boot loader, and an ext4 root that holds the
+ * repository, the deployment and, with /boot in it or beside it, its boot entry. The image is made aside and appears under its name when it is complete;
  * nothing stays mounted or attached after a failure or an abort.
  *
- * Throws AtomicError: 'permission' (not root), 'unsupported' (a tool is missing), 'not-found' (the branch, the
+ * Throws AtomicError: 'invalid' (sizes, a loader that cannot start so), 'permission' (not root), 'unsupported' (a tool is missing), 'not-found' (the branch, the
  * folder), 'no-space' (the host's disk or the image is too small), 'failed'.
  */
 export async function buildImage(options: BuildImageOptions): Promise<BuildImageResult> {
   const { repo, ref, format, size, signal, progress } = options;
-  const firmware = options.firmware ?? ['bios'];
-  const out = await checkInput(options, firmware);
+  const plan = planBoot(options);
+  const out = await checkInput(options, plan);
   const commit = repo.resolveRev(ref);
   const scratch = await mkdtemp(join(tmpdir(), 'atomic-image-'));
   const aside = join(dirname(out), `.${basename(out)}.${randomUUID().slice(0, 8)}.tmp`);
@@ -100,8 +127,9 @@ export async function buildImage(options: BuildImageOptions): Promise<BuildImage
     return result;
   };
   try {
-    const layout = planLayout(size);
+    const layout = planLayout(size, plan.bootSize);
     const rootUuid = randomUUID();
+    const bootUuid = layout.boot === null ? rootUuid : randomUUID();
     const file = await open(aside, 'wx', 0o644);
     try {
       await file.truncate(size);
@@ -111,23 +139,25 @@ export async function buildImage(options: BuildImageOptions): Promise<BuildImage
     let version: string | undefined;
     await phase('partition', () => writePartitionTable(aside, layout, signal));
     {
-      await using loop = await LoopPartition.attach(aside, layout.root, signal);
-      await phase('format', () =>
-        run(
-          'mkfs.ext4',
-          [
-            ...['-q', '-F', '-L', 'root', '-U', rootUuid, '-O', EXT4_FEATURES],
-            // The file is new and empty already; the guest's kernel fills the inode tables in as it goes.
-            ...['-E', 'lazy_itable_init=1,lazy_journal_init=1,nodiscard', loop.device],
-          ],
-          { signal },
-        ),
-      );
-      const root = await loop.mount();
-      version = await populate(root, commit, rootUuid, options, phase);
+      await using rootLoop = await LoopPartition.attach(aside, layout.root, signal);
+      await using bootLoop = layout.boot === null ? null : await LoopPartition.attach(aside, layout.boot, signal);
+      await phase('format', async () => {
+        await makeExt4(rootLoop.device, 'root', rootUuid, EXT4_FEATURES, signal);
+        if (bootLoop !== null) await makeExt4(bootLoop.device, 'boot', bootUuid, EXT4_BOOT_FEATURES, signal);
+      });
+      const root = await rootLoop.mount();
+      if (bootLoop !== null) {
+        await mkdir(join(root, 'boot'));
+        await bootLoop.mount(join(root, 'boot'));
+      }
+      version = await populate(root, commit, { plan, rootUuid, bootUuid, options, phase });
       // Leaving the block writes everything back: that is where most of the time goes.
     }
-    await phase('boot loader', () => installGrub({ image: aside, layout, rootUuid, firmware, scratch, signal }));
+    await phase('boot loader', async () => {
+      const common = { image: aside, layout, scratch, signal };
+      if (plan.bootloader === 'grub') await installGrub({ ...common, bootUuid, firmware: plan.firmware });
+      else await installSystemdBoot(common);
+    });
     let finished = aside;
     if (format === 'qcow2') {
       finished = `${aside}.qcow2`;
@@ -149,23 +179,26 @@ export async function buildImage(options: BuildImageOptions): Promise<BuildImage
 
 type Phase = <T>(name: string, work: () => Promise<T>) => Promise<T>;
 
-/** Fill the mounted root with repository, stateroot and deployment; the deployment's version. */
-async function populate(
-  root: string,
-  commit: Checksum,
-  rootUuid: string,
-  options: BuildImageOptions,
-  phase: Phase,
-): Promise<string | undefined> {
+interface Populate {
+  plan: BootPlan;
+  rootUuid: string;
+  bootUuid: string;
+  options: BuildImageOptions;
+  phase: Phase;
+}
+
+/** Fill the mounted root (with /boot mounted in it) with repository, stateroot and deployment; the deployment's version. */
+async function populate(root: string, commit: Checksum, work: Populate): Promise<string | undefined> {
+  const { options, plan, rootUuid, bootUuid, phase } = work;
   const { ref, os, remote, signal, progress } = options;
-  initSysroot(root);
+  // Paths in entries are those of the file system they are on; systemd-boot needs no menu beside them.
+  initSysroot(root, {
+    bootPrefix: plan.bootSize === 0,
+    bootloader: plan.bootloader === 'grub' ? 'grub' : 'none',
+  });
   const target = Repo.open(join(root, 'ostree/repo'));
   // The image counts only once it is whole, so syncing each step of it is time for nothing.
   target.config.set('core', 'fsync', 'false');
-  // The kernels lie on the root itself, below /boot; GRUB reads the menu that is written beside the entries.
-  target.config.set('sysroot', 'bootloader', 'none');
-  target.config.set('sysroot', 'bootprefix', 'true');
-  target.config.set('atomic', 'bootloader', 'grub');
   target.saveConfig();
   await phase('pull', () =>
     pullLocal(target, options.repo, { remote: remote?.name ?? null, refs: [ref], signal, progress }),
@@ -183,11 +216,43 @@ async function populate(
       progress,
     }),
   );
+  if (plan.bootSize > 0) {
+    // A change to /etc like an administrator's: upgrades carry it on.
+    const fstab = join(sysroot.layout.deployment(deployment), 'etc/fstab');
+    await appendFile(fstab, `UUID=${bootUuid} /boot ext4 defaults 0 2\n`);
+  }
   const finished = Repo.open(join(root, 'ostree/repo'));
   finished.config.removeKey('core', 'fsync');
   finished.saveConfig();
   return deployment.version;
 }
+
+/** How the image is to boot. */
+interface BootPlan {
+  bootloader: ImageBootloader;
+  firmware: readonly Firmware[];
+  bootSize: number;
+}
+
+function planBoot({ bootloader = 'grub', firmware, bootSize }: BuildImageOptions): BootPlan {
+  const own = bootloader === 'systemd-boot';
+  return {
+    bootloader,
+    firmware: firmware ?? (own ? ['uefi'] : ['bios']),
+    bootSize: bootSize ?? (own ? SYSTEMD_BOOT_SIZE : 0),
+  };
+}
+
+const makeExt4 = (device: string, label: string, uuid: string, features: string, signal?: AbortSignal) =>
+  run(
+    'mkfs.ext4',
+    [
+      ...['-q', '-F', '-L', label, '-U', uuid, '-O', features],
+      // The file is new and empty already; the guest's kernel fills the inode tables in as it goes.
+      ...['-E', 'lazy_itable_init=1,lazy_journal_init=1,nodiscard', device],
+    ],
+    { signal },
+  );
 
 function isNoSpace(error: unknown): boolean {
   for (let at = error; at instanceof Error; at = at.cause)

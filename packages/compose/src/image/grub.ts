@@ -1,7 +1,8 @@
 import { accessSync } from 'node:fs';
-import { copyFile, mkdir, open, readFile, stat, truncate, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, open, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AtomicError } from '@atomic/ostree';
+import { writeEsp } from './esp.ts';
 import type { Layout } from './partitions.ts';
 import { run } from './tools.ts';
 
@@ -17,7 +18,7 @@ interface Platform {
 
 // No more than what reads a menu from ext4 on GPT: the core must fit its partition.
 const COMMON =
-  'part_gpt ext2 search search_fs_uuid normal configfile linux echo test sleep serial terminal minicmd reboot halt';
+  'part_gpt ext2 search search_fs_uuid normal configfile linux loadenv echo test sleep serial terminal minicmd reboot halt';
 const PLATFORMS: Record<Firmware, Platform> = {
   bios: { name: 'i386-pc', debianPackage: 'grub-pc-bin', modules: ['biosdisk', ...COMMON.split(' ')] },
   uefi: { name: 'x86_64-efi', debianPackage: 'grub-efi-amd64-bin', modules: ['fat', ...COMMON.split(' ')] },
@@ -42,15 +43,16 @@ export function requireGrub(firmware: readonly Firmware[]): void {
 }
 
 /**
- * The script built into GRUB. It only finds the root and hands over to the menu beside the boot entries: that
- * file changes with them in one rename, so the menu and the deployments cannot disagree.
+ * The script built into GRUB. It only finds /boot and hands over to the menu beside the boot entries: that
+ * file changes with them in one rename, so the menu and the deployments cannot disagree. A partition of its own has a
+ * link named boot to itself, so paths are the same on it and on the root.
  */
-function embeddedScript(rootUuid: string): string {
+function embeddedScript(bootUuid: string): string {
   return [
     'serial --unit=0 --speed=115200',
     'terminal_input serial console',
     'terminal_output serial console',
-    `search --no-floppy --fs-uuid --set=root ${rootUuid}`,
+    `search --no-floppy --fs-uuid --set=root ${bootUuid}`,
     'set prefix=($root)/boot/grub',
     'configfile ($root)/boot/loader/grub.cfg',
     'echo "There is no boot menu on this disk."',
@@ -58,11 +60,11 @@ function embeddedScript(rootUuid: string): string {
   ].join('\n');
 }
 
-async function makeCore(firmware: Firmware, rootUuid: string, folder: string, signal?: AbortSignal): Promise<string> {
+async function makeCore(firmware: Firmware, bootUuid: string, folder: string, signal?: AbortSignal): Promise<string> {
   const { name, modules } = PLATFORMS[firmware];
   const script = join(folder, `${name}.cfg`);
   const core = join(folder, `${name}.img`);
-  await writeFile(script, embeddedScript(rootUuid));
+  await writeFile(script, embeddedScript(bootUuid));
   const args = ['-d', moduleFolder(firmware), '-O', name, '-o', core, '-p', '/boot/grub', '-c', script];
   await run('grub-mkimage', [...args, ...modules], { signal });
   return core;
@@ -90,28 +92,17 @@ async function installBios(image: string, layout: Layout, core: string): Promise
 }
 
 async function installUefi(image: string, layout: Layout, core: string, folder: string, signal?: AbortSignal) {
-  // A FAT made as a file and copied in: no loop device, and no FAT in the running kernel, is needed.
-  const esp = join(folder, 'esp.img');
-  await writeFile(esp, '');
-  await truncate(esp, layout.esp.length);
-  await run('mkfs.vfat', ['-n', 'ESP', esp], { signal });
   const tree = join(folder, 'EFI/BOOT');
   await mkdir(tree, { recursive: true });
   await copyFile(core, join(tree, 'BOOTX64.EFI'));
-  await run('mcopy', ['-s', '-i', esp, join(folder, 'EFI'), '::'], { signal });
-  const content = await readFile(esp);
-  const file = await open(image, 'r+');
-  try {
-    await file.write(content, 0, content.length, layout.esp.offset);
-  } finally {
-    await file.close();
-  }
+  await writeEsp({ image, range: layout.esp, folder, entries: ['EFI'], signal });
 }
 
 export interface InstallGrubOptions {
   image: string;
   layout: Layout;
-  rootUuid: string;
+  /** Of the file system that has the menu: /boot's own, or the root. */
+  bootUuid: string;
   firmware: readonly Firmware[];
   /** An empty folder for intermediate files. */
   scratch: string;
@@ -121,7 +112,7 @@ export interface InstallGrubOptions {
 /** Put GRUB on the image for each firmware, so that it takes the menu the deployment wrote. */
 export async function installGrub(options: InstallGrubOptions): Promise<void> {
   for (const firmware of options.firmware) {
-    const core = await makeCore(firmware, options.rootUuid, options.scratch, options.signal);
+    const core = await makeCore(firmware, options.bootUuid, options.scratch, options.signal);
     if (firmware === 'bios') await installBios(options.image, options.layout, core);
     else await installUefi(options.image, options.layout, core, options.scratch, options.signal);
   }

@@ -1,2 +1,8 @@
-export { type BuildImageOptions, type BuildImageResult, buildImage, type ImageFormat } from './build-image.ts';
+export {
+  type BuildImageOptions,
+  type BuildImageResult,
+  buildImage,
+  type ImageBootloader,
+  type ImageFormat,
+} from './build-image.ts';
 export type { Firmware } from './grub.ts';

@@ -12,6 +12,7 @@ import { run } from './tools.ts';
 export class LoopPartition implements AsyncDisposable {
   readonly device: string;
   #folder: string | undefined;
+  #own: string | undefined;
 
   private constructor(device: string) {
     this.device = device;
@@ -29,21 +30,22 @@ export class LoopPartition implements AsyncDisposable {
     return loop;
   }
 
-  /** Mount it in a new folder of its own. */
-  async mount(): Promise<string> {
-    this.#folder = await mkdtemp(join(tmpdir(), 'atomic-image-'));
-    await run('mount', ['-t', 'ext4', this.device, this.#folder]);
-    return this.#folder;
+  /** Mount it in a new folder of its own, or at `folder`, which stays. */
+  async mount(folder?: string): Promise<string> {
+    if (folder === undefined) this.#own = await mkdtemp(join(tmpdir(), 'atomic-image-'));
+    const at = folder ?? this.#own ?? '';
+    await run('mount', ['-t', 'ext4', this.device, at]);
+    this.#folder = at;
+    return at;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     const folder = this.#folder;
     this.#folder = undefined;
     try {
-      if (folder !== undefined) {
-        await retry(() => run('umount', [folder]), folder);
-        await rmdir(folder);
-      }
+      if (folder !== undefined) await retry(() => run('umount', [folder]), folder);
+      if (this.#own !== undefined) await rmdir(this.#own);
+      this.#own = undefined;
     } finally {
       await retry(() => run('losetup', ['-d', this.device]), this.device);
     }

@@ -1,5 +1,6 @@
 import type { Deployment } from '../deployment.ts';
 import type { Sysroot } from '../sysroot.ts';
+import type { TrialPlan } from './trial.ts';
 
 /** What a boot loader's file is given when boot entries change. */
 export interface BootUpdate {
@@ -8,6 +9,10 @@ export interface BootUpdate {
   bootVersion: 0 | 1;
   /** In boot order. */
   deployments: readonly Deployment[];
+  /** File names of the entries, in boot order. */
+  entries: readonly string[];
+  /** The first entry has to prove itself. */
+  trial: TrialPlan | null;
   signal?: AbortSignal | undefined;
 }
 
@@ -17,6 +22,8 @@ export interface Bootloader {
   readonly name: string;
   /** Whether the rename of `boot/loader` is all that switches. */
   readonly atomic: boolean;
+  /** Counts boots of an entry on trial by means of its own, not by the entry's name. */
+  readonly counts?: boolean;
   /** Called once the new entries are written, before they are flushed and the link is swapped. */
   write?(update: BootUpdate): Promise<void> | void;
   /** Called after the swap is durable. */

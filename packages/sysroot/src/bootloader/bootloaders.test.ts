@@ -58,7 +58,7 @@ function makeDisk(
   const lines = Object.entries(config).map(([key, value]) => `${key}=${value}\n`);
   writeFileSync(join(root, 'ostree/repo/config'), `[core]\nrepo_version=1\nmode=bare\n[sysroot]\n${lines.join('')}`);
   const sysroot = Sysroot.open(root, options);
-  const update: BootUpdate = { sysroot, bootVersion: 1, deployments: [] };
+  const update: BootUpdate = { sysroot, bootVersion: 1, deployments: [], entries: [], trial: null };
   return { root, sysroot, update, read: (path: string) => readFileSync(join(root, path), 'utf8') };
 }
 
@@ -68,7 +68,7 @@ describe('the config of a sysroot', () => {
     assert.deepEqual(parse(''), {
       bootloader: 'auto',
       bootPrefix: false,
-      bootCountingTries: 0,
+      bootCountingTries: undefined,
       blsAppendExceptDefault: [],
       grubMenu: false,
     });

@@ -4,6 +4,7 @@ import type { Bootloader } from './bootloader.ts';
 import { grubMenu } from './grub.ts';
 import { grub2, usesGrub2 } from './grub2.ts';
 import { syslinux, usesSyslinux } from './syslinux.ts';
+import { systemdBoot, usesSystemdBoot } from './systemd-boot.ts';
 import { uboot, usesUboot } from './uboot.ts';
 import { zipl } from './zipl.ts';
 
@@ -16,7 +17,7 @@ export function chooseBootloader(sysroot: Sysroot): Bootloader | null {
   const root = sysroot.path;
   switch (bootloader) {
     case 'none':
-      return ownMenu ? grubMenu : null;
+      return ownMenu ? grubMenu : readsEntries(sysroot);
     case 'grub2':
       return grub2(root, sysroot.grub2);
     case 'syslinux':
@@ -31,6 +32,10 @@ export function chooseBootloader(sysroot: Sysroot): Bootloader | null {
       if (ownMenu) return grubMenu;
       if (usesSyslinux(root)) return syslinux;
       if (usesGrub2(root)) return grub2(root, sysroot.grub2);
-      return usesUboot(root) ? uboot : null;
+      return usesUboot(root) ? uboot : readsEntries(sysroot);
   }
 }
+
+/** For boot loaders that read the entries: one of them can be told which to try. */
+const readsEntries = (sysroot: Sysroot): Bootloader | null =>
+  usesSystemdBoot(sysroot.root) ? systemdBoot(sysroot.root) : null;
