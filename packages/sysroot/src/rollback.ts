@@ -1,7 +1,8 @@
 import { AtomicError, type BeginOptions } from '@atomic/ostree';
+import { chooseOs } from './change/change.ts';
 import { type Deployment, sameDeployment } from './deployment.ts';
+import { noteHistory } from './history.ts';
 import type { Sysroot } from './sysroot.ts';
-import { chooseOs } from './upgrade.ts';
 import { writeDeployments } from './write-deployments.ts';
 
 /**
@@ -34,6 +35,7 @@ export async function rollback(
   const after = await writeDeployments(sysroot, state, list, { ...options, cleanup: 'prepare' });
   const [first] = after.deployments;
   if (first === undefined) throw new AtomicError('failed', 'the deployment rolled back to is not there');
+  noteHistory(sysroot, first, 'rollback');
   return first;
 }
 
