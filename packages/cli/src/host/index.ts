@@ -2,12 +2,13 @@ import type { Command } from 'commander';
 import { register as cleanup } from './cleanup.ts';
 import { register as deploy } from './deploy.ts';
 import { register as finalizeStaged } from './finalize-staged.ts';
+import { register as health } from './health.ts';
 import { register as rollback } from './rollback.ts';
 import { register as status } from './status.ts';
 import { register as upgrade } from './upgrade.ts';
 
 /** The commands, in the order the help shows them. */
-const VERBS = [status, upgrade, rollback, deploy, cleanup, finalizeStaged];
+const VERBS = [status, upgrade, rollback, deploy, cleanup, health, finalizeStaged];
 
 /** `atomic host …`: names, options and output as rpm-ostree has them. */
 export function register(program: Command): void {

@@ -61,30 +61,32 @@ export async function markBad(sysroot: Sysroot, os: string, bad: BadCommit, opti
 }
 
 /**
- * Takes commits off the list: those that begin with `which` (a checksum, at least four digits of it), of that version,
- * or all. Returns them; throws `not-found` when there is none, `usage` when a beginning is of several.
+ * Takes commits off the list: those of the version `which`, the one whose checksum is or begins with it (four digits at
+ * least), or with null all. Returns them; throws `not-found` when there is none, `usage` when a beginning is of several.
  */
 export async function clearBad(
   sysroot: Sysroot,
   os: string,
-  which: string | 'all',
+  which: string | null,
   options: BeginOptions = {},
 ): Promise<BadCommit[]> {
   using _lock = await sysroot.lock(options);
   const stored = read(sysroot, os);
   const list = stored.kind === 'there' ? stored.value : [];
-  const named = ({ checksum, version }: BadCommit) =>
-    which === 'all' || version === which || (/^[0-9a-f]{4,64}$/.test(which) && checksum.startsWith(which));
-  const cleared = list.filter(named);
-  if (cleared.length === 0 && (which !== 'all' || stored.kind === 'none')) {
-    if (which === 'all') return [];
+  const ofVersion = list.filter(({ version }) => version === which);
+  const begins = (checksum: string) => which !== null && /^[0-9a-f]{4,64}$/.test(which) && checksum.startsWith(which);
+  const cleared =
+    which === null ? list : ofVersion.length > 0 ? ofVersion : list.filter(({ checksum }) => begins(checksum));
+  if (which !== null && cleared.length === 0) {
     throw new AtomicError('not-found', `no commit or version '${which}' is marked bad`, {
       hint: 'see which are: atomic host health',
     });
   }
-  if (cleared.length > 1 && which !== 'all' && !cleared.every(({ version }) => version === which)) {
+  if (which !== null && ofVersion.length === 0 && cleared.length > 1) {
     throw new AtomicError('usage', `'${which}' begins several bad commits`, { hint: 'give more digits' });
   }
-  writeJson(path(sysroot, os), { commits: list.filter((commit) => !cleared.includes(commit)) }, stored.kind);
+  if (stored.kind !== 'none') {
+    writeJson(path(sysroot, os), { commits: list.filter((commit) => !cleared.includes(commit)) }, stored.kind);
+  }
   return cleared;
 }
