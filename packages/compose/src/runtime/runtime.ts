@@ -39,6 +39,13 @@ d /var/cache/atomic 0755 root root - -
 d /var/cache/atomic/compiled 0755 root root - -
 `;
 
+const WATCHDOG_PATH = 'usr/lib/systemd/system.conf.d/50-atomic.conf';
+// A kernel or a systemd that hangs ends the boot, which the boot loader has counted.
+const WATCHDOG = `# Where there is a hardware watchdog, it resets a machine that hangs.
+[Manager]
+RuntimeWatchdogSec=1min
+`;
+
 /** The checkout this code runs from (its sources, or the bundle in build/bin), undefined inside a tree. */
 function checkoutRoot(): string | undefined {
   const here = dirname(import.meta.filename);
@@ -95,6 +102,7 @@ async function gatherCheckout(root: string): Promise<Runtime['files']> {
   add('usr/bin/atomic', launcher(''), 0o755);
   add('usr/bin/ostree', launcher('ostree '), 0o755);
   add('usr/lib/tmpfiles.d/atomic.conf', TMPFILES);
+  add(WATCHDOG_PATH, WATCHDOG);
   const units = join(root, 'packages/sysroot/units');
   for (const name of existsSync(units) ? readdirSync(units).sort() : []) {
     if (/\.(service|path|timer|socket|target|mount)$/.test(name))
@@ -123,7 +131,7 @@ function gatherInstalled(directory: string): Runtime['files'] {
   walk(RUNTIME_DIRECTORY);
   if (existsSync(join(root, 'usr/share/licenses/atomic'))) walk('usr/share/licenses/atomic');
   for (const name of ['usr/bin/atomic', 'usr/bin/ostree']) add(name, 0o755);
-  add('usr/lib/tmpfiles.d/atomic.conf', 0o644);
+  for (const path of ['usr/lib/tmpfiles.d/atomic.conf', WATCHDOG_PATH]) add(path, 0o644);
   for (const name of readdirSync(join(root, 'usr/lib/systemd/system'))) {
     if (/^atomic-.*\.(service|path|timer|socket|target|mount)$/.test(name))
       add(`usr/lib/systemd/system/${name}`, 0o644);
