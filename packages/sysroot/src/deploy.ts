@@ -22,7 +22,7 @@ import {
 import { cleanup, removeDeployment } from './cleanup.ts';
 import { writeComposefs } from './composefs.ts';
 import type { Deployment, SysrootState } from './deployment.ts';
-import { applyEtc, diffEtc } from './etc-merge.ts';
+import { type EtcTrees, forecastEtc, mergeIntoTree, writeEtcReport } from './etc-report.ts';
 import { prepareVar } from './init.ts';
 import { withoutKarg } from './kargs.ts';
 import { bootChecksum, findKernel } from './kernel.ts';
@@ -94,6 +94,8 @@ export async function deploy(sysroot: Sysroot, options: DeployOptions): Promise<
     options.signal?.throwIfAborted(); // the last moment: from here on it is quick, and goes to the end
     if (stage) {
       const kargs = options.kargs === undefined ? null : deployment.commandLine;
+      const trees = merge === null ? null : etcTrees(sysroot, merge, deployment);
+      if (trees !== null) writeEtcReport(sysroot, deployment, forecastEtc(trees));
       await stageDeployment(sysroot, state, deployment, merge, { kargs, locked: options.locked });
     } else {
       finishTree(sysroot, state, deployment, merge, options);
@@ -201,6 +203,14 @@ function makeBacking(sysroot: Sysroot, deployment: Deployment): void {
   chmodSync(`${folder}/upper`, statSync(sysroot.layout.deployment(deployment)).mode & 0o7777);
 }
 
+/** The trees of the /etc merge into a deployment; null when one of them has no configuration. */
+function etcTrees(sysroot: Sysroot, merge: Deployment, deployment: Deployment): EtcTrees | null {
+  const from = sysroot.layout.deployment(merge);
+  const tree = sysroot.layout.deployment(deployment);
+  const trees = { defaults: `${from}/usr/etc`, current: `${from}/etc`, from, tree };
+  return [trees.defaults, trees.current, `${tree}/etc`].every((path) => existsSync(path)) ? trees : null;
+}
+
 /**
  * Completes a deployment's tree: the merge deployment's changes to /etc, the origin, and the seal on its root. Idle
  * until boot entries lead to it, so a cut leaves a leftover.
@@ -214,14 +224,10 @@ export function finishTree(
 ): void {
   const tree = sysroot.layout.deployment(deployment);
   if (merge !== null) {
-    const from = sysroot.layout.deployment(merge);
-    if (existsSync(`${from}/usr/etc`) && existsSync(`${from}/etc`) && existsSync(`${tree}/etc`)) {
-      const diff = diffEtc(`${from}/usr/etc`, `${from}/etc`);
-      const { modified, removed, added } = diff;
-      options.log?.(
-        `Copying /etc changes: ${modified.length} modified, ${removed.length} removed, ${added.length} added`,
-      );
-      applyEtc(diff, `${from}/etc`, `${tree}/etc`, { xattrs: !sysroot.noXattrs });
+    const trees = etcTrees(sysroot, merge, deployment);
+    if (trees !== null) {
+      const report = mergeIntoTree(trees, { xattrs: !sysroot.noXattrs, log: options.log });
+      writeEtcReport(sysroot, deployment, report);
     }
   }
   makeBacking(sysroot, deployment);

@@ -43,7 +43,7 @@ const kindOf = (stat: Stats): Kind =>
   stat.isFile() ? 'file' : stat.isDirectory() ? 'directory' : stat.isSymbolicLink() ? 'symlink' : 'special';
 
 /** A folder whose entries are named by bytes. */
-class Tree {
+export class Tree {
   readonly #root: Buffer;
 
   constructor(root: string) {
@@ -102,7 +102,17 @@ export function diffEtc(defaults: string, current: string): EtcDiff {
   return diff;
 }
 
+/** Whether a path is the same in two trees: kind, content, owner and mode (of a folder, without what is in it). */
+export function sameEntry(one: Tree, other: Tree, path: string): boolean {
+  const a = one.stat(path);
+  const b = other.stat(path);
+  if (a === null || b === null || kindOf(a) !== kindOf(b)) return false;
+  return same(one.at(path), a, other.at(path), b);
+}
+
 function same(pathA: Buffer, a: Stats, pathB: Buffer, b: Stats): boolean {
+  // Two checkouts share the files that did not change.
+  if (a.ino === b.ino && a.dev === b.dev) return true;
   if (a.mode !== b.mode || a.uid !== b.uid || a.gid !== b.gid) return false;
   const kind = kindOf(a);
   if (kind === 'file') return a.size === b.size && sameContent(pathA, pathB);
