@@ -32,9 +32,8 @@ const STRACE = ['-f', '-qq', '-y', '-s', '64'];
 const CHANGES =
   /^(write|writev|pwrite64|pwritev|rename|renameat|renameat2|link|linkat|symlink|symlinkat|mkdir|mkdirat|mknodat|unlink|unlinkat|rmdir|fsync|fdatasync|syncfs|sync_file_range|f?chmod|fchmodat|l?chown|fchown|fchownat|f?setxattr|lsetxattr|utimensat|f?truncate|fallocate|copy_file_range|sendfile)$/;
 
-/** The calls of one undisturbed run that name a path below `folder`, or a file that is open there. */
-export function findPoints(command: readonly string[], folder: string): Point[] {
-  const log = `${folder}.trace`;
+/** The calls of one undisturbed run that name a path below `folder`, or a file that is open there. `log` is written. */
+export function findPoints(command: readonly string[], folder: string, log: string): Point[] {
   const result = spawnSync(
     'strace',
     [...STRACE, '--seccomp-bpf', '-e', 'trace=%file,%desc', '-o', log, '--', ...command],
@@ -73,8 +72,12 @@ export function findPoints(command: readonly string[], folder: string): Point[] 
  * Runs the command with a fault at a point: the call fails with an error and does nothing, or the process dies before it.
  * `folder` as in {@link findPoints}.
  */
-export function runWithFault(command: readonly string[], folder: string, point: Point, fault: Fault): Ended {
-  const log = `${folder}.trace`;
+export function runWithFault(
+  command: readonly string[],
+  folder: string,
+  log: string,
+  { point, fault }: { point: Point; fault: Fault },
+): Ended {
   const what = fault === 'SIGKILL' ? 'signal=SIGKILL' : `error=${fault}`;
   // Faster, since other calls do not stop; but signals are lost with it (strace 6.1).
   const speed = fault === 'SIGKILL' ? [] : ['--seccomp-bpf'];

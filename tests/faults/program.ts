@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { build } from 'esbuild';
 import { bundle } from '../../packages/compose/src/runtime/bundle.ts';
 
 const root = join(import.meta.dirname, '../..');
@@ -13,6 +14,26 @@ export async function makeProgram(folder: string): Promise<string[]> {
   writeFileSync(join(folder, 'ostree.cjs'), (await bundle(root, 'ostree')).code);
   writeFileSync(join(folder, 'worker.cjs'), (await bundle(root, 'worker')).code);
   return [process.execPath, '--disable-warning=ExperimentalWarning', join(folder, 'ostree.cjs')];
+}
+
+/** Bundles what runs one operation on a sysroot, and returns the words that run it. */
+export async function makeStep(folder: string): Promise<string[]> {
+  mkdirSync(folder, { recursive: true });
+  symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
+  const outfile = join(folder, 'step.cjs');
+  await build({
+    entryPoints: [join(import.meta.dirname, 'sysroot-step.ts')],
+    outfile,
+    bundle: true,
+    platform: 'node',
+    format: 'cjs',
+    external: ['koffi', 'esbuild'],
+    banner: { js: "const __url = require('node:url').pathToFileURL(__filename).href;" },
+    define: { 'import.meta.url': '__url', 'import.meta.dirname': '__dirname', 'import.meta.filename': '__filename' },
+    logLevel: 'error',
+  });
+  writeFileSync(join(folder, 'worker.cjs'), (await bundle(root, 'worker')).code);
+  return [process.execPath, '--disable-warning=ExperimentalWarning', outfile];
 }
 
 /** Serves a folder over HTTP from a process of its own, since traced runs block this one. Disposing ends it. */

@@ -1,3 +1,3 @@
-import { testScenarios } from './sweep-test.ts';
+import { testRepoScenarios } from './sweep-test.ts';
 
-await testScenarios(/^(pull|prune)/);
+await testRepoScenarios(/^(pull|prune)/);

@@ -1,18 +1,23 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 export const STOCK = '/usr/bin/ostree';
 
-/** An operation on a small repository, to be broken at each of its system calls. */
+/** An operation on something small, to be broken at each of its system calls. */
 export interface Scenario {
   name: string;
   /** Other scenarios visit the same code: outside of full runs a part of its points is enough. */
   alike?: boolean;
   /** Made once; each run works on a copy. */
   prepare: (folder: string) => void;
-  /** The arguments of `ostree`. */
-  args: (folder: string) => string[];
+  command: (folder: string) => string[];
+  /** What brings a run that was cut short to its end; without it the command itself. */
+  resume?: (folder: string) => string[];
+  /** What the operation is there for, in words that are the same whenever it has succeeded. */
+  result: (folder: string) => string;
+  /** What is broken: what must never be seen, wherever the cut was. */
+  problems: (folder: string) => string[];
 }
 
 const stock = (...args: string[]): string => execFileSync(STOCK, args, { encoding: 'utf8' }).trim();
@@ -46,10 +51,15 @@ function twoCommits(folder: string, mode: string): void {
   }
 }
 
-/** Commit into each mode, pull from a repository and from a server, prune. `url` serves the folder of all runs. */
-export function scenarios(url: (folder: string) => string): Scenario[] {
+type RepoScenario = Pick<Scenario, 'name' | 'alike' | 'prepare'> & { args: (folder: string) => string[] };
+
+/**
+ * Commit into each mode, pull from a repository and from a server, prune. `program` runs `ostree`; `url` serves the folder
+ * of all runs.
+ */
+export function repoScenarios(program: readonly string[], url: (folder: string) => string): Scenario[] {
   const commits = ['bare', 'bare-user', 'archive'].map(
-    (mode): Scenario => ({
+    (mode): RepoScenario => ({
       name: `commit, ${mode}`,
       alike: mode !== 'bare-user',
       prepare: (folder) => {
@@ -64,7 +74,7 @@ export function scenarios(url: (folder: string) => string): Scenario[] {
     twoCommits(join(folder, 'from'), 'archive');
     stock('init', `--repo=${join(folder, 'repo')}`, `--mode=${mode}`);
   };
-  const others: Scenario[] = [
+  const others: RepoScenario[] = [
     {
       name: 'pull-local, archive to bare-user',
       alike: true,
@@ -92,11 +102,22 @@ export function scenarios(url: (folder: string) => string): Scenario[] {
       args: (folder) => ['prune', `--repo=${join(folder, 'repo')}`, '--refs-only', '--depth=0'],
     },
   ];
-  return [...commits, ...others];
+  return [...commits, ...others].map(({ args, ...scenario }) => ({
+    ...scenario,
+    command: (folder) => [...program, ...args(folder)],
+    result: (folder) => contents(join(folder, 'repo')),
+    problems: (folder) => fsckProblems(join(folder, 'repo')),
+  }));
+}
+
+/** What stock's fsck says of a repository. */
+export function fsckProblems(repo: string): string[] {
+  const { status, stderr } = spawnSync(STOCK, ['fsck', '-q', `--repo=${repo}`], { encoding: 'utf8' });
+  return status === 0 ? [] : [`stock fsck: ${stderr}`];
 }
 
 /** What a repository holds: its refs and the names of its objects. */
-export function contents(repo: string): string {
+function contents(repo: string): string {
   const refs = readdirSync(join(repo, 'refs'), { recursive: true, withFileTypes: true })
     // What a kill left of a ref that was being written is no ref.
     .filter((entry) => entry.isFile() && !entry.name.startsWith('.'))

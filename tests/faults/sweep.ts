@@ -1,8 +1,8 @@
-import { spawnSync } from 'node:child_process';
-import { mkdirSync, rmSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { globSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Ended, ERRORS, type Fault, findPoints, type Point, runWithFault } from './points.ts';
-import { contents, copy, type Scenario, STOCK } from './scenarios.ts';
+import { copy, type Scenario } from './scenarios.ts';
 
 /** What a sweep over one scenario found. */
 export interface Sweep {
@@ -19,45 +19,58 @@ export interface Sweep {
 }
 
 export interface SweepOptions {
-  /** What runs `ostree`. */
-  program: readonly string[];
+  /** Where the runs are. */
   scratch: string;
-  /** `all`: each error at each point; `one`: each point once, with one error or another. SIGKILL comes wherever the disk changes. */
-  errors: 'all' | 'one';
+  /** Where the traces are: a run may freeze the file system it works on. */
+  logs: string;
+  /**
+   * `all`: each error at each point; `one`: each point once, with one error or another; `none`. SIGKILL comes wherever the
+   * disk changes.
+   */
+  errors: 'all' | 'one' | 'none';
   /** Every how many points; 1 is all. Which ones changes from day to day. */
   every: number;
+}
+
+/** Deployments in it may carry the immutable flag. */
+function remove(folder: string): void {
+  const trees = globSync('**/ostree/deploy/*/deploy/*.[0-9]', { cwd: folder });
+  if (trees.length > 0) execFileSync('chattr', ['-i', ...trees], { cwd: folder });
+  rmSync(folder, { recursive: true, force: true });
 }
 
 /** Times a fault is tried until a call about the folder gets it. */
 const TRIES = 3;
 
-function plan(points: readonly Point[], errors: 'all' | 'one'): { point: Point; fault: Fault }[] {
+function plan(points: readonly Point[], errors: SweepOptions['errors']): { point: Point; fault: Fault }[] {
   return points.flatMap((point, index) => {
-    const kinds: Fault[] = errors === 'all' ? [...ERRORS] : [ERRORS[index % ERRORS.length] ?? 'EIO'];
+    const some = { all: [...ERRORS], one: [ERRORS[index % ERRORS.length] ?? 'EIO'], none: [] };
+    const kinds: Fault[] = some[errors];
     if (point.changes) kinds.push('SIGKILL');
     return kinds.map((fault) => ({ point, fault }));
   });
 }
 
 /**
- * Breaks an operation at each of its system calls in turn. After each: stock's fsck finds the repository whole; success
- * was claimed only where it is true; run again, the operation succeeds and leaves what an undisturbed run leaves.
+ * Breaks an operation at each of its system calls in turn. After each: nothing is broken (stock's fsck, and what the
+ * scenario asks besides); success was claimed only where it is true; run again, the operation succeeds and leaves what an undisturbed run leaves.
  */
-export function sweep(scenario: Scenario, { program, scratch, errors, every }: SweepOptions): Sweep {
+export function sweep(scenario: Scenario, { scratch, logs, errors, every }: SweepOptions): Sweep {
   const base = join(scratch, `${scenario.name.replace(/\W+/g, '-')}`);
   mkdirSync(base);
   scenario.prepare(base);
-  const command = (folder: string): string[] => [...program, ...scenario.args(folder)];
+  const { command, result, problems, resume = command } = scenario;
   const folder = `${base}-run`;
-  const repo = join(folder, 'repo');
+  const log = join(logs, 'trace');
   const fresh = (): void => {
-    rmSync(folder, { recursive: true, force: true });
+    remove(folder);
     copy(base, folder);
   };
   fresh();
   const day = Math.floor(Date.now() / 86_400_000);
-  const points = findPoints(command(folder), folder).filter((_, index) => (index + day) % every === 0);
-  const right = contents(repo);
+  const points = findPoints(command(folder), folder, log).filter((_, index) => (index + day) % every === 0);
+  const right = result(folder);
+  for (const problem of problems(folder)) throw new Error(`${scenario.name}, undisturbed: ${problem}`);
   const found: Sweep = {
     name: scenario.name,
     points: points.length,
@@ -73,7 +86,7 @@ export function sweep(scenario: Scenario, { program, scratch, errors, every }: S
     let tries = 0;
     do {
       fresh();
-      ended = runWithFault(command(folder), folder, point, fault);
+      ended = runWithFault(command(folder), folder, log, { point, fault });
     } while (!ended.met && ++tries < TRIES);
     // What another call than one about the folder got (Node gives up where it cannot wake its own threads) says nothing.
     if (!ended.met) continue;
@@ -84,19 +97,19 @@ export function sweep(scenario: Scenario, { program, scratch, errors, every }: S
     const done = ended.status === 0;
     if (done) {
       found.survived++;
-      if (contents(repo) !== right) blame('claimed success, but the result is another');
+      if (result(folder) !== right) blame('claimed success, but the result is another');
     } else if (/Assertion failed: .*uv_fs_close/.test(ended.stderr)) found.aborted++;
     else if (fault !== 'SIGKILL' && !/error: /.test(ended.stderr)) {
       blame(`no error was told (status ${ended.status}, ${ended.signal}): ${ended.stderr.slice(0, 300)}`);
     } else if (/defect in atomic/.test(ended.stderr)) blame(`an unforeseen error: ${ended.stderr.slice(0, 300)}`);
-    const whole = spawnSync(STOCK, ['fsck', '-q', `--repo=${repo}`], { encoding: 'utf8' });
-    if (whole.status !== 0) blame(`stock fsck: ${whole.stderr}`);
+    for (const problem of problems(folder)) blame(problem);
     if (done) continue;
-    const [bin = '', ...args] = command(folder);
+    const [bin = '', ...args] = resume(folder);
     const again = spawnSync(bin, args, { cwd: '/', encoding: 'utf8', timeout: 60_000 });
     if (again.status !== 0) blame(`run again, it fails: ${again.stderr}`);
-    else if (contents(repo) !== right) blame('run again, the result is another');
+    else if (result(folder) !== right) blame(`run again, the result is another: ${result(folder)}, not ${right}`);
+    for (const problem of problems(folder)) blame(`run again: ${problem}`);
   }
-  for (const path of [base, folder]) rmSync(path, { recursive: true, force: true });
+  for (const path of [base, folder]) remove(path);
   return found;
 }

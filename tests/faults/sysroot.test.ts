@@ -1,0 +1,35 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { after } from 'node:test';
+import { makeStep } from './program.ts';
+import { ALL, missing, testScenario } from './sweep-test.ts';
+import { sysrootScenarios } from './sysroot-scenarios.ts';
+
+// Killed before each call that changes the disk: between two of them it looks the same. With FAULTS=all errors, too.
+const scratch = mkdtempSync('/var/tmp/atomic-faults-');
+const disk = join(scratch, 'disk');
+const work = join(scratch, 'work');
+after(() => {
+  if (spawnSync('mountpoint', ['-q', work]).status === 0) {
+    // A run may have been killed with it frozen.
+    spawnSync('fsfreeze', ['-u', work], { stdio: 'ignore' });
+    execFileSync('umount', [work]);
+  }
+  rmSync(scratch, { recursive: true, force: true });
+});
+
+/** A file system of its own: the switch freezes the one that /boot is on. */
+function mountDisk(): string | false {
+  if (!existsSync('/usr/sbin/mkfs.ext4')) return 'mkfs.ext4 is not installed';
+  mkdirSync(work);
+  execFileSync('truncate', ['-s', '256M', disk]);
+  execFileSync('/usr/sbin/mkfs.ext4', ['-q', '-b', '4096', '-N', '60000', disk]);
+  return spawnSync('mount', ['-o', 'loop', disk, work]).status === 0 ? false : 'loop devices cannot be mounted here';
+}
+
+const skip = missing() || mountDisk();
+const step = skip === false ? await makeStep(join(scratch, 'program')) : [];
+for (const scenario of sysrootScenarios(step)) {
+  testScenario(scenario, { skip, scratch: work, logs: scratch, errors: ALL ? 'all' : 'none', every: 1 });
+}
