@@ -6,8 +6,8 @@ import { isSymlink } from '../objects/mode.ts';
 import type { Repo } from './repo.ts';
 import type { Stager, Stored } from './stager.ts';
 import { checkStorable, copyBareObject } from './store-content.ts';
-import { placeContent, storeContent, storeLarge } from './store-file.ts';
-import { storeFilez } from './store-filez.ts';
+import { checkExpected, contentChecksum, placeContent, storeLarge } from './store-file.ts';
+import { tryStoreFilez } from './store-filez.ts';
 import { verifyContent } from './verify-content.ts';
 
 export interface ImportOptions {
@@ -15,6 +15,8 @@ export interface ImportOptions {
   trusted?: boolean | undefined;
   /** Refuse what a bare-user-only repository could not hold (owners and attributes aside), whatever this one's mode. */
   bareUserOnly?: boolean | undefined;
+  /** The caller has seen that the object is not here, and nobody else brings it. */
+  absent?: boolean | undefined;
 }
 
 /** How an object came: `linked` shares the source's inode. */
@@ -35,16 +37,21 @@ export function importContent(
   checksum: Checksum,
   options: ImportOptions = {},
 ): Imported | Promise<Imported> {
-  if (stager.has('file', checksum)) return { checksum, size: 0, isNew: false, how: 'present' };
+  const { absent } = options;
+  if (!absent && stager.has('file', checksum)) return { checksum, size: 0, isNew: false, how: 'present' };
   if (options.bareUserOnly) checkStorable('bare-user-only', checksum, source.loadFile(checksum).header);
-  if (source.hasOwnObject('file', checksum) && sameFile(stager, source, checksum)) {
+  if (mayShare(stager, source) && source.hasOwnObject('file', checksum) && sameFile(stager, source, checksum)) {
     const check = options.trusted ? undefined : verifyContent(source, checksum);
     return check instanceof Promise
       ? check.then(() => linkOrCopy(stager, source, checksum))
       : linkOrCopy(stager, source, checksum);
   }
-  return copied(convert(stager, source, checksum, options.trusted === true));
+  return copied(convert(stager, source, checksum, { trusted: options.trusted, absent }));
 }
+
+/** Whether objects of these modes can be one file. */
+const mayShare = ({ target: { mode } }: Stager, source: Repo): boolean =>
+  source.mode === mode || (source.mode === 'bare-user' && mode === 'bare-user-only');
 
 /**
  * Whether the object's file is the same in both repositories. A bare-user one is in a bare-user-only repository, too,
@@ -53,7 +60,6 @@ export function importContent(
 function sameFile(stager: Stager, source: Repo, checksum: Checksum): boolean {
   const { mode } = stager.target;
   if (source.mode === mode) return true;
-  if (source.mode !== 'bare-user' || mode !== 'bare-user-only') return false;
   const { header } = source.loadFile(checksum);
   checkStorable(mode, checksum, header);
   const { uid, gid, xattrs } = header;
@@ -71,22 +77,30 @@ function linkOrCopy(stager: Stager, source: Repo, checksum: Checksum): Imported 
     if (code === 'ENOENT') throw new AtomicError('not-found', `No such file object ${checksum} in ${source.path}`);
     if (code !== 'EXDEV' && code !== 'EPERM' && code !== 'EMLINK') throw error;
   }
-  return copied(convert(stager, source, checksum, true));
+  return copied(convert(stager, source, checksum, { trusted: true }));
 }
 
 const copied = (stored: Stored | Promise<Stored>): Imported | Promise<Imported> =>
   stored instanceof Promise ? stored.then(asCopied) : asCopied(stored);
 const asCopied = (stored: Stored): Imported => ({ ...stored, how: stored.isNew ? 'copied' : 'present' });
 
-function convert(stager: Stager, source: Repo, checksum: Checksum, trusted: boolean): Stored | Promise<Stored> {
-  if (source.archive && source.hasOwnObject('file', checksum)) {
-    return storeFilez(stager, { path: source.objectPath('file', checksum) }, checksum, { trusted });
+function convert(
+  stager: Stager,
+  source: Repo,
+  checksum: Checksum,
+  options: Pick<ImportOptions, 'trusted' | 'absent'>,
+): Stored | Promise<Stored> {
+  if (source.archive) {
+    const stored = tryStoreFilez(stager, source.objectPath('file', checksum), checksum, options);
+    if (stored !== null) return stored;
   }
+  const { trusted } = options;
   const file = source.loadFile(checksum);
   const { header, path, size } = file;
   if (path === null || isSymlink(header.mode) || size <= WHOLE_LIMIT) {
     const content = file.readContent();
-    return trusted ? placeContent(stager, header, content, checksum) : storeContent(stager, header, content, checksum);
+    if (!trusted) checkExpected(contentChecksum(header, content), checksum);
+    return placeContent(stager, header, content, checksum, options);
   }
   const { mode } = stager.target;
   if (trusted && mode !== 'archive') {

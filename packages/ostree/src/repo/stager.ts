@@ -7,6 +7,7 @@ import { loosePath, type ObjectType } from '../objects/type.ts';
 import type { RepoMode } from './mode.ts';
 import { PayloadLinks } from './payload-link.ts';
 import { objectKey } from './reachable.ts';
+import { NEW_OBJECTS } from './staging.ts';
 
 /** Where and how a transaction's objects are written: plain data, so that a worker thread can have it too. */
 export interface StoreTarget {
@@ -51,9 +52,12 @@ export class Stager {
   #hasFolder = false;
   /** What this stager knows to lie in a folder that is not resumable: file names by object key. */
   readonly unnamed = new Map<string, string>();
+  /** Objects are written where they have their names; see {@link NEW_OBJECTS}. */
+  readonly #inPlace: boolean;
 
   constructor(target: StoreTarget) {
     this.target = target;
+    this.#inPlace = target.resumable && target.payloadThreshold === null;
     this.#archive = target.mode === 'archive';
     this.#payloads = target.payloadThreshold === null ? null : new PayloadLinks(this, target.payloadThreshold);
   }
@@ -65,7 +69,7 @@ export class Stager {
   /** Where a staged object lies. */
   stagedPath(type: ObjectType, checksum: Checksum): string {
     const unnamed = this.target.resumable ? undefined : this.unnamed.get(objectKey(type, checksum));
-    return `${this.target.stageDir}/${unnamed ?? loosePath(type, checksum, this.#archive)}`;
+    return `${this.target.stageDir}/${unnamed ?? `${NEW_OBJECTS}/${loosePath(type, checksum, this.#archive)}`}`;
   }
 
   /** Whether the repository or the staging folder holds the object. */
@@ -84,16 +88,33 @@ export class Stager {
     return `${folder}/${serial++}`;
   }
 
-  /** Writes an object under a temporary name and renames it: under its own name there are only whole objects. */
+  /**
+   * Writes an object. `write` makes the file anew, and last of all what {@link isFinished} looks for; else the object
+   * is written at {@link aside} and adopted.
+   */
   place(type: ObjectType, checksum: Checksum, write: (path: string) => void): void {
     if (type === 'file' && !this.target.takesContent)
       throw new AtomicError('unsupported', 'Writing content object: Not allowed due to repo mode');
+    if (this.#inPlace && this.#writeInPlace(this.stagedPath(type, checksum), write)) return;
     const aside = this.aside();
     try {
       write(aside);
       this.adopt(type, checksum, aside);
     } catch (error) {
       rmSync(aside, { force: true });
+      throw error;
+    }
+  }
+
+  /** Returns false when there is something already. */
+  #writeInPlace(path: string, write: (path: string) => void): boolean {
+    try {
+      this.named(path, write);
+      if (this.target.fsyncObjects && !lstatSync(path).isSymbolicLink()) fsyncFile(path);
+      return true;
+    } catch (error) {
+      if (errnoCode(error) === 'EEXIST') return false;
+      rmSync(path, { force: true });
       throw error;
     }
   }

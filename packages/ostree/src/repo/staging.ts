@@ -1,10 +1,28 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, type Stats, statSync } from 'node:fs';
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  type Stats,
+  statSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { errnoCode, FileLock } from '@atomic/linux';
+import type { RepoMode } from './mode.ts';
 import type { Repo } from './repo.ts';
 
 const PREFIX = 'staging-';
+/**
+ * In a staging folder: `XX/` folders of new objects, written under their own names, so that a half-written one may be
+ * there after a crash ({@link isFinished} tells). Other tools take objects from `XX/` in the staging folder itself,
+ * where there are only whole ones; this folder they pass over.
+ */
+export const NEW_OBJECTS = 'tmp-new';
 let bootId: string | undefined;
 
 /** Names this boot: what a crash left in the page cache of another boot may never have reached the disk. */
@@ -19,8 +37,8 @@ export interface Staging {
 }
 
 /**
- * A staging folder under `tmp/`, held by its lock: one left by a dead process of this boot (its objects are whole,
- * each was renamed into place) or a new one. Folders of earlier boots are unflushed leftovers and are removed.
+ * A staging folder under `tmp/`, held by its lock: one left by a dead process of this boot (with the objects that
+ * {@link isFinished}) or a new one. Folders of earlier boots are unflushed leftovers and are removed.
  */
 export function openStaging(repo: Repo): Staging {
   const tmp = join(repo.path, 'tmp');
@@ -35,7 +53,7 @@ export function openStaging(repo: Repo): Staging {
     if (lock === null) continue; // a living writer's
     if (name.startsWith(prefix) && reused === null && existsSync(path)) {
       reused = { path, lock };
-      dropHalfWritten(path);
+      takeOver(path, repo.mode);
       continue;
     }
     if (!name.startsWith(prefix)) removeStaging({ path, lock });
@@ -91,11 +109,51 @@ export function removeStaging(staging: Staging): void {
   releaseStaging(staging);
 }
 
-/** What an interrupted writer had not named yet is of use to nobody. */
-function dropHalfWritten(path: string): void {
+/** Whether an object's writer came to its end: what it does last is to set the time, or where time has no say the mode. */
+function isFinished(mode: RepoMode, name: string, { mtimeMs, mode: bits }: Stats): boolean {
+  return mode !== 'archive' && name.endsWith('.file') ? mtimeMs === 0 : (bits & 0o777) === 0o644;
+}
+
+const isPrefix = (name: string): boolean => /^[0-9a-f]{2}$/.test(name);
+
+/** Gathers the whole objects of an interrupted writer in {@link NEW_OBJECTS}; what else it left is of use to nobody. */
+function takeOver(path: string, mode: RepoMode): void {
+  offer(path, mode);
+  const prefixes = readdirSync(path).filter(isPrefix);
+  if (prefixes.length > 0) mkdirSync(join(path, NEW_OBJECTS));
+  for (const prefix of prefixes) renameSync(join(path, prefix), join(path, NEW_OBJECTS, prefix));
+}
+
+/** Puts the whole ones of the new objects where other tools take them up, too, and removes what else a writer left. */
+function offer(path: string, mode: RepoMode): void {
+  const folder = join(path, NEW_OBJECTS);
+  for (const prefix of existsSync(folder) ? readdirSync(folder).filter(isPrefix) : []) {
+    const [from, to] = [join(folder, prefix), join(path, prefix)];
+    for (const name of readdirSync(from)) {
+      if (!isFinished(mode, name, lstatSync(join(from, name)))) rmSync(join(from, name), { recursive: true });
+    }
+    try {
+      renameSync(from, to);
+    } catch (error) {
+      if (errnoCode(error) !== 'ENOTEMPTY' && errnoCode(error) !== 'EEXIST') throw error;
+      // Cut off on its way the other way round.
+      for (const name of readdirSync(from)) renameSync(join(from, name), join(to, name));
+    }
+  }
   for (const name of readdirSync(path)) {
     if (name.startsWith('tmp-')) rmSync(join(path, name), { recursive: true, force: true });
   }
+}
+
+/** As {@link releaseStaging}, for what was not committed: another tool may go on with it as well. */
+export function abandonStaging(staging: Staging, mode: RepoMode): void {
+  try {
+    offer(staging.path, mode);
+    rmdirSync(staging.path); // where nothing was left
+  } catch {
+    // What stays is of use, or the next of our own runs sorts it out.
+  }
+  releaseStaging(staging);
 }
 
 /** Removes what has lain in `tmp/` for longer than `[core] tmp-expiry-secs` (a day), and staging folders nobody holds. */

@@ -70,10 +70,16 @@ export function storeContent(stager: Stager, header: FileHeader, content: Uint8A
   return placeContent(stager, header, content, checksum);
 }
 
-/** Stages a content object whose checksum is known to be right. */
-export function placeContent(stager: Stager, header: FileHeader, content: Uint8Array, checksum: Checksum): Stored {
+/** Stages a content object whose checksum is known to be right; `absent`: and which is known not to be here. */
+export function placeContent(
+  stager: Stager,
+  header: FileHeader,
+  content: Uint8Array,
+  checksum: Checksum,
+  { absent }: { absent?: boolean | undefined } = {},
+): Stored {
   const size = isSymlink(header.mode) ? 0 : content.length;
-  if (stager.has('file', checksum)) return { checksum, size, isNew: false };
+  if (!absent && stager.has('file', checksum)) return { checksum, size, isNew: false };
   const { mode, zlibLevel } = stager.target;
   checkStorable(mode, checksum, header);
   stager.place('file', checksum, (path) => {

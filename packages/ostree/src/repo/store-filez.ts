@@ -4,9 +4,10 @@ import {
   constants,
   copyFileSync,
   createReadStream,
+  existsSync,
   lstatSync,
   openSync,
-  readFileSync,
+  readSync,
   rmSync,
 } from 'node:fs';
 import { Readable } from 'node:stream';
@@ -28,12 +29,31 @@ export interface FilezOptions {
   trusted?: boolean | undefined;
   /** Refuse what a bare-user-only repository could not hold (owners and attributes aside), whatever this one's mode. */
   bareUserOnly?: boolean | undefined;
+  /** The caller has seen that the object is not here, and nobody else brings it. */
+  absent?: boolean | undefined;
 }
 
 /** Up to this size, packed and unpacked, an object is handled in one piece. */
 const WHOLE_LIMIT = 1 << 22;
+/** Room beyond the content, so that zlib sees the end without asking for another buffer. */
+const SLACK = 64;
 
 const bufferOf = (bytes: Uint8Array) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+
+// One buffer for a thread's lifetime: memory that was never touched is dear, above all to virtual machines.
+let scratch: Buffer | undefined;
+
+/** A file's bytes, good until the next call; null when they are more than {@link WHOLE_LIMIT}. */
+function readPacked(path: string): Buffer | null {
+  scratch ??= Buffer.allocUnsafeSlow(WHOLE_LIMIT + 1);
+  const fd = openSync(path, constants.O_RDONLY);
+  try {
+    const length = readSync(fd, scratch, 0, scratch.length, 0);
+    return length > WHOLE_LIMIT ? null : scratch.subarray(0, length);
+  } finally {
+    closeSync(fd);
+  }
+}
 
 /**
  * Stages a content object that comes as an archive object, verified before it gets its name. An archive repository
@@ -45,23 +65,51 @@ export function storeFilez(
   expected: Checksum,
   options: FilezOptions = {},
 ): Stored | Promise<Stored> {
-  if (options.trusted && !options.bareUserOnly && !(body instanceof Uint8Array) && stager.target.mode === 'archive')
-    return copyFilez(stager, body.path, expected);
-  let bytes: Buffer;
-  if (body instanceof Uint8Array) bytes = bufferOf(body);
-  else {
-    if (lstatSync(body.path).size > WHOLE_LIMIT)
-      return storeFilezStream(stager, createReadStream(body.path, { highWaterMark: 1 << 18 }), expected, options);
-    bytes = readFileSync(body.path);
+  if (body instanceof Uint8Array) return storePacked(stager, bufferOf(body), expected, options);
+  const { path } = body;
+  if (options.trusted && !options.bareUserOnly && stager.target.mode === 'archive')
+    return copyFilez(stager, path, expected, options);
+  const bytes = readPacked(path);
+  return bytes === null
+    ? storeFilezStream(stager, createReadStream(path, { highWaterMark: 1 << 18 }), expected, options)
+    : storePacked(stager, bytes, expected, options);
+}
+
+/** As {@link storeFilez}; null where there is no such file. */
+export function tryStoreFilez(
+  stager: Stager,
+  path: string,
+  expected: Checksum,
+  options: FilezOptions,
+): Stored | Promise<Stored> | null {
+  try {
+    return storeFilez(stager, { path }, expected, options);
+  } catch (error) {
+    if (errnoCode(error) === 'ENOENT' && !existsSync(path)) return null;
+    throw error;
   }
+}
+
+function storePacked(
+  stager: Stager,
+  bytes: Buffer,
+  expected: Checksum,
+  options: FilezOptions,
+): Stored | Promise<Stored> {
   const where = `object ${expected}.filez`;
   const { header, size, length } = readHeader(bytes, where);
   if (options.bareUserOnly) checkStorable('bare-user-only', expected, header);
-  if (size > WHOLE_LIMIT) return storeFilezStream(stager, Readable.from([bytes]), expected, options);
+  // A copy: what comes later reads into the same memory.
+  if (size > WHOLE_LIMIT) return storeFilezStream(stager, Readable.from([Buffer.from(bytes)]), expected, options);
   const content = inflateWhole(bytes.subarray(length), header, size, where);
   if (!options.trusted) checkExpected(contentChecksum(header, content), expected);
-  if (stager.target.mode !== 'archive') return placeContent(stager, header, content, expected);
-  if (stager.has('file', expected)) return { checksum: expected, size, isNew: false };
+  if (stager.target.mode !== 'archive') {
+    const stored = placeContent(stager, header, content, expected, options);
+    giveBack(content);
+    return stored;
+  }
+  if (!options.absent && stager.has('file', expected)) return { checksum: expected, size, isNew: false };
+  giveBack(content);
   stager.place('file', expected, (path) =>
     writeNew(path, (fd) => {
       writeFully(fd, bytes);
@@ -69,6 +117,12 @@ export function storeFilez(
     }),
   );
   return { checksum: expected, size, isNew: true };
+}
+
+/** Frees a buffer that has memory of its own, for the next one to use: until garbage is collected they would pile up. */
+function giveBack({ buffer, byteLength }: Buffer): void {
+  if (buffer instanceof ArrayBuffer && byteLength >= Buffer.poolSize && buffer.byteLength - byteLength <= SLACK)
+    buffer.transfer(0);
 }
 
 function readHeader(bytes: Buffer, where: string): ReturnType<typeof parseArchiveHeader> {
@@ -79,8 +133,8 @@ function readHeader(bytes: Buffer, where: string): ReturnType<typeof parseArchiv
   }
 }
 
-function copyFilez(stager: Stager, from: string, checksum: Checksum): Stored {
-  if (stager.has('file', checksum)) return { checksum, size: 0, isNew: false };
+function copyFilez(stager: Stager, from: string, checksum: Checksum, { absent }: FilezOptions): Stored {
+  if (!absent && stager.has('file', checksum)) return { checksum, size: 0, isNew: false };
   let size = 0;
   stager.place('file', checksum, (path) => {
     copyFileSync(from, path, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL);
@@ -112,7 +166,7 @@ export async function storeFilezStream(
     const { header, size, length } = readHeader(start, where);
     if (isSymlink(header.mode)) return await storeFilez(stager, start, expected, options);
     if (options.bareUserOnly) checkStorable('bare-user-only', expected, header);
-    const hasher = createHash('sha256').update(fileHeaderBytes(header));
+    const hasher = options.trusted ? null : createHash('sha256').update(fileHeaderBytes(header));
     const path = stager.aside();
     aside = path;
     const fd = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600);
@@ -132,11 +186,11 @@ export async function storeFilezStream(
       for await (const chunk of translateZlib(input.pipe(inflate), where)) {
         seen += chunk.length;
         if (seen > size) break;
-        hasher.update(chunk);
+        hasher?.update(chunk);
         if (mode !== 'archive') writeFully(fd, chunk);
       }
       if (seen !== size) throw corrupt(`Corrupted ${where}: its content is not the ${size} bytes it claims`);
-      if (!options.trusted) checkExpected(hasher.digest('hex'), expected);
+      if (hasher !== null) checkExpected(hasher.digest('hex'), expected);
       checkStorable(mode, expected, header);
       finishBareFile(mode, fd, header);
     } finally {
@@ -160,7 +214,7 @@ function inflateWhole(packed: Buffer, header: FileHeader, size: number, where: s
   let content: Buffer;
   try {
     // One piece of the right size: by default it would gather many small ones and copy them together.
-    content = inflateRawSync(packed, { chunkSize: size + 64, maxOutputLength: Math.max(size, 1) });
+    content = inflateRawSync(packed, { chunkSize: size + SLACK, maxOutputLength: Math.max(size, 1) });
   } catch (error) {
     throw corrupt(`Corrupted ${where}: ${error instanceof Error ? error.message : String(error)}`, error);
   }

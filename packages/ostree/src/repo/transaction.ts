@@ -1,17 +1,6 @@
-import {
-  existsSync,
-  fchmodSync,
-  linkSync,
-  lstatSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, fchmodSync, linkSync, lstatSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type FileLock, fsyncPath, syncfsPath } from '@atomic/linux';
+import type { FileLock } from '@atomic/linux';
 import { AtomicError, corrupt } from '../error.ts';
 import { type Checksum, checksumBytes } from '../objects/checksum.ts';
 import { parseCommit } from '../objects/commit.ts';
@@ -19,15 +8,16 @@ import { parseDirMeta } from '../objects/dirmeta.ts';
 import { parseDirTree } from '../objects/dirtree.ts';
 import type { FileHeader } from '../objects/file.ts';
 import { isSymlink } from '../objects/mode.ts';
-import { MAX_METADATA_SIZE, type MetadataType, type ObjectType, parseLooseName } from '../objects/type.ts';
+import { MAX_METADATA_SIZE, type MetadataType, type ObjectType } from '../objects/type.ts';
 import { SpaceBudget } from './free-space.ts';
 import { type ImportOptions, importContent } from './import-content.ts';
 import { payloadLinkThreshold } from './payload-link.ts';
+import { listStaged, publishObjects } from './publish.ts';
 import { type ObjectSet, objectKey } from './reachable.ts';
 import { checkRefTarget, type RefTarget, writeRef } from './refs.ts';
 import type { BeginOptions, Repo } from './repo.ts';
 import { Stager, type Stored, type StoreTarget } from './stager.ts';
-import { cleanTmp, openStaging, releaseStaging, removeStaging, type Staging } from './staging.ts';
+import { abandonStaging, cleanTmp, openStaging, removeStaging, type Staging } from './staging.ts';
 import { writeFully, writeNew } from './store-content.ts';
 import { storeContent, WHOLE_LIMIT } from './store-file.ts';
 import { storeFilezStream } from './store-filez.ts';
@@ -100,10 +90,7 @@ export class Transaction implements AsyncDisposable {
       resumable: resumable || payloadThreshold !== null,
       payloadThreshold,
     });
-    for (const { prefix, name } of listStaged(staging.path)) {
-      const found = parseLooseName(prefix, name);
-      if (found !== null) this.#staged.add(objectKey(found.type, found.checksum));
-    }
+    for (const { type, checksum } of listStaged(staging.path)) this.#staged.add(objectKey(type, checksum));
   }
 
   static async begin(repo: Repo, options: BeginOptions): Promise<Transaction> {
@@ -291,28 +278,7 @@ export class Transaction implements AsyncDisposable {
     const { repo } = this;
     if (repo.options.testErrors?.includes('pre-commit'))
       throw new AtomicError('failed', 'OSTREE_REPO_TEST_ERROR_PRE_COMMIT specified');
-    const objects = join(repo.path, 'objects');
-    const staged = [...listStaged(this.stageDir), ...listUnnamed(this.stageDir, this.stager.unnamed)];
-    if (staged.length > 0 && repo.fsync) syncfsPath(repo.path);
-    // Commits last: one that is there before its trees would, to a reader, be corrupt rather than absent.
-    const late = ({ name }: { name: string }) => (name.endsWith('.commit') ? 1 : 0);
-    const touched = new Set<string>();
-    for (const { prefix, name, path } of staged.sort(
-      (a, b) => late(a) - late(b) || Number.parseInt(a.prefix, 16) - Number.parseInt(b.prefix, 16),
-    )) {
-      const folder = `${objects}/${prefix}`;
-      if (!touched.has(folder)) {
-        mkdirSync(folder, { recursive: true });
-        touched.add(folder);
-      }
-      renameSync(path, `${folder}/${this.#fileName(name)}`);
-      // A commit that is back needs no tombstone.
-      if (name.endsWith('.commit')) rmSync(join(folder, `${name.slice(0, -7)}.tombstone-commit`), { force: true });
-    }
-    if (repo.fsync && touched.size > 0) {
-      for (const folder of touched) fsyncPath(folder);
-      fsyncPath(objects);
-    }
+    publishObjects(repo, this.stager);
     for (const checksum of this.#complete) rmSync(repo.partialPath(checksum), { force: true });
     removeStaging(this.#staging);
     cleanTmp(repo);
@@ -323,17 +289,13 @@ export class Transaction implements AsyncDisposable {
 
   /** Drops what is not committed. The staged objects stay for the next run to resume; see {@link openStaging}. */
   async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#open) abandonStaging(this.#staging, this.repo.mode);
     this.#close();
-  }
-
-  #fileName(name: string): string {
-    return this.repo.archive && name.endsWith('.file') ? `${name}z` : name;
   }
 
   #close(): void {
     if (!this.#open) return;
     this.#open = false;
-    releaseStaging(this.#staging);
     this.#lock?.[Symbol.dispose]();
   }
 
@@ -346,31 +308,4 @@ export class Transaction implements AsyncDisposable {
     );
     this.#staged.add(objectKey(type, checksum));
   }
-}
-
-interface StagedFile {
-  /** The folder in `objects/` it goes to, and its name there. */
-  prefix: string;
-  name: string;
-  path: string;
-}
-
-/** Objects of {@link Stager.unnamed}, whose keys are names but for archive's own extension. */
-function listUnnamed(stageDir: string, unnamed: ReadonlyMap<string, string>): StagedFile[] {
-  return [...unnamed].map(([key, file]) => ({
-    prefix: key.slice(0, 2),
-    name: key.slice(2),
-    path: `${stageDir}/${file}`,
-  }));
-}
-
-function listStaged(stageDir: string): StagedFile[] {
-  const found: StagedFile[] = [];
-  for (const prefix of readdirSync(stageDir)) {
-    if (!/^[0-9a-f]{2}$/.test(prefix)) continue;
-    for (const name of readdirSync(join(stageDir, prefix))) {
-      if (parseLooseName(prefix, name) !== null) found.push({ prefix, name, path: `${stageDir}/${prefix}/${name}` });
-    }
-  }
-  return found;
 }

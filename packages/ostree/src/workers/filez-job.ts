@@ -6,5 +6,5 @@ export function open({ target, ...options }: Jobs['filez']['shared']): Runner<'f
   // Only the store job says where it put what has no name.
   if (!target.resumable) throw new TypeError(`${target.stageDir} is not resumable`);
   const stager = new Stager(target);
-  return ({ checksum, body }) => storeFilez(stager, body, checksum, options);
+  return ({ checksum, body }) => storeFilez(stager, body, checksum, { ...options, absent: true });
 }

@@ -8,5 +8,5 @@ export function open({ target, source, ...options }: Jobs['import']['shared']): 
   if (!target.resumable) throw new TypeError(`${target.stageDir} is not resumable`);
   const stager = new Stager(target);
   const from = Repo.open(source);
-  return (checksum) => importContent(stager, from, checksum, options);
+  return (checksum) => importContent(stager, from, checksum, { ...options, absent: true });
 }

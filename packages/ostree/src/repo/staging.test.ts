@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { after, test } from 'node:test';
+import { fsck } from '../fsck/fsck.ts';
+import type { Checksum } from '../objects/checksum.ts';
+import { loosePath } from '../objects/type.ts';
+import { Repo } from './repo.ts';
+import { NEW_OBJECTS } from './staging.ts';
+import type { Transaction } from './transaction.ts';
+
+const scratch = mkdtempSync(join(tmpdir(), 'atomic-staging-'));
+after(() => rmSync(scratch, { recursive: true, force: true }));
+
+const header = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0, mode: 0o100644, target: '', xattrs: [] };
+const write = (transaction: Transaction, text: string): Promise<Checksum> =>
+  transaction.writeContent({ header, size: text.length, source: Buffer.from(text) });
+
+for (const mode of ['bare-user-only', 'archive'] as const) {
+  test(`${mode}: whole objects of an interrupted writer are gone on with, half-written ones are not`, async () => {
+    const repo = Repo.create(join(scratch, mode), { mode });
+    const path = (checksum: Checksum) => loosePath('file', checksum, repo.archive);
+    const half = 'ab'.repeat(32);
+    let stageDir: string;
+    let whole: Checksum;
+    {
+      await using transaction = await repo.begin();
+      ({ stageDir } = transaction);
+      whole = await write(transaction, 'whole');
+      assert.ok(existsSync(join(stageDir, NEW_OBJECTS, path(whole))));
+      writeFileSync(transaction.stager.stagedPath('file', whole).replace(path(whole), 'stray'), '');
+    }
+    // Where other tools look for them.
+    assert.deepEqual(readdirSync(stageDir), [whole.slice(0, 2)]);
+
+    // As SIGKILL leaves it: half-written, or with bytes and all but the last step.
+    mkdirSync(join(stageDir, NEW_OBJECTS));
+    renameSync(join(stageDir, whole.slice(0, 2)), join(stageDir, NEW_OBJECTS, whole.slice(0, 2)));
+    const cut = join(stageDir, NEW_OBJECTS, path(half));
+    mkdirSync(dirname(cut), { recursive: true });
+    writeFileSync(cut, 'who', { mode: 0o600 });
+    if (mode === 'bare-user-only') chmodSync(cut, 0o644);
+    else utimesSync(cut, 0, 0);
+    {
+      await using transaction = await repo.begin();
+      assert.equal(transaction.stageDir, stageDir);
+      assert.ok(transaction.hasObject('file', whole));
+      assert.ok(!transaction.hasObject('file', half));
+      await write(transaction, 'more');
+      const { contentWritten } = await transaction.commit();
+      assert.equal(contentWritten, 1);
+    }
+    assert.deepEqual(
+      [...repo.listObjects()]
+        .map(({ checksum }) => checksum)
+        .sort()
+        .includes(whole),
+      true,
+    );
+    assert.equal([...repo.listObjects()].length, 2);
+    assert.deepEqual((await fsck(repo)).problems, []);
+    assert.ok(!existsSync(stageDir));
+  });
+}
+
+test('a transaction that staged nothing leaves nothing', async () => {
+  const repo = Repo.create(join(scratch, 'nothing'), { mode: 'archive' });
+  {
+    await using _transaction = await repo.begin();
+  }
+  assert.deepEqual(readdirSync(join(repo.path, 'tmp')), ['cache']);
+});
+
+test('objects go to folders that are there and to new ones alike', async () => {
+  const repo = Repo.create(join(scratch, 'twice'), { mode: 'archive' });
+  const wanted: Checksum[] = [];
+  for (const round of ['first', 'second']) {
+    await using transaction = await repo.begin();
+    for (let i = 0; i < 200; i++) wanted.push(await write(transaction, `${round} ${i}`));
+    await transaction.commit();
+  }
+  assert.deepEqual([...repo.listObjects()].map(({ checksum }) => checksum).sort(), wanted.sort());
+  assert.deepEqual((await fsck(repo)).problems, []);
+});
