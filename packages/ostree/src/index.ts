@@ -1,6 +1,7 @@
 export * from './checkout/checkout.ts';
 export { type CreateUsbOptions, createUsb } from './collections/create-usb.ts';
 export * from './collections/find-remotes.ts';
+export { mountedRepos } from './collections/mounted-repos.ts';
 export * from './commit/checksum-path.ts';
 export * from './commit/commit.ts';
 export {

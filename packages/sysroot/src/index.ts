@@ -12,8 +12,12 @@ export {
   type Traffic,
   type UpgradeResult,
 } from './change/change.ts';
+export { setRegenerateInitramfs, type TrackChange, trackInitramfsEtc } from './change/change-initramfs.ts';
+export * from './change/change-kargs.ts';
 export * from './change/deploy-version.ts';
 export * from './change/rebase.ts';
+export { nextDeployment, type RedeployOptions, redeploy } from './change/redeploy.ts';
+export * from './change/reset.ts';
 export * from './change/upgrade.ts';
 export * from './cleanup.ts';
 export * from './config.ts';
@@ -32,6 +36,7 @@ export type { BootResult, CheckResult } from './health/records.ts';
 export { type HealthReport, healthReport } from './health/report.ts';
 export * from './history.ts';
 export * from './init.ts';
+export { type InitramfsSettings, readInitramfsSettings } from './initramfs-settings.ts';
 export * from './kargs.ts';
 export * from './kargs-in-place.ts';
 export * from './kernel.ts';
@@ -47,9 +52,11 @@ export * from './staged-file.ts';
 export * from './staging.ts';
 export * from './state-overlay.ts';
 export { countDiff, type FileDiff, pendingDiff } from './status/pending-diff.ts';
-export * from './status.ts';
+export * from './status/status.ts';
+export * from './status/text.ts';
 export * from './sysroot.ts';
 export * from './systemd.ts';
 export * from './transaction.ts';
 export * from './unlock.ts';
+export * from './updates/index.ts';
 export * from './write-deployments.ts';
