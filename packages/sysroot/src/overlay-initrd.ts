@@ -53,6 +53,9 @@ export function stageOverlayInitrd(sysroot: Sysroot, path: string): Checksum {
   }
 }
 
+/** Where an image is until the entry is written. */
+export const overlaySource = (sysroot: Sysroot, checksum: Checksum): string => `${sysroot.stagedInitrds}/${checksum}`;
+
 /** Puts a deployment's images into /boot, each whole under its name; throws `not-found` when one is nowhere. */
 export function installOverlayInitrds(sysroot: Sysroot, deployment: Deployment): void {
   if (deployment.overlayInitrds.length === 0) return;
@@ -61,7 +64,7 @@ export function installOverlayInitrds(sysroot: Sysroot, deployment: Deployment):
   for (const checksum of deployment.overlayInitrds) {
     const path = `${folder}/${checksum}.img`;
     if (existsSync(path)) continue;
-    const source = `${sysroot.stagedInitrds}/${checksum}`;
+    const source = overlaySource(sysroot, checksum);
     if (!existsSync(source)) {
       throw new AtomicError('not-found', `the overlay initramfs ${checksum} is neither in ${folder} nor in /run`, {
         hint: 'deploy again with --overlay-initrd',

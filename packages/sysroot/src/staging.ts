@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { AtomicError, type BeginOptions, replaceFile } from '@atomic/ostree';
+import { measureBootSpace, requireBootSpace } from './boot-space.ts';
 import { cleanup, removeDeployment } from './cleanup.ts';
 import { finishTree } from './deploy.ts';
 import { type Deployment, type SysrootState, sameDeployment } from './deployment.ts';
@@ -15,7 +16,8 @@ const failurePath = (sysroot: Sysroot) => `${sysroot.layout.kernels}/finalize-fa
 
 /**
  * Notes that `deployment` (its tree is made) is to be switched to at shutdown, and sees to the unit that does it. The
- * note is in /run: after a power cut nothing is staged and the tree is a leftover.
+ * note is in /run: after a power cut nothing is staged and the tree is a leftover. Throws `no-space` when /boot has no
+ * room for its kernel.
  */
 export async function stageDeployment(
   sysroot: Sysroot,
@@ -24,6 +26,12 @@ export async function stageDeployment(
   merge: Deployment | null,
   options: { kargs?: string[] | null; locked?: boolean | undefined } = {},
 ): Promise<void> {
+  // Now, while somebody can do something about it: at shutdown it would only be a failure.
+  if (!sysroot.noEarlyPrune) {
+    const written = { ...state, staged: null, deployments: state.deployments.filter(({ staged }) => !staged) };
+    const list = withDeployment(written, deployment, merge);
+    requireBootSpace(sysroot, measureBootSpace(sysroot, written, list));
+  }
   // First, and checked: a staged deployment without it would never come to be.
   await startFinalizer(sysroot);
   if (deployment.origin !== null) writeOrigin(sysroot.layout.origin(deployment), deployment.origin);

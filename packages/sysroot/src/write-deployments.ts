@@ -1,7 +1,8 @@
-import { existsSync, lstatSync, mkdirSync, renameSync, rmSync, statfsSync, statSync, symlinkSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { syncfsPath } from '@atomic/linux';
 import { AtomicError, type BeginOptions, replaceFile } from '@atomic/ostree';
 import { makeEntry } from './boot-entry.ts';
+import { kernelFolder, measureBootSpace, requireBootSpace } from './boot-space.ts';
 import { entryFileName } from './bootloader/bls.ts';
 import type { Bootloader, BootUpdate } from './bootloader/bootloader.ts';
 import { chooseBootloader } from './bootloader/choose.ts';
@@ -11,7 +12,7 @@ import { cleanup, removeDeployment, removeOldKernels } from './cleanup.ts';
 import { type Deployment, type SysrootState, sameDeployment } from './deployment.ts';
 import { flushForBoot, freshDirectory, replaceSymlink } from './durable.ts';
 import { formatKargs } from './kargs.ts';
-import { findKernel, installKernel, type KernelLayout, missingBytes } from './kernel.ts';
+import { findKernel, installKernel } from './kernel.ts';
 import { deploymentName } from './layout.ts';
 import { installOverlayInitrds } from './overlay-initrd.ts';
 import type { Sysroot } from './sysroot.ts';
@@ -149,7 +150,7 @@ async function switchLoader(
   const { layout } = sysroot;
   const version = state.bootVersion === 0 ? 1 : 0;
   const kernels = list.map((deployment) => findKernel(layout.deployment(deployment), sysroot));
-  const base = await makeRoom(sysroot, state, list, kernels, options);
+  const base = await makeRoom(sysroot, state, list, options);
   if (base.bootVersion !== state.bootVersion) return switchLoader(sysroot, base, list, options);
   const bootloader = chooseBootloader(sysroot);
 
@@ -198,61 +199,32 @@ const entryNaming = (sysroot: Sysroot, { os, tries }: Deployment, bootloader: Bo
   tries,
 });
 
-const kernelFolder = (sysroot: Sysroot, { os, bootChecksum }: Deployment) =>
-  `${sysroot.layout.kernels}/${os}-${bootChecksum}`;
-
-const MARGIN = 1 << 20;
-
 /**
  * Checks that /boot has room for the kernels to come. Where it has not, but would without those that only deployments
  * on their way out need, the list is first written without these (they are given up either way). Returns the state to
- * go on from; throws `no-space` before anything is changed when that does not help.
+ * go on from; throws `no-space` before anything is changed when that would not help.
  */
 async function makeRoom(
   sysroot: Sysroot,
   state: SysrootState,
   list: readonly Placed[],
-  kernels: readonly KernelLayout[],
   options: WriteOptions,
 ): Promise<SysrootState> {
   if (sysroot.noEarlyPrune) return state;
-  mkdirSync(sysroot.layout.kernels, { recursive: true, mode: 0o755 });
-  const free = () => {
-    const { bavail, bsize } = statfsSync(sysroot.layout.boot);
-    return bavail * bsize;
-  };
-  const { bsize } = statfsSync(sysroot.layout.boot);
-  const device = statSync(sysroot.layout.boot).dev;
-  const needed = new Map<string, number>();
-  list.forEach((deployment, index) => {
-    const folder = kernelFolder(sysroot, deployment);
-    const kernel = kernels[index];
-    if (kernel !== undefined) needed.set(folder, missingBytes(kernel, folder, bsize, device));
+  const before = measureBootSpace(sysroot, state, list);
+  if (before.free >= before.needed) return state;
+  // Kernels of no deployment: leftovers of interrupted runs.
+  removeOldKernels(sysroot, { ...state, deployments: [...state.deployments, ...list] });
+  const space = measureBootSpace(sysroot, state, list);
+  if (space.free >= space.needed) return state;
+  requireBootSpace(sysroot, space);
+  const shorter = await writeDeployments(sysroot, { ...state, staged: null }, space.keep, {
+    ...options,
+    cleanup: 'none',
   });
-  const bytes = [...needed.values()].reduce((sum, size) => sum + size, 0);
-  const enough = () => bytes === 0 || free() >= bytes + MARGIN;
-  if (enough()) return state;
-  removeOldKernels(sysroot, state);
-  if (enough()) return state;
-  const keep = state.deployments.filter(
-    (deployment) =>
-      !deployment.staged &&
-      (deployment.booted || list.some((wanted) => wanted.bootChecksum === deployment.bootChecksum)),
-  );
-  const written = state.deployments.filter((deployment) => !deployment.staged);
-  if (keep.length > 0 && keep.length < written.length) {
-    const shorter = await writeDeployments(sysroot, { ...state, staged: null }, keep, { ...options, cleanup: 'none' });
-    removeOldKernels(sysroot, shorter);
-    if (enough()) return shorter;
-  }
-  const mib = (size: number) => `${(size / 1048576).toFixed(1)} MiB`;
-  throw new AtomicError(
-    'no-space',
-    `not enough space in ${sysroot.layout.boot}: ${mib(bytes + MARGIN)} needed for the kernel, ${mib(free())} free`,
-    {
-      hint: 'unpin or remove a deployment that is no longer needed',
-    },
-  );
+  removeOldKernels(sysroot, { ...shorter, deployments: [...shorter.deployments, ...list] });
+  requireBootSpace(sysroot, { ...measureBootSpace(sysroot, shorter, list), reclaimable: 0 });
+  return shorter;
 }
 
 /** Which of the others stay when a deployment is added. Pinned ones, the booted one and other systems' always do. */
