@@ -1,0 +1,476 @@
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, test } from 'node:test';
+import { commitTree, stringVariant } from '@atomic/ostree';
+import { deploy } from '../deploy.ts';
+import type { Deployment } from '../deployment.ts';
+import { readHistory } from '../history.ts';
+import { createStateroot, createSysroot } from '../init.ts';
+import { makeOrigin } from '../origin.ts';
+import { Sysroot } from '../sysroot.ts';
+import { clearBad, loadBadCommits, markBad } from './bad-commits.ts';
+import { checkNow, healthBegin, healthExpire, judgeBoot, recordHealth } from './judge.ts';
+import { type CheckedMachine, type Ran, runBounded } from './machine.ts';
+import { HealthRecords } from './records.ts';
+import { healthReport } from './report.ts';
+
+const scratch = mkdtempSync(join(tmpdir(), 'atomic-health-'));
+after(() => rmSync(scratch, { recursive: true, force: true }));
+const skip = process.getuid?.() === 0 ? false : 'needs root (owners)';
+
+const OS = 'test';
+let serial = 0;
+
+/** A disk with some versions on it, one of which runs, and a machine that does as it is told. */
+class Fake {
+  readonly path: string;
+  readonly run: string;
+  /** What systemctl says of units: `show` by name, and the names that `list-units` gives. */
+  readonly units = new Map<string, Record<string, string>>();
+  reboots = 0;
+  boots = 0;
+  /** Seconds since the machine's start; sleeping moves it on, and nothing waits for real. */
+  time = 0;
+  /** The wall clock: jumps as the tests like. */
+  date = new Date('2026-05-05T05:05:05Z');
+  reachable = true;
+  #booted: string | null = null;
+
+  constructor() {
+    this.path = join(scratch, `disk-${++serial}`);
+    this.run = join(scratch, `run-${serial}`);
+    mkdirSync(this.path);
+    mkdirSync(`${this.run}/ostree`, { recursive: true });
+    writeFileSync(`${this.run}/ostree-booted`, '');
+    createSysroot(this.path, { epoch: 1 });
+    createStateroot(this.open(), OS);
+  }
+
+  open(): Sysroot {
+    return Sysroot.open(this.path, {
+      mutableDeployments: true,
+      run: this.run,
+      root: this.#booted ?? '/',
+      system: {
+        startUnit: async () => {},
+        reboot: async () => void this.reboots++,
+      },
+    });
+  }
+
+  /** Makes a version and puts it first, as a finished upgrade would. */
+  async add(version: string, files: Record<string, string> = {}, stage = false): Promise<Deployment> {
+    const tree = join(scratch, `tree-${++serial}`);
+    const all = {
+      'usr/lib/os-release': 'ID=test\nPRETTY_NAME="Test OS"\n',
+      'usr/lib/modules/6.1/vmlinuz': `kernel ${version}`,
+      'usr/lib/modules/6.1/initramfs.img': 'initramfs',
+      'usr/etc/conf': 'default',
+      'var/.keep': '',
+      ...files,
+    };
+    for (const [name, text] of Object.entries(all)) {
+      mkdirSync(join(tree, name, '..'), { recursive: true });
+      writeFileSync(join(tree, name), text);
+    }
+    const sysroot = this.open();
+    const { commit } = await commitTree(sysroot.repo, {
+      trees: [{ dir: tree }],
+      branch: 'main',
+      timestamp: 1_700_000_000 + serial,
+      metadata: new Map([['version', stringVariant(version)]]),
+    });
+    return await deploy(sysroot, { os: OS, rev: commit, origin: makeOrigin('main'), stage });
+  }
+
+  /** Starts a deployment: what the first boot entry names, unless it is said. */
+  boot(which?: Deployment): Sysroot {
+    const layout = this.open().layout;
+    const target = which ?? this.open().load().deployments[0];
+    assert.ok(target !== undefined);
+    this.#booted = layout.deployment(target);
+    this.boots++;
+    rmSync(`${this.run}/atomic`, { recursive: true, force: true });
+    return this.open();
+  }
+
+  get bootId(): string {
+    return `b007-${this.boots}`;
+  }
+
+  get machine(): CheckedMachine {
+    return {
+      run: async (program, args, limits): Promise<Ran> => {
+        if (program !== 'systemctl') return await runBounded(program, args, limits);
+        return { kind: 'exited', code: 0, output: this.#systemctl(args) };
+      },
+      reach: async () => {
+        if (!this.reachable) throw new Error('Connection refused');
+      },
+      ping: async () => true,
+      clock: () => this.time,
+      sleep: async (seconds) => {
+        this.time += seconds;
+      },
+      bootId: () => this.bootId,
+      now: () => this.date,
+    };
+  }
+
+  get options() {
+    return { machine: this.machine };
+  }
+
+  unit(name: string, active: string, more: Record<string, string> = {}): void {
+    const base = { LoadState: 'loaded', UnitFileState: 'enabled', ActiveState: active, SubState: 'running', Job: '0' };
+    this.units.set(name, { ...base, ...more });
+  }
+
+  #systemctl(args: readonly string[]): string {
+    if (args[0] === 'list-units' && args.includes('--state=running')) {
+      const running = [...this.units].filter(([, state]) => state['ActiveState'] === 'active');
+      return running.map(([name]) => `${name} loaded active running something`).join('\n');
+    }
+    if (args[0] === 'list-jobs') return '12 slow.service start running';
+    if (args[0] !== 'show') return '';
+    return args
+      .slice(args.indexOf('--') + 1)
+      .map((name) => {
+        const state = this.units.get(name) ?? { LoadState: 'not-found', ActiveState: 'inactive' };
+        return Object.entries(state)
+          .map(([key, value]) => `${key}=${value}`)
+          .join('\n');
+      })
+      .join('\n\n');
+  }
+
+  records(): HealthRecords {
+    return new HealthRecords(this.open(), OS);
+  }
+
+  first(): string | undefined {
+    return this.open().load().deployments[0]?.version;
+  }
+
+  /** One boot, judged. */
+  async judged(which?: Deployment) {
+    const sysroot = this.boot(which);
+    await healthBegin(sysroot, this.options);
+    return await judgeBoot(sysroot, this.options);
+  }
+
+  motd(): string {
+    const path = `${this.run}/motd.d/85-atomic-health`;
+    return existsSync(path) ? readFileSync(path, 'utf8') : '';
+  }
+}
+
+const required = (script: string) => ({ 'usr/lib/greenboot/check/required.d/10-test.sh': script });
+
+describe('the life of a version', { skip }, () => {
+  test('a good one proves itself; what is up then is what the next is measured by', async () => {
+    const fake = new Fake();
+    await fake.add('1');
+    fake.unit('ssh.service', 'active');
+    fake.unit('timed.service', 'active', { UnitFileState: 'static' });
+    const judged = await fake.judged();
+    assert.equal(judged?.step.do, 'rest');
+    assert.equal(healthReport(fake.open()).state, 'good');
+    assert.equal(fake.motd(), '');
+
+    await fake.add('2');
+    fake.unit('ssh.service', 'failed', { Result: 'exit-code' });
+    fake.unit('timed.service', 'inactive');
+    const second = await fake.judged();
+    assert.equal(second?.result.verdict, 'red');
+    assert.deepEqual(
+      second.result.checks.map(({ name, state, output }) => [name, state, output]),
+      [['unit ssh.service', 'failed', 'failed (exit-code); it ran before the switch']],
+    );
+    assert.equal(second.step.do, 'reboot');
+    assert.equal(fake.reboots, 1);
+    assert.equal(fake.first(), '1');
+    assert.match(fake.motd(), /the machine goes back: unit ssh\.service/);
+
+    fake.unit('ssh.service', 'active');
+    await fake.judged();
+    const report = healthReport(fake.open());
+    assert.equal(report.state, 'rolled-back');
+    assert.match(report.summary, /^went back from 2 \([0-9a-f]{10}\): unit ssh\.service: failed/);
+    assert.match(fake.motd(), /\*\*\* went back from 2/);
+    assert.equal(fake.reboots, 1);
+    assert.ok(
+      readHistory(fake.open(), OS).some(({ event, reason }) => event === 'rollback' && reason?.includes('ssh')),
+    );
+
+    await clearBad(fake.open(), OS, '2');
+    assert.equal(healthReport(fake.open()).state, 'good');
+  });
+
+  test('units that the new tree no longer has, or that were switched off, need not be up', async () => {
+    const fake = new Fake();
+    await fake.add('1');
+    for (const name of ['gone.service', 'off.service', 'unmet.service']) fake.unit(name, 'active');
+    await fake.judged();
+    await fake.add('2');
+    fake.units.delete('gone.service');
+    fake.unit('off.service', 'inactive', { UnitFileState: 'disabled' });
+    fake.unit('unmet.service', 'inactive', { ConditionResult: 'no', ConditionTimestampMonotonic: '5' });
+    const judged = await fake.judged();
+    assert.equal(judged?.result.verdict, 'green');
+    assert.deepEqual(judged.result.checks.map(({ state }) => state).sort(), ['skipped', 'skipped', 'skipped']);
+  });
+
+  test('a service that falls over again and again is not well', async () => {
+    const fake = new Fake();
+    await fake.add('1', { 'usr/lib/atomic/health.d/a.conf': '[Health]\nRequiredUnits=loop.service\nDeadlineSec=60\n' });
+    fake.unit('loop.service', 'active', { Restart: 'always' });
+    fake.boot();
+    let looks = 0;
+    const { machine } = fake;
+    const run: CheckedMachine['run'] = async (program, args, limits) => {
+      if (args[0] === 'show') fake.unit('loop.service', 'active', { NRestarts: String(++looks) });
+      return await machine.run(program, args, limits);
+    };
+    const result = await checkNow(fake.open(), { machine: { ...machine, run } });
+    assert.equal(result.verdict, 'red');
+    assert.match(result.checks[0]?.output ?? '', /restarted \d+ times/);
+  });
+
+  test('a required unit that nobody starts is waited for, but not until the deadline', async () => {
+    const fake = new Fake();
+    await fake.add('1', { 'usr/lib/atomic/health.d/a.conf': '[Health]\nRequiredUnits=idle.service\n' });
+    fake.unit('idle.service', 'inactive', { SubState: 'dead' });
+    fake.boot();
+    const result = await checkNow(fake.open(), fake.options);
+    assert.equal(result.checks[0]?.state, 'failed');
+    assert.ok(fake.time >= 14 && fake.time < 60, `${fake.time} s`);
+  });
+
+  test('the update server has to be reached if it was before', async () => {
+    const fake = new Fake();
+    const one = await fake.add('1');
+    const config = join(fake.path, 'ostree/repo/config');
+    writeFileSync(config, `${readFileSync(config, 'utf8')}\n[remote "srv"]\nurl=http://127.0.0.1:1/\n`);
+    writeFileSync(fake.open().layout.origin(one), '[origin]\nrefspec=srv:main\n');
+    await fake.judged();
+    fake.reachable = false;
+    await fake.add('2');
+    const judged = await fake.judged();
+    assert.equal(judged?.step.do, 'reboot');
+    assert.match(
+      loadBadCommits(fake.open(), OS).values().next().value?.reason ?? '',
+      /update server of srv: Connection/,
+    );
+    assert.ok(fake.time >= 250, 'it was given the time there is');
+    // On what was good before, the same only counts as a warning.
+    const back = await fake.judged();
+    assert.equal(back?.step.do, 'stay');
+    assert.equal(healthReport(fake.open()).state, 'degraded');
+    assert.match(fake.motd(), /a required check failed: update server/);
+    assert.equal(fake.reboots, 1);
+  });
+
+  test('greenboot scripts: required, wanted, switched off, and what they print', async () => {
+    const fake = new Fake();
+    await fake.add('1');
+    await fake.judged();
+    await fake.add('2', {
+      ...required('echo "disk is full"; exit 7\n'),
+      'usr/lib/greenboot/check/wanted.d/20-w.sh': 'exit 1\n',
+      'usr/lib/greenboot/check/required.d/30-off.sh': 'exit 1\n',
+      'usr/lib/greenboot/check/required.d/README': 'exit 1\n',
+      'usr/etc/greenboot/greenboot.conf': '# x\nDISABLED_HEALTHCHECKS=(\n  "30-off.sh"\n)\n',
+      'usr/lib/greenboot/red.d/tell.sh': `echo red > ${scratch}/told-${fake.run.split('-').at(-1)}\n`,
+    });
+    const judged = await fake.judged();
+    assert.deepEqual(
+      judged?.result.checks.map(({ name, required, state, output }) => [name, required, state, output]),
+      [
+        ['script required.d/10-test.sh', true, 'failed', 'exit status 7: disk is full'],
+        ['script required.d/30-off.sh', true, 'skipped', 'switched off in greenboot.conf'],
+        ['script wanted.d/20-w.sh', false, 'failed', 'exit status 1'],
+      ],
+    );
+    const [bad] = loadBadCommits(fake.open(), OS).values();
+    assert.equal(bad?.reason, 'script required.d/10-test.sh: exit status 7: disk is full');
+    assert.equal(bad.output, 'exit status 7: disk is full');
+    assert.ok(existsSync(`${scratch}/told-${fake.run.split('-').at(-1)}`));
+  });
+
+  test('nothing good to go back to: it stays, says so, and does not reboot, boot after boot', async () => {
+    const fake = new Fake();
+    await fake.add('1', required('exit 1\n'));
+    assert.equal((await fake.judged())?.step.do, 'check');
+    assert.equal(healthReport(fake.open()).state, 'stranded');
+    assert.match(fake.motd(), /nothing good to go back to/);
+    for (let boot = 0; boot < 4; boot++) assert.equal((await fake.judged())?.step.do, 'stay');
+    assert.equal(fake.reboots, 0);
+  });
+
+  test('the version gone back to is bad too: one reboot each, then rest', async () => {
+    const fake = new Fake();
+    await fake.add('1', required('exit 1\n'));
+    await fake.add('2', required('exit 1\n'));
+    await fake.judged();
+    assert.equal(fake.first(), '1');
+    await fake.judged();
+    await fake.judged();
+    assert.equal(fake.reboots, 1);
+    assert.equal(healthReport(fake.open()).state, 'stranded');
+    assert.equal(loadBadCommits(fake.open(), OS).size, 2);
+  });
+
+  test('three boots without a verdict', async () => {
+    const fake = new Fake();
+    const old = await fake.add('1');
+    await fake.judged();
+    await fake.add('2');
+    for (let boot = 0; boot < 3; boot++) assert.equal((await healthBegin(fake.boot(), fake.options))?.do, 'check');
+    assert.equal((await healthBegin(fake.boot(), fake.options))?.do, 'reboot');
+    assert.equal(fake.first(), '1');
+    await healthBegin(fake.boot(), fake.options);
+    assert.match(healthReport(fake.open()).summary, /went back from 2 .* 3 times of 3/);
+    assert.equal(fake.open().load().booted?.checksum, old.checksum);
+  });
+
+  test('the deadline: what hangs is the reason; after a verdict it does nothing', async () => {
+    const fake = new Fake();
+    await fake.add('1');
+    await fake.judged();
+    assert.equal((await healthExpire(fake.open(), fake.options))?.do, 'rest');
+    await fake.add('2', { 'usr/lib/atomic/health.d/a.conf': '[Health]\nDeadlineSec=2min\n' });
+    const sysroot = fake.boot();
+    await healthBegin(sysroot, fake.options);
+    assert.match(readFileSync(`${fake.run}/atomic/health/deadline`, 'utf8'), /^DEADLINE=120$/m);
+    assert.equal((await healthExpire(sysroot, fake.options))?.do, 'reboot');
+    const [bad] = loadBadCommits(fake.open(), OS).values();
+    assert.match(bad?.reason ?? '', /no verdict within 120 s/);
+    assert.match(bad?.output ?? '', /waiting for:\n12 slow\.service/);
+  });
+
+  test("the kernel's last words go with the reason, those of earlier boots do not", async () => {
+    const fake = new Fake();
+    const old = await fake.add('1');
+    const pstore = `${fake.open().layout.deployment(old)}/var/lib/systemd/pstore`;
+    mkdirSync(`${pstore}/100`, { recursive: true });
+    writeFileSync(`${pstore}/100/dmesg.txt`, 'Kernel panic - not syncing: long ago\n');
+    await fake.judged();
+    await fake.add('2');
+    for (let boot = 0; boot < 3; boot++) await healthBegin(fake.boot(), fake.options);
+    mkdirSync(`${pstore}/200`, { recursive: true });
+    const noise = Array.from({ length: 100 }, (_, n) => `<6>[ ${n}.0] noise\n`).join('');
+    writeFileSync(`${pstore}/200/dmesg.txt`, `${noise}<0>[ 101.0] Kernel panic - not syncing: \x1b[31mno root\n`);
+    // The loader's fallback: the old one boots, and finds the trial used up.
+    await healthBegin(fake.boot(old), fake.options);
+    const [bad] = loadBadCommits(fake.open(), OS).values();
+    assert.match(bad?.lastWords ?? '', /Kernel panic - not syncing: \[31mno root$/);
+    assert.doesNotMatch(bad?.lastWords ?? '', /long ago|\[ 50\.0\]/);
+  });
+
+  test('clocks that jump change nothing', async () => {
+    const fake = new Fake();
+    await fake.add('1');
+    await fake.judged();
+    await fake.add('2');
+    fake.date = new Date('1970-01-01T00:00:00Z');
+    await healthBegin(fake.boot(), fake.options);
+    fake.date = new Date('2099-01-01T00:00:00Z');
+    const judged = await judgeBoot(fake.open(), fake.options);
+    assert.equal(judged?.result.verdict, 'green');
+    assert.equal(healthReport(fake.open()).state, 'good');
+    fake.date = new Date('1970-01-01T00:00:00Z');
+    await fake.judged();
+    assert.equal(fake.records().results(1)[0]?.bootId, fake.bootId, 'the latest is the latest boot');
+  });
+});
+
+describe('the power is lost, files are broken', { skip }, () => {
+  const failure = { reason: 'unit x.service: failed', output: 'told' };
+
+  test('between the verdict and the mark; between the mark and the rollback; before the reboot', async () => {
+    for (const cut of ['verdict', 'mark', 'order', 'note'] as const) {
+      const fake = new Fake();
+      const old = await fake.add('1');
+      await fake.judged();
+      const young = await fake.add('2');
+      const { os, checksum, serial: number, version } = young;
+      const deployment = { os, checksum, serial: number };
+      await healthBegin(fake.boot(), fake.options);
+      // What is on the disk at each cut, as decide.ts orders the steps.
+      fake.records().setTrial({ state: 'failed', deployment, version, failure, at: '' });
+      const when = '2026-01-01T00:00:00Z';
+      const mark = { checksum, version, ...failure, when, by: 'health' as const, rolledBackTo: old.checksum };
+      if (cut !== 'verdict') await markBad(fake.open(), OS, mark);
+      if (cut === 'order' || cut === 'note') {
+        const { setDefault } = await import('../arrange.ts');
+        await setDefault(fake.open(), 1);
+      }
+      if (cut === 'note') {
+        const to = { os, checksum: old.checksum, serial: old.serial };
+        fake.records().setTrial({ state: 'rolled-back', deployment, version, to, bootId: fake.bootId, failure });
+      }
+      // It comes up again in whatever is first now, once more if it is told to.
+      const step = await healthBegin(fake.boot(), fake.options);
+      assert.equal(step?.do, cut === 'verdict' || cut === 'mark' ? 'reboot' : 'rest', cut);
+      await fake.judged();
+      assert.equal(fake.open().load().booted?.checksum, old.checksum, cut);
+      assert.equal(fake.first(), '1', cut);
+      const [bad] = loadBadCommits(fake.open(), OS).values();
+      assert.equal(bad?.reason, failure.reason, cut);
+      assert.equal(healthReport(fake.open()).state, 'rolled-back', cut);
+      assert.equal(fake.records().trial().kind, 'none', cut);
+    }
+  });
+
+  test('broken files are put aside, and no good version is condemned by them', async () => {
+    const fake = new Fake();
+    await fake.add('1', required('exit 1\n'));
+    await fake.add('2');
+    await fake.judged();
+    const { folder } = fake.records();
+    for (const text of ['', '{', '[]', '{"deployments":[1]}', 'null', '{"state":"trying"}', '\0\0\0\0']) {
+      for (const name of ['trial.json', 'proven.json', 'baseline.json', `boot-999999-x.json`]) {
+        writeFileSync(`${folder}/${name}`, text);
+      }
+      writeFileSync(`${folder}/../bad-commits.json`, text);
+      const judged = await fake.judged();
+      assert.equal(judged?.result.verdict, 'green', text);
+      assert.equal(fake.first(), '2', text);
+      assert.equal(fake.reboots, 0, text);
+      assert.equal(healthReport(fake.open()).bad.length, 0, text);
+      const bad = { checksum: 'c'.repeat(64), reason: 'r', when: '', by: 'administrator' as const };
+      await markBad(fake.open(), OS, bad);
+      assert.equal(loadBadCommits(fake.open(), OS).size, 1, text);
+      await clearBad(fake.open(), OS, null);
+    }
+    assert.ok(readdirSync(`${folder}/..`).includes('bad-commits.json.broken'));
+    assert.ok(!readdirSync(folder).some((name) => name.endsWith('.tmp')));
+  });
+
+  test('what is staged is not what a machine that goes back boots next', async () => {
+    const fake = new Fake();
+    await fake.add('1');
+    await fake.judged();
+    await fake.add('2', required('exit 1\n'));
+    fake.boot();
+    await fake.add('3', {}, true);
+    assert.equal(fake.open().load().staged?.version, '3');
+    await judgeBoot(fake.open(), fake.options);
+    assert.equal(fake.reboots, 1);
+    assert.equal(fake.open().load().staged, null);
+    assert.equal(fake.first(), '1');
+  });
+
+  test('no running system: nothing to judge', async () => {
+    const fake = new Fake();
+    await fake.add('1');
+    assert.equal(await healthBegin(fake.open(), fake.options), null);
+    assert.equal(await judgeBoot(fake.open(), fake.options), null);
+    assert.equal(await recordHealth(fake.open(), fake.options), false);
+    await assert.rejects(checkNow(fake.open(), fake.options), /is not what runs/);
+    assert.equal(healthReport(fake.open()).state, 'unknown');
+  });
+});
