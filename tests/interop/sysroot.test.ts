@@ -35,6 +35,7 @@ import {
   rollback,
   Sysroot,
   statusLines,
+  statusReport,
   upgrade,
 } from '@atomic/sysroot';
 
@@ -217,10 +218,12 @@ describe('sysroot and stock ostree', { skip }, () => {
     assert.deepEqual(stockNames(sysroot.path), [`${c2}.0`, `${c3}.0`, `${c1}.0`]);
     assert.deepEqual(walkBoot(sysroot.path), ['2', '3', '1']);
     assert.equal(
-      statusLines(sysroot).slice(0, 5).join('\n'),
+      statusLines(await statusReport(sysroot))
+        .slice(0, 5)
+        .join('\n'),
       `State: idle\nDeployments:\n  ${REF}\n                  Version: 2 (2023-11-14T22:13:22Z)\n                   Commit: ${c2}`,
     );
-    const { deployments } = hostStatus(sysroot);
+    const { deployments } = await hostStatus(sysroot);
     assert.deepEqual(
       deployments.map(({ version, pinned, origin: from, osname }) => [version, pinned, from, osname]),
       [

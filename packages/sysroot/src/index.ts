@@ -45,6 +45,7 @@ export * from './layout.ts';
 export * from './origin.ts';
 export { stageOverlayInitrd } from './overlay-initrd.ts';
 export * from './post-copy.ts';
+export { MOUNT_VAR, MOUNT_VAR_PATH } from './regenerate-initramfs.ts';
 export * from './relabel.ts';
 export * from './rollback.ts';
 export * from './soft-reboot.ts';
