@@ -8,7 +8,7 @@
 // ATOMIC_POWER_CUTS sets how many cuts hit the upgrade (and four tenths of that the shutdown); ATOMIC_KEEP=1 keeps the files.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { randomBytes, randomInt } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { copyFile, mkdir, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -23,21 +23,10 @@ import { whatIsMissing } from '../../demo/host.ts';
 import { type Composed, composeVersion, initRepo, type TreesOptions, writeImage } from '../../demo/trees.ts';
 import { stockFsck, toRaw } from '../vm/disk.ts';
 import { cachedir, stateFolder, testReporter } from '../vm/setup.ts';
+import { generator, powerSeed } from './seed.ts';
 
 const run = promisify(execFile);
 const CUTS = Number(process.env['ATOMIC_POWER_CUTS'] ?? '10');
-const seed = Number(process.env['ATOMIC_POWER_SEED'] ?? randomInt(1 << 30));
-
-/** mulberry32: a small generator that gives the same numbers for the same seed everywhere. */
-function generator(start: number): () => number {
-  let state = start;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 /** Version 2, made from version 1: another initramfs and default, and enough new files that pulling takes a while. */
 async function commitNewVersion(repo: Repo, v1: Composed): Promise<string> {
@@ -106,7 +95,7 @@ describe('power cuts', { skip: missing ?? false, timeout: 20 * 60_000, concurren
   const outcome = { old: 0, new: 0 };
 
   before(async () => {
-    console.log(`power cuts: ATOMIC_POWER_SEED=${seed}`);
+    console.log(`power cuts: ATOMIC_POWER_SEED=${powerSeed}`);
     await rm(state, { recursive: true, force: true });
     await mkdir(state, { recursive: true });
     const shared = { cachedir, progress: false, reporter: testReporter([]) };
@@ -197,7 +186,7 @@ describe('power cuts', { skip: missing ?? false, timeout: 20 * 60_000, concurren
     }
   }
 
-  const random = generator(seed);
+  const random = generator(powerSeed);
   for (let i = 0; i < CUTS; i++) {
     const share = random();
     test(`during the upgrade, at ${Math.round(share * 100)} % of it`, async (t) => {

@@ -9,3 +9,4 @@ export {
   type MachineOptions,
 } from './machine.ts';
 export { type Fault, type RepoServer, type ServeOptions, serveRepo } from './serve.ts';
+export { type LoggedWrite, readWriteLog, replayWrites } from './write-log.ts';

@@ -42,6 +42,8 @@ export interface MachineOptions {
   network?: boolean | undefined;
   /** More arguments for QEMU, such as devices; part of what a saved state was made with. */
   extraArguments?: readonly string[] | undefined;
+  /** Writes down here, in the order of their coming, every write to a raw disk and every flush; see `readWriteLog`. */
+  writeLog?: string | undefined;
   onConsole?: ((chunk: Buffer) => void) | undefined;
   signal?: AbortSignal | undefined;
 }
@@ -261,6 +263,23 @@ export class Machine implements AsyncDisposable {
     return ['-drive', `${flash},readonly=on,file=${UEFI.code}`, '-drive', `${flash},file=${variables}`];
   }
 
+  #diskArguments(quote: (path: string) => string): string[] {
+    const { writeLog } = this.#options;
+    const device = ['-device', 'virtio-blk-pci,drive=disk,bootindex=1,write-cache=on'];
+    const file = quote(this.#disk);
+    // cache=unsafe: QEMU is killed, the host is not, so what reached the host's cache is on the disk.
+    const cache = 'if=none,id=disk,cache=unsafe,discard=unmap';
+    if (writeLog === undefined) return ['-drive', `file=${file},format=${this.#format},${cache}`, ...device];
+    return [
+      ...['-blockdev', `driver=file,node-name=disk-file,filename=${file}`],
+      ...['-blockdev', `driver=${this.#format},node-name=disk-image,file=disk-file`],
+      ...['-blockdev', `driver=file,node-name=log-file,filename=${quote(writeLog)}`],
+      '-blockdev',
+      'driver=blklogwrites,node-name=disk,file=disk-image,log=log-file,log-sector-size=512,log-super-update-interval=1024',
+      ...device,
+    ];
+  }
+
   async #arguments(loadState: string | undefined): Promise<string[]> {
     const { memoryMiB = 512, cpus = 2, network = true, extraArguments = [], boot } = this.#options;
     // A comma in a file name would end the option: QEMU wants it doubled.
@@ -275,9 +294,7 @@ export class Machine implements AsyncDisposable {
       ...socket('qmp'),
       ...['-mon', 'chardev=qmp,mode=control'],
       ...['-device', 'virtio-rng-pci'],
-      // cache=unsafe: QEMU is killed, the host is not, so what reached the host's cache is on the disk.
-      ...['-drive', `file=${quote(this.#disk)},format=${this.#format},if=none,id=disk,cache=unsafe,discard=unmap`],
-      ...['-device', 'virtio-blk-pci,drive=disk,bootindex=1'],
+      ...this.#diskArguments(quote),
       ...(network ? ['-netdev', 'user,id=net', '-device', 'virtio-net-pci,netdev=net,romfile='] : []),
       ...extraArguments,
       ...(boot === 'uefi' ? await this.#firmwareArguments() : []),
