@@ -68,7 +68,7 @@ class Fake {
       'usr/lib/modules/6.1/vmlinuz': `kernel ${version}`,
       'usr/lib/modules/6.1/initramfs.img': 'initramfs',
       'usr/etc/conf': 'default',
-      'var/.keep': '',
+      'usr/lib/atomic/updates.d/50-test.conf': '[Updates]\nPolicy=none\n',
       ...files,
     };
     for (const [name, text] of Object.entries(all)) {

@@ -201,10 +201,18 @@ async function check(court: Court): Promise<BootResult> {
   const { sysroot, machine, booted, config, problems, boot } = court;
   const baseline = readBaseline(sysroot, booted.os);
   const plan = { config, problems, baseline, root: rootOf(sysroot), repo: sysroot.repo, seconds: secondsLeft(court) };
-  const checks = await runChecks(machine, plan);
+  const checks = [...(await runChecks(machine, plan)), ...(await updatesCheck(sysroot, booted.os))];
   const { os, checksum, serial, version } = booted;
   const verdict = failureOf(checks) === null ? 'green' : 'red';
   return { bootId: boot.id, deployment: { os, checksum, serial }, version, at: boot.at, verdict, checks };
+}
+
+/** Whether the server of updates was looked at lately, where that is to happen by itself. */
+async function updatesCheck(sysroot: Sysroot, os: string): Promise<CheckResult[]> {
+  const { lastCheckHealth } = await import('../updates/report.ts');
+  const found = lastCheckHealth(sysroot, os);
+  if (found === null) return [];
+  return [{ name: found.name, required: false, state: found.state, seconds: 0, output: found.message }];
 }
 
 /**
