@@ -1,9 +1,8 @@
 import { AtomicError } from '../error.ts';
-import type { Repo } from '../repo/repo.ts';
-import type { TreeNode } from './tree-node.ts';
+import type { DirTreeSource, TreeNode } from './tree-node.ts';
 
 /** The release of the one kernel in `usr/lib/modules` of a tree; throws `not-found` or `invalid` in stock's words. */
-export function kernelRelease(repo: Repo, root: TreeNode): string {
+export function kernelRelease(repo: DirTreeSource, root: TreeNode): string {
   let modules = root;
   let path = '';
   for (const name of ['usr', 'lib', 'modules']) {

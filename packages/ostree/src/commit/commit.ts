@@ -5,7 +5,7 @@ import { inHashTableOrder } from '../gvariant/dict-order.ts';
 import { encodeVardict, type Metadata } from '../gvariant/vardict.ts';
 import type { Checksum } from '../objects/checksum.ts';
 import { type Commit, serializeCommit } from '../objects/commit.ts';
-import { serializeDirTree } from '../objects/dirtree.ts';
+import { parseDirTree } from '../objects/dirtree.ts';
 import type { Progress } from '../progress.ts';
 import type { BeginOptions, Repo } from '../repo/repo.ts';
 import type { Transaction, TransactionStats } from '../repo/transaction.ts';
@@ -20,6 +20,7 @@ import { readDirectory } from './read-directory.ts';
 import { SizeList } from './sizes.ts';
 import { StatCache } from './stat-cache.ts';
 import { TreeNode } from './tree-node.ts';
+import { writeDirectory } from './write-directory.ts';
 
 /** Something to lay into a commit: a directory, a commit's tree, or a tar or cpio archive (compressed or not). */
 export type TreeSource = { dir: string } | { ref: string } | { tar: string | AsyncIterable<Uint8Array> };
@@ -100,7 +101,9 @@ export async function commitTree(repo: Repo, options: CommitOptions): Promise<Co
     let metadata: Metadata = new Map(options.metadata);
     if (options.bootable) {
       metadata.set('ostree.bootable', { type: 'b', value: true });
-      metadata.set('ostree.linux', { type: 's', value: kernelRelease(repo, root) });
+      const open = transaction;
+      const staged = { loadDirTree: (of: Checksum) => parseDirTree(open.loadObject('dirtree', of)) };
+      metadata.set('ostree.linux', { type: 's', value: kernelRelease(staged, root) });
       metadata = inHashTableOrder(metadata);
     }
     if (options.treeMetadata !== undefined) {
@@ -163,6 +166,7 @@ async function writeTrees(
     sizes,
     adopt: options.consume === true,
     canonicalDevices: options.canonicalDevices === true,
+    last: false,
     signal: options.signal,
     progress: options.progress,
   });
@@ -172,7 +176,9 @@ async function writeTrees(
     root.meta = base.meta;
     root.origin = base.tree;
   }
+  const last = options.trees.at(-1);
   for (const source of options.trees) {
+    job.options.last = source === last;
     if ('dir' in source) await readDirectory(job, source.dir, root);
     else if ('tar' in source) {
       const { readArchive } = await import('./read-archive.ts');
@@ -183,8 +189,7 @@ async function writeTrees(
     }
   }
   refuseUnmatched(modifier, options);
-  const entries = { files: 0, directories: 0 };
-  return { root, ...writeDirectory(job, root, entries), entries };
+  return { root, ...writeDirectory(job, root), entries: job.entries };
 }
 
 function refuseUnmatched(modifier: ModifierRun, options: CommitOptions): void {
@@ -197,24 +202,6 @@ function refuseUnmatched(modifier: ModifierRun, options: CommitOptions): void {
 
 function branchTip(repo: Repo, branch: string | undefined): Checksum | null {
   return branch === undefined ? null : repo.readRef(branch);
-}
-
-function writeDirectory(
-  job: Ingest,
-  node: TreeNode,
-  counts: { files: number; directories: number },
-): { tree: Checksum; meta: Checksum } {
-  counts.directories++;
-  const { meta } = node;
-  if (meta === null) throw new AtomicError('invalid', "Can't commit an empty tree");
-  if (node.origin !== null) return { tree: node.origin, meta };
-  counts.files += node.files.size;
-  const files = [...node.files].map(([name, checksum]) => ({ name, checksum }));
-  const dirs = [...node.dirs].map(([name, child]) => ({ name, ...writeDirectory(job, child, counts) }));
-  const bytes = serializeDirTree({ files, dirs });
-  const tree = job.transaction.writeMetadata('dirtree', bytes);
-  job.options.sizes?.add('dirtree', tree, bytes.length);
-  return { tree, meta };
 }
 
 /** Removes a consumed directory; of the working directory itself only what is in it can go. */

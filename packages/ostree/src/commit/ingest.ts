@@ -15,6 +15,7 @@ import type { Info, ModifierRun } from './modifier.ts';
 import type { SizeList } from './sizes.ts';
 import type { StatCache, Wanted } from './stat-cache.ts';
 import type { TreeNode } from './tree-node.ts';
+import { writeWhenComplete } from './write-directory.ts';
 
 const SELINUX = Buffer.from('security.selinux');
 
@@ -27,6 +28,8 @@ export interface IngestOptions {
   adopt: boolean;
   /** Take files that are hard links to objects for those objects, whatever the modifier says. */
   canonicalDevices: boolean;
+  /** What is read now is the last to be laid into the tree: its directories are complete once they were read. */
+  last: boolean;
   signal?: AbortSignal | undefined;
   progress?: Progress | undefined;
 }
@@ -50,6 +53,8 @@ export class Ingest implements AsyncDisposable {
   readonly transaction: Transaction;
   readonly options: IngestOptions;
   readonly modifier: ModifierRun;
+  /** What has been written of the tree. */
+  readonly entries = { files: 0, directories: 0 };
   #work: Work<'store'> | null = null;
   /** Files handed to the workers; one item may stand for several names of an inode. */
   readonly #pending = new Map<FileToStore, Pending>();
@@ -136,12 +141,13 @@ export class Ingest implements AsyncDisposable {
     adopt: boolean,
   ): Promise<void> {
     const target = { node, name };
+    node.waiting++;
     const { uid, gid, mode, label } = wanted;
     const link = stat.nlink > 1 ? `${stat.dev}:${stat.ino}:${uid}:${gid}:${mode}:${label ?? ''}` : null;
     const twin = link === null ? undefined : this.#links.get(link);
     if (twin !== undefined) {
       this.transaction.stats.contentTotal++;
-      if ('checksum' in twin) return this.take(node, name, twin.checksum, stat.size);
+      if ('checksum' in twin) return this.#arrived(target, twin.checksum, stat.size);
       node.setFile(this.repo, name, '');
       this.#pending.get(twin.item)?.targets.push(target);
       return;
@@ -166,12 +172,25 @@ export class Ingest implements AsyncDisposable {
     if (wait !== undefined) await wait;
   }
 
+  /** What a place has waited for is there. */
+  #arrived({ node, name }: Target, checksum: Checksum, size: number): void {
+    this.take(node, name, checksum, size);
+    node.waiting--;
+    writeWhenComplete(this, node);
+  }
+
+  /** Nothing more comes into a directory, nor will anything be laid over it. */
+  complete(node: TreeNode): void {
+    node.complete = true;
+    writeWhenComplete(this, node);
+  }
+
   #stored(item: FileToStore, checksum: Checksum): void {
     const pending = this.#pending.get(item);
     if (pending === undefined) return;
     this.#pending.delete(item);
     const { stat, wanted, lookedAt, targets } = pending;
-    for (const { node, name } of targets) this.take(node, name, checksum, stat.size);
+    for (const target of targets) this.#arrived(target, checksum, stat.size);
     // Taken over by a hard link, the inode has changed; it is the object's now.
     if (!item.adopt) this.remember(stat, wanted, checksum, item.path, lookedAt);
     if (stat.nlink > 1) {

@@ -17,18 +17,22 @@ export async function readDirectory(job: Ingest, path: string, root: TreeNode): 
   if (stat === undefined) throw new AtomicError('not-found', `opendir(${path}): No such file or directory`);
   if (!stat.isDirectory()) throw new AtomicError('invalid', `opendir(${path}): Not a directory`);
   const repoDevice = job.options.adopt ? lstatSync(`${job.repo.path}/objects`).dev : null;
-  await new DirectoryReader(job, repoDevice).visit(path, '/', root, stat);
+  const { last } = job.options;
+  await new DirectoryReader(job, repoDevice, last).visit(path, '/', root, stat);
   await job.finish();
+  if (last) job.complete(root);
 }
 
 class DirectoryReader {
   readonly #job: Ingest;
   /** The device from which files can be taken over by hard link, or null. */
   readonly #repoDevice: number | null;
+  readonly #last: boolean;
 
-  constructor(job: Ingest, repoDevice: number | null) {
+  constructor(job: Ingest, repoDevice: number | null, last: boolean) {
     this.#job = job;
     this.#repoDevice = repoDevice;
+    this.#last = last;
   }
 
   async visit(path: string, inTree: string, node: TreeNode, stat: Stats): Promise<void> {
@@ -60,7 +64,7 @@ class DirectoryReader {
       if (childStat.isDirectory()) {
         // Stock asks twice about a directory, here and when it comes to it; only the second answer counts for its mode.
         if (job.modifier.wantsPaths && job.modifier.apply(childInTree, childStat) === null) continue;
-        await this.visit(child, childInTree, node.ensureDir(job.repo, name), childStat);
+        await this.#visitBelow(child, childInTree, node, name, childStat);
         continue;
       }
       if (!childStat.isFile() && !childStat.isSymbolicLink()) {
@@ -71,6 +75,17 @@ class DirectoryReader {
       const wait = this.#file(child, childInTree, node, name, childStat, lookedAt);
       if (wait !== undefined) await wait;
     }
+  }
+
+  async #visitBelow(path: string, inTree: string, parent: TreeNode, name: string, stat: Stats): Promise<void> {
+    const job = this.#job;
+    const node = parent.ensureDir(job.repo, name);
+    if (this.#last) {
+      node.parent = parent;
+      parent.waiting++;
+    }
+    await this.visit(path, inTree, node, stat);
+    if (this.#last) job.complete(node);
   }
 
   #file(

@@ -1,5 +1,15 @@
-import { hash } from 'node:crypto';
-import { readFileSync, renameSync, rmSync, type Stats, statfsSync, writeFileSync } from 'node:fs';
+import { createHash, hash } from 'node:crypto';
+import {
+  closeSync,
+  fstatSync,
+  openSync,
+  readSync,
+  renameSync,
+  rmSync,
+  type Stats,
+  statfsSync,
+  writeSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { errnoCode } from '@atomic/linux';
 import type { Checksum } from '../objects/checksum.ts';
@@ -21,6 +31,12 @@ const HEADER = 64;
 const MAX_RECORDS = 400_000;
 /** Fewer are not worth a file. */
 const MIN_RECORDS = 64;
+/** Records are kept in pieces of so many, so that memory need not be copied to have more of it. */
+const PIECE = 4096;
+/** Commits that do not come across a file before it is forgotten: it is gone, or changed. */
+const FORGET = 50;
+/** Generation of a record that a fresh look at the file has made void. */
+const VOID = 0;
 
 /**
  * File systems of this machine, whose clock is ours and whose inode numbers last: ext4, xfs, btrfs, f2fs, tmpfs,
@@ -40,14 +56,11 @@ const TRUSTED = new Set([0xef53, 0x58465342, 0x9123683e, 0xf2f52010, 0x01021994,
  */
 export class StatCache {
   readonly #path: string;
-  #floats = new Float64Array(0);
-  #words = new Uint32Array(0);
-  #bytes: Buffer = Buffer.alloc(0);
+  readonly #pieces: Piece[] = [];
   #count = 0;
-  /** The records that a fresh look at the file has made void. */
-  readonly #dead = new Set<number>();
-  readonly #seen = new Set<number>();
-  readonly #index = new Map<number, Map<number, number>>();
+  #void = 0;
+  /** Records (plus one) by device and inode, in open addressing: a Map takes ten times the memory. */
+  #slots = new Int32Array(1024);
   readonly #trusted = new Map<number, boolean>();
   readonly #labels = new Map<string, number>();
   #generation = 1;
@@ -55,33 +68,51 @@ export class StatCache {
 
   constructor(repo: Repo) {
     this.#path = join(repo.path, 'tmp/cache/atomic-stat-cache');
-    let file: Buffer;
     try {
-      file = readFileSync(this.#path);
+      const fd = openSync(this.#path, 'r');
+      try {
+        this.#load(fd);
+      } finally {
+        closeSync(fd);
+      }
     } catch {
+      // One that cannot be read is as good as none.
+      this.#pieces.length = 0;
+    }
+  }
+
+  #load(fd: number): void {
+    const header = Buffer.alloc(HEADER);
+    const { size } = fstatSync(fd);
+    if (readSync(fd, header) !== HEADER || !header.subarray(0, MAGIC.length).equals(MAGIC)) return;
+    const count = header.readUInt32LE(24);
+    if (count > MAX_RECORDS || size !== HEADER + count * RECORD) return;
+    const digest = createHash('sha256');
+    for (let left = count; left > 0; left -= PIECE) {
+      const piece = makePiece();
+      const part = piece.bytes.subarray(0, Math.min(left, PIECE) * RECORD);
+      if (readSync(fd, part) !== part.length) break;
+      digest.update(part);
+      this.#pieces.push(piece);
+    }
+    if (!digest.digest().equals(header.subarray(32, 64))) {
+      this.#pieces.length = 0;
       return;
     }
-    const count = file.length >= HEADER ? file.readUInt32LE(24) : 0;
-    if (!file.subarray(0, MAGIC.length).equals(MAGIC) || count > MAX_RECORDS) return;
-    if (file.length !== HEADER + count * RECORD) return;
-    const body = file.subarray(HEADER);
-    if (!hash('sha256', body, 'buffer').equals(file.subarray(32, 64))) return;
-    this.#generation = file.readUInt32LE(28) + 1;
-    this.#reserve(count);
-    this.#bytes.set(body);
-    this.#count = count;
+    this.#generation = header.readUInt32LE(28) + 1;
     for (let record = 0; record < count; record++) this.#enter(record);
   }
 
   /** The object the file had when it last looked like this, or null. */
   find(stat: Stats, wanted: Wanted): Checksum | null {
-    const record = this.#index.get(stat.dev)?.get(stat.ino);
-    if (record === undefined) return null;
-    const f = record * SLOTS;
+    const record = this.#recordOf(stat.dev, stat.ino);
+    const piece = this.#pieces[Math.trunc(record / PIECE)];
+    if (piece === undefined) return null;
+    const { floats, words, bytes } = piece;
+    const f = (record % PIECE) * SLOTS;
     const w = f * 2;
-    const floats = this.#floats;
-    const words = this.#words;
     if (
+      words[w + 17] === VOID ||
       floats[f + 2] !== stat.ctimeMs ||
       floats[f + 3] !== stat.mtimeMs ||
       floats[f + 4] !== stat.size ||
@@ -95,59 +126,67 @@ export class StatCache {
       floats[f + 9] !== this.#labelKey(wanted.label)
     )
       return null;
-    this.#seen.add(record);
-    return this.#bytes.toString('hex', record * RECORD + 80, record * RECORD + 112);
+    words[w + 17] = this.#generation;
+    return bytes.toString('hex', f * 8 + 80, f * 8 + 112);
   }
 
   /** Remembers what a file hashed to. `stat` was taken before the file was read, at `lookedAt` (ms of this machine's clock). */
   note(stat: Stats, wanted: Wanted, checksum: Checksum, path: string, lookedAt: number): void {
-    const known = this.#index.get(stat.dev)?.get(stat.ino);
-    if (known !== undefined) {
-      this.#dead.add(known);
-      this.#index.get(stat.dev)?.delete(stat.ino);
-      this.#dirty = true;
-    }
+    const known = this.#recordOf(stat.dev, stat.ino);
+    if (known >= 0) this.#makeVoid(known);
     // The kernel's clock for files ticks every 10 ms at worst; a file system that keeps whole seconds shows none below.
     const tick = stat.ctimeMs % 1000 === 0 ? 2000 : 100;
-    if (stat.ctimeMs + tick > lookedAt || this.#count >= MAX_RECORDS) return;
+    if (stat.ctimeMs + tick > lookedAt || (known < 0 && this.#count >= MAX_RECORDS)) return;
     // statfs(2) follows symlinks.
     if (!this.#isTrusted(stat.dev, stat.isSymbolicLink() ? dirname(path) : path)) return;
-    this.#reserve(this.#count + 1);
-    const record = this.#count++;
-    const f = record * SLOTS;
-    this.#floats.set([stat.dev, stat.ino, stat.ctimeMs, stat.mtimeMs, stat.size], f);
-    this.#words.set([stat.mode, stat.uid, stat.gid, wanted.mode, wanted.uid, wanted.gid], f * 2 + 10);
-    this.#words[f * 2 + 16] = Number(wanted.xattrs);
-    this.#floats[f + 9] = this.#labelKey(wanted.label);
-    this.#bytes.write(checksum, record * RECORD + 80, 'hex');
-    this.#enter(record);
-    this.#seen.add(record);
+    const record = known < 0 ? this.#count : known;
+    const number = Math.trunc(record / PIECE);
+    const { floats, words, bytes } = this.#pieces[number] ?? makePiece(this.#pieces);
+    const f = (record % PIECE) * SLOTS;
+    const w = f * 2;
+    floats[f] = stat.dev;
+    floats[f + 1] = stat.ino;
+    floats[f + 2] = stat.ctimeMs;
+    floats[f + 3] = stat.mtimeMs;
+    floats[f + 4] = stat.size;
+    words[w + 10] = stat.mode;
+    words[w + 11] = stat.uid;
+    words[w + 12] = stat.gid;
+    words[w + 13] = wanted.mode;
+    words[w + 14] = wanted.uid;
+    words[w + 15] = wanted.gid;
+    words[w + 16] = Number(wanted.xattrs);
+    words[w + 17] = this.#generation;
+    floats[f + 9] = this.#labelKey(wanted.label);
+    bytes.write(checksum, f * 8 + 80, 'hex');
+    if (known < 0) this.#enter(record);
+    else this.#void--;
     this.#dirty = true;
   }
 
-  /** Writes what is new, once the objects it speaks of are stored. Failing that, the next commit hashes again. */
+  #makeVoid(record: number): void {
+    const words = this.#pieces[Math.trunc(record / PIECE)]?.words;
+    const at = (record % PIECE) * SLOTS * 2 + 17;
+    if (words === undefined || words[at] === VOID) return;
+    words[at] = VOID;
+    this.#void++;
+    this.#dirty = true;
+  }
+
+  /**
+   * Writes what is new, once the objects it speaks of are stored; nothing can be asked of the cache after that. Failing
+   * that, the next commit hashes again.
+   */
   save(): void {
-    if (!this.#dirty || this.#count - this.#dead.size < MIN_RECORDS) return;
-    const keep: number[] = [];
-    for (let record = 0; record < this.#count; record++) {
-      if (this.#dead.has(record)) continue;
-      if (this.#seen.has(record)) this.#words[record * SLOTS * 2 + 17] = this.#generation;
-      keep.push(record);
-    }
-    const generationOf = (record: number) => this.#words[record * SLOTS * 2 + 17] ?? 0;
-    // Those that 50 commits did not come across are gone or changed.
-    const kept = keep.filter((record) => generationOf(record) + 50 > this.#generation);
-    const file = Buffer.alloc(HEADER + kept.length * RECORD);
-    kept.forEach((record, i) => {
-      this.#bytes.copy(file, HEADER + i * RECORD, record * RECORD, (record + 1) * RECORD);
-    });
-    MAGIC.copy(file);
-    file.writeUInt32LE(kept.length, 24);
-    file.writeUInt32LE(this.#generation, 28);
-    hash('sha256', file.subarray(HEADER), 'buffer').copy(file, 32);
+    if (!this.#dirty || this.#count - this.#void < MIN_RECORDS) return;
     const aside = `${this.#path}.${process.pid}`;
     try {
-      writeFileSync(aside, file, { mode: 0o600 });
+      const fd = openSync(aside, 'w', 0o600);
+      try {
+        this.#write(fd);
+      } finally {
+        closeSync(fd);
+      }
       renameSync(aside, this.#path);
     } catch (error) {
       rmSync(aside, { force: true });
@@ -155,25 +194,61 @@ export class StatCache {
     }
   }
 
-  #enter(record: number): void {
-    const dev = this.#floats[record * SLOTS] ?? 0;
-    const ino = this.#floats[record * SLOTS + 1] ?? 0;
-    let inodes = this.#index.get(dev);
-    if (inodes === undefined) {
-      inodes = new Map();
-      this.#index.set(dev, inodes);
+  #write(fd: number): void {
+    const digest = createHash('sha256');
+    let written = 0;
+    for (const [number, { bytes, words }] of this.#pieces.entries()) {
+      let kept = 0;
+      for (let i = 0; i < Math.min(PIECE, this.#count - number * PIECE); i++) {
+        const generation = words[i * SLOTS * 2 + 17] ?? VOID;
+        if (generation === VOID || generation + FORGET <= this.#generation) continue;
+        if (kept < i) bytes.copyWithin(kept * RECORD, i * RECORD, (i + 1) * RECORD);
+        kept++;
+      }
+      const part = bytes.subarray(0, kept * RECORD);
+      digest.update(part);
+      writeWhole(fd, part, HEADER + written * RECORD);
+      written += kept;
     }
-    inodes.set(ino, record);
+    const header = Buffer.alloc(HEADER);
+    MAGIC.copy(header);
+    header.writeUInt32LE(written, 24);
+    header.writeUInt32LE(this.#generation, 28);
+    digest.digest().copy(header, 32);
+    writeWhole(fd, header, 0);
   }
 
-  #reserve(count: number): void {
-    if (count * RECORD <= this.#bytes.length) return;
-    const memory = new ArrayBuffer(Math.max(1024, count, Math.ceil(this.#count * 1.5)) * RECORD);
-    const bytes = Buffer.from(memory);
-    bytes.set(this.#bytes);
-    this.#bytes = bytes;
-    this.#floats = new Float64Array(memory);
-    this.#words = new Uint32Array(memory);
+  /** Makes the record next in line be found. */
+  #enter(record: number): void {
+    this.#count = record + 1;
+    if (this.#count * 2 > this.#slots.length) {
+      this.#slots = new Int32Array(this.#slots.length * 2);
+      for (let i = 0; i < record; i++) this.#place(i);
+    }
+    this.#place(record);
+  }
+
+  #place(record: number): void {
+    const floats = this.#pieces[Math.trunc(record / PIECE)]?.floats;
+    const f = (record % PIECE) * SLOTS;
+    const slots = this.#slots;
+    const mask = slots.length - 1;
+    let at = hashOf(floats?.[f] ?? 0, floats?.[f + 1] ?? 0) & mask;
+    while (slots[at] !== 0) at = (at + 1) & mask;
+    slots[at] = record + 1;
+  }
+
+  /** The record of an inode, or -1. */
+  #recordOf(dev: number, ino: number): number {
+    const slots = this.#slots;
+    const mask = slots.length - 1;
+    for (let at = hashOf(dev, ino) & mask; ; at = (at + 1) & mask) {
+      const record = (slots[at] ?? 0) - 1;
+      if (record < 0) return -1;
+      const floats = this.#pieces[Math.trunc(record / PIECE)]?.floats;
+      const f = (record % PIECE) * SLOTS;
+      if (floats?.[f + 1] === ino && floats[f] === dev) return record;
+    }
   }
 
   #isTrusted(dev: number, path: string): boolean {
@@ -195,4 +270,28 @@ export class StatCache {
     }
     return key;
   }
+}
+
+/** A piece of the records, as bytes and as the numbers in them. */
+interface Piece {
+  bytes: Buffer;
+  floats: Float64Array;
+  words: Uint32Array;
+}
+
+function makePiece(among: Piece[] = []): Piece {
+  const memory = new ArrayBuffer(PIECE * RECORD);
+  const piece = { bytes: Buffer.from(memory), floats: new Float64Array(memory), words: new Uint32Array(memory) };
+  among.push(piece);
+  return piece;
+}
+
+/** Inode numbers come in runs, which this spreads. */
+const hashOf = (dev: number, ino: number): number => {
+  const mixed = Math.imul((ino ^ Math.trunc(ino / 2 ** 32) ^ Math.imul(dev, 0x9e3779b1)) | 0, 0x85ebca6b);
+  return mixed ^ (mixed >>> 15);
+};
+
+function writeWhole(fd: number, bytes: Uint8Array, position: number): void {
+  for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at, bytes.length - at, position + at);
 }

@@ -1,6 +1,11 @@
 import { AtomicError } from '../error.ts';
 import type { Checksum } from '../objects/checksum.ts';
-import type { Repo } from '../repo/repo.ts';
+import type { DirTree } from '../objects/dirtree.ts';
+
+/** Where a directory that is still unread can be read: a repository, or a transaction. */
+export interface DirTreeSource {
+  loadDirTree(checksum: Checksum): DirTree;
+}
 
 /** A directory of a tree to be committed. A committed one stays unread (`origin`) until something is laid over it. */
 export class TreeNode {
@@ -11,13 +16,21 @@ export class TreeNode {
   readonly dirs = new Map<string, TreeNode>();
   /** The dirtree it still is, unread. */
   origin: Checksum | null = null;
+  /** The directory it is written before, when both are written as soon as they are complete. */
+  parent: TreeNode | null = null;
+  /** How many files of it are still being stored, and directories in it not yet written. */
+  waiting = 0;
+  /** Nothing more comes into it. */
+  complete = false;
+  /** Its dirtree is written, and is its `origin`. */
+  written = false;
 
   get empty(): boolean {
     return this.origin === null && this.files.size === 0 && this.dirs.size === 0;
   }
 
   /** Reads a by-reference directory's entries, so that they can change. */
-  expand(repo: Repo): void {
+  expand(repo: DirTreeSource): void {
     if (this.origin === null) return;
     const listing = repo.loadDirTree(this.origin);
     this.origin = null;
@@ -30,14 +43,14 @@ export class TreeNode {
     }
   }
 
-  setFile(repo: Repo, name: string, checksum: Checksum): void {
+  setFile(repo: DirTreeSource, name: string, checksum: Checksum): void {
     this.expand(repo);
     if (this.dirs.has(name)) throw new AtomicError('invalid', `Can't replace directory with file: ${name}`);
     this.files.set(name, checksum);
   }
 
   /** The directory of that name, made when it is not there. */
-  ensureDir(repo: Repo, name: string): TreeNode {
+  ensureDir(repo: DirTreeSource, name: string): TreeNode {
     this.expand(repo);
     if (this.files.has(name)) throw new AtomicError('invalid', `Can't replace file with directory: ${name}`);
     let dir = this.dirs.get(name);
