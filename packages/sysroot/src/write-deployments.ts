@@ -174,13 +174,18 @@ async function switchLoader(
   replaceSymlink(links, layout.bootLinks(version));
   const { signal } = options;
   const update: BootUpdate = { sysroot, bootVersion: version, deployments: list, entries, trial, signal };
+  const live = state.booted !== null;
+  if (bootloader?.atomic === false) {
+    // What it writes counts at once, so what that names has to be on the disk before.
+    syncfsPath(layout.ostree);
+    await flushForBoot(layout.boot, live);
+  }
   await bootloader?.write?.(update);
   // Lets paths that begin with /boot work where /boot is a partition of its own.
   if (lstatSync(`${layout.boot}/boot`, { throwIfNoEntry: false }) === undefined)
     symlinkSync('.', `${layout.boot}/boot`);
   replaceSymlink(`loader.${version}`, `${layout.boot}/loader.tmp`);
 
-  const live = state.booted !== null;
   syncfsPath(layout.ostree);
   await flushForBoot(layout.boot, live, sysroot.testFreeze);
   // The switch. A cut before it boots the old list, after it the new one.

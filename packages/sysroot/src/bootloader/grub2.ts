@@ -1,5 +1,5 @@
 import { copyFileSync, existsSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
-import { fdatasyncPath } from '@atomic/linux';
+import { fdatasyncPath, syncfsPath } from '@atomic/linux';
 import { AtomicError } from '@atomic/ostree';
 import { runInDeployment, runProgram } from '../run-program.ts';
 import { type BlsEntry, readEntries } from './bls.ts';
@@ -65,6 +65,8 @@ export function grub2(root: string, options: Grub2Options): Bootloader {
       // Not atomic, but FAT has nothing better; the copy is for whoever has to repair it.
       copyFileSync(efi, `${efi}.old`);
       renameSync(`${root}/${target}`, efi);
+      // Of another file system than /boot: kernels that the old file names are removed next.
+      syncfsPath(efi);
     },
   };
 }
