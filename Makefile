@@ -3,7 +3,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 NODE := node_modules/.bin/node
 
-.PHONY: help setup demo test test-fast lint format typecheck bench man clean build conformance conformance-full faults pack
+.PHONY: help setup demo test test-fast lint format typecheck bench man clean build conformance conformance-full faults pack power-test
 
 help: ## list the targets
 	@echo 'usage: make TARGET'
@@ -36,6 +36,9 @@ conformance-full: build ## run all of upstream's own tests against bin/ostree (h
 
 faults: build ## break commit, pull and prune with every error at every system call; work on one repository for minutes
 	@FAULTS=all TOGETHER_SECONDS=300 $(NODE) --disable-warning=ExperimentalWarning --test tests/faults/*.test.ts
+
+power-test: build ## cut the power of a machine N times (100) while it upgrades, switches and rolls back; no time limit
+	@ATOMIC_POWER_CUTS=$(or $(N),100) ATOMIC_POWER_MINUTES=100000 REPLAY=all $(NODE) --disable-warning=ExperimentalWarning --test --test-concurrency=1 tests/power/*.test.ts
 
 lint: setup ## check style and common mistakes
 	@node_modules/.bin/biome check .

@@ -1,11 +1,12 @@
-// The machine loses power at random instants of an upgrade and of the shutdown that completes it. Whatever the
+// The machine loses power at random instants of an upgrade, of the shutdown that completes it, and of a rollback. Whatever the
 // instant: it boots, it is the old or the new version, and stock fsck finds nothing.
 //
 // The new version has another initramfs, so that the switch replaces kernels and boot entries, not links alone.
 //
 // A machine is booted once, its state is saved before the upgrade and again when the new version is staged; each
 // cut starts from a copy of such a state. ATOMIC_POWER_SEED repeats the instants of an earlier run,
-// ATOMIC_POWER_CUTS sets how many cuts hit the upgrade (and four tenths of that the shutdown); ATOMIC_KEEP=1 keeps the files.
+// ATOMIC_POWER_CUTS sets how many cuts there are, ATOMIC_POWER_MINUTES after how long no more begin (`make power-test N=…`);
+// ATOMIC_KEEP=1 keeps the files.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -26,7 +27,8 @@ import { cachedir, stateFolder, testReporter } from '../vm/setup.ts';
 import { generator, powerSeed } from './seed.ts';
 
 const run = promisify(execFile);
-const CUTS = Number(process.env['ATOMIC_POWER_CUTS'] ?? '10');
+const CUTS = Number(process.env['ATOMIC_POWER_CUTS'] ?? '50');
+const MINUTES = Number(process.env['ATOMIC_POWER_MINUTES'] ?? '8');
 
 /** Version 2, made from version 1: another initramfs and default, and enough new files that pulling takes a while. */
 async function commitNewVersion(repo: Repo, v1: Composed): Promise<string> {
@@ -81,17 +83,35 @@ async function watch(machine: Machine, work: Promise<unknown>, limit = Number.PO
 
 const UPGRADE = 'atomic host upgrade';
 const SHUTDOWN = 'systemctl reboot';
+const ROLLBACK = 'atomic host rollback';
+interface Kind {
+  name: string;
+  /** The saved state it starts from. */
+  from: 'booted' | 'staged' | 'new';
+  command: string;
+  window: 'upgrade' | 'shutdown' | 'rollback';
+}
+
+const upgrading: Kind = { name: 'the upgrade', from: 'booted', command: UPGRADE, window: 'upgrade' };
+const KINDS: Kind[] = [
+  upgrading,
+  { name: 'the shutdown that switches', from: 'staged', command: SHUTDOWN, window: 'shutdown' },
+  upgrading,
+  { name: 'the rollback', from: 'new', command: ROLLBACK, window: 'rollback' },
+];
+
 const missing = whatIsMissing();
 
 // Two cuts at a time: a machine that boots keeps one processor and a half busy.
 const PARALLEL = 2;
 
-describe('power cuts', { skip: missing ?? false, timeout: 20 * 60_000, concurrency: PARALLEL }, () => {
+describe('power cuts', { skip: missing ?? false, timeout: (MINUTES + 20) * 60_000, concurrency: PARALLEL }, () => {
   const state = stateFolder('power');
   const saved = join(state, 'saved.qcow2');
   let server: RepoServer;
   let versions: { v1: string; v2: string };
-  const windows = { upgrade: 0, shutdown: 0 };
+  const windows = { upgrade: 0, shutdown: 0, rollback: 0 };
+  let until = 0;
   const outcome = { old: 0, new: 0 };
 
   before(async () => {
@@ -131,23 +151,26 @@ describe('power cuts', { skip: missing ?? false, timeout: 20 * 60_000, concurren
     await machine.restart();
     await machine.login(LOGIN);
     assert.equal(await bootedCommit(machine), versions.v2);
+    await machine.saveState('new');
+    const back = machine.check(ROLLBACK, { timeoutSeconds: 600 });
+    windows.rollback = await watch(machine, back);
+    await back;
+    console.log(`power cuts: and ${windows.rollback} times by the rollback`);
+    until = performance.now() + MINUTES * 60_000;
   });
   after(async () => {
     await server?.close();
     if (process.env['ATOMIC_KEEP'] === undefined) await rm(state, { recursive: true, force: true });
-    console.log(`power cuts: ${outcome.old} came up old, ${outcome.new} new`);
+    const survived = outcome.old + outcome.new;
+    console.log(`power cuts: ${survived} survived; ${outcome.old} came up old, ${outcome.new} new`);
   });
 
   async function bootedCommit(machine: Machine): Promise<string | undefined> {
     return (await hostStatus(machine)).deployments.find((deployment) => deployment.booted)?.checksum;
   }
 
-  async function cut(
-    from: 'booted' | 'staged',
-    command: string,
-    afterOperations: number,
-    number: number,
-  ): Promise<string> {
+  async function cut({ from, command, window }: Kind, share: number, number: number): Promise<string> {
+    const afterOperations = share * windows[window];
     const disk = join(state, `cut-${number}.qcow2`);
     const raw = join(state, `cut-${number}.raw`);
     await copyFile(saved, disk, constants.COPYFILE_FICLONE);
@@ -155,7 +178,7 @@ describe('power cuts', { skip: missing ?? false, timeout: 20 * 60_000, concurren
       {
         await using machine = await Machine.start({ disk, format: 'qcow2', boot: 'loader', loadState: from });
         const work =
-          from === 'booted' ? machine.run(command, { timeoutSeconds: 600 }) : machine.waitExit({ timeoutSeconds: 300 });
+          from === 'staged' ? machine.waitExit({ timeoutSeconds: 300 }) : machine.run(command, { timeoutSeconds: 600 });
         if (from === 'staged') machine.console.start(command);
         await watch(machine, work, Math.max(1, afterOperations));
         await machine.kill();
@@ -166,7 +189,7 @@ describe('power cuts', { skip: missing ?? false, timeout: 20 * 60_000, concurren
       await using machine = await Machine.start({
         disk: raw,
         format: 'raw',
-        boot: from === 'staged' ? 'loader' : 'direct',
+        boot: from === 'booted' ? 'direct' : 'loader',
       });
       await machine.login(LOGIN);
       const commit = await bootedCommit(machine);
@@ -188,15 +211,12 @@ describe('power cuts', { skip: missing ?? false, timeout: 20 * 60_000, concurren
 
   const random = generator(powerSeed);
   for (let i = 0; i < CUTS; i++) {
+    const kind = KINDS[i % KINDS.length];
+    if (kind === undefined) continue;
     const share = random();
-    test(`during the upgrade, at ${Math.round(share * 100)} % of it`, async (t) => {
-      t.diagnostic(await cut('booted', UPGRADE, share * windows.upgrade, i));
-    });
-  }
-  for (let i = 0; i < Math.ceil(CUTS * 0.4); i++) {
-    const share = random();
-    test(`during the shutdown that switches, at ${Math.round(share * 100)} % of it`, async (t) => {
-      t.diagnostic(await cut('staged', SHUTDOWN, share * windows.shutdown, CUTS + i));
+    test(`during ${kind.name}, at ${Math.round(share * 100)} % of it`, async (t) => {
+      if (performance.now() > until) return t.skip(`the ${MINUTES} minutes for cuts are over`);
+      t.diagnostic(await cut(kind, share, i));
     });
   }
 });
