@@ -5,6 +5,7 @@ import { measureBootSpace, requireBootSpace } from './boot-space.ts';
 import { cleanup, removeDeployment } from './cleanup.ts';
 import { finishTree } from './deploy.ts';
 import { type Deployment, type SysrootState, sameDeployment } from './deployment.ts';
+import { lastProven } from './health/last-proven.ts';
 import { writeOrigin } from './origin.ts';
 import { readStaged, writeStaged } from './staged-file.ts';
 import type { Sysroot } from './sysroot.ts';
@@ -29,7 +30,7 @@ export async function stageDeployment(
   // Now, while somebody can do something about it: at shutdown it would only be a failure.
   if (!sysroot.noEarlyPrune) {
     const written = { ...state, staged: null, deployments: state.deployments.filter(({ staged }) => !staged) };
-    const list = withDeployment(written, deployment, merge);
+    const list = withDeployment(written, deployment, merge, { besides: lastProven(sysroot, written) });
     requireBootSpace(sysroot, measureBootSpace(sysroot, written, list));
   }
   // First, and checked: a staged deployment without it would never come to be.
@@ -155,7 +156,8 @@ async function finalize(sysroot: Sysroot, options: BeginOptions & LogOptions): P
     staged: null,
     deployments: state.deployments.filter((deployment) => !deployment.staged),
   };
-  const list = withDeployment(settled, { ...staged, staged: false }, merge);
+  const besides = lastProven(sysroot, settled);
+  const list = withDeployment(settled, { ...staged, staged: false }, merge, { besides });
   // The shutdown waits for us: objects are pruned by the next upgrade.
   const after = await writeDeployments(sysroot, settled, list, { ...options, cleanup: 'prepare' });
   return after.deployments[0] ?? null;

@@ -239,6 +239,8 @@ export interface Retain {
   rollback?: boolean | undefined;
   /** Puts the new one after the booted (or merge) deployment, not first. */
   notAsDefault?: boolean | undefined;
+  /** One that stays besides: what a machine on trial goes back to. */
+  besides?: Deployment | null | undefined;
 }
 
 /** The list with `added` in it and what is to be kept (ostree_sysroot_simple_write_deployment). */
@@ -265,6 +267,7 @@ export function withDeployment(
       deployment.os !== added.os ||
       deployment.booted ||
       sameDeployment(deployment, merge) ||
+      sameDeployment(deployment, retain.besides ?? null) ||
       (retain.pending && !passed) ||
       (retain.rollback && passed);
     if (keep) list.push(deployment);

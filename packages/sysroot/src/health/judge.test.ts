@@ -464,6 +464,29 @@ describe('the power is lost, files are broken', { skip }, () => {
     assert.equal(fake.first(), '1');
   });
 
+  test('what is deployed during a trial does not push out what there is to go back to', async () => {
+    const fake = new Fake();
+    const one = await fake.add('1');
+    await fake.judged();
+    await fake.add('2', required('exit 1\n'));
+    await healthBegin(fake.boot(), fake.options);
+    await fake.add('3', required('exit 1\n'), true);
+    const { finalizeStaged } = await import('../staging.ts');
+    await finalizeStaged(fake.open());
+    const versions = () =>
+      fake
+        .open()
+        .load()
+        .deployments.map(({ version }) => version);
+    assert.deepEqual(versions(), ['3', '2', '1']);
+    await fake.judged();
+    assert.equal(fake.first(), '1', 'the one that was good, not the one nobody judged');
+    await fake.judged();
+    assert.equal(fake.open().load().booted?.checksum, one.checksum);
+    await fake.add('4');
+    assert.deepEqual(versions(), ['4', '1'], 'and then all is as ever');
+  });
+
   test('no running system: nothing to judge', async () => {
     const fake = new Fake();
     await fake.add('1');
