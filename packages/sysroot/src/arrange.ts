@@ -16,6 +16,25 @@ export function deploymentAt(state: SysrootState, index: number): Deployment {
       });
 }
 
+/** A place in the boot order as stock reads it; throws `invalid` in its words. */
+export function parseIndex(text: string): number {
+  if (/^\d{0,15}$/.test(text)) return Number(text);
+  throw new AtomicError('invalid', `${/^\d+$/.test(text) ? 'Index too large' : 'Invalid index'}: ${text}`);
+}
+
+/**
+ * The deployment that a word stands for: a place in the boot order, or `booted`, `pending`, `rollback` on a running
+ * system. Throws `not-found`, or `invalid` for another word.
+ */
+export function namedDeployment(state: SysrootState, text: string): Deployment {
+  if (text === 'booted' || text === 'pending' || text === 'rollback') {
+    const found = state.deployments.find((deployment) => deployment[text]);
+    if (found === undefined) throw new AtomicError('not-found', `Deployment type not found: ${text}`);
+    return found;
+  }
+  return deploymentAt(state, parseIndex(text));
+}
+
 /** Removes the deployment at a place in the boot order (`ostree admin undeploy`); throws `not-found`, or `invalid` for the booted one. */
 export async function undeploy(
   sysroot: Sysroot,

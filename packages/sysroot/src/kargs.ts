@@ -47,8 +47,11 @@ export const appendKargIfMissing = (kargs: readonly string[], text: string): str
  * Removes arguments named by `text`: `KEY=VALUE`, or `KEY` where that has one value only (or is a bare word among
  * others). None of that key is left alone; throws `invalid` when there are some, but not the one meant.
  */
-export function deleteKargIfPresent(kargs: readonly string[], text: string): string[] {
-  if (!kargs.some((other) => keyOf(other) === keyOf(text))) return [...kargs];
+export const deleteKargIfPresent = (kargs: readonly string[], text: string): string[] =>
+  kargs.some((other) => keyOf(other) === keyOf(text)) ? deleteKarg(kargs, text) : [...kargs];
+
+/** As {@link deleteKargIfPresent}, but throws `invalid` for a key that is not there, too. */
+export function deleteKarg(kargs: readonly string[], text: string): string[] {
   let left = [...kargs];
   for (const { key, value } of parseKargs(text).map(split)) {
     const same = left.filter((other) => keyOf(other) === key);
@@ -66,6 +69,25 @@ export function deleteKargIfPresent(kargs: readonly string[], text: string): str
     }
   }
   return left;
+}
+
+/**
+ * Gives an argument another value: `KEY=NEW` where the key has one value only, or `KEY=VALUE=NEW`. Throws `invalid` when
+ * it is not there, or which one is meant is not clear.
+ */
+export function replaceKargValue(kargs: readonly string[], text: string): string[] {
+  const { key, value } = split(text);
+  const same = kargs.filter((other) => keyOf(other) === key);
+  if (same.length === 0) throw new AtomicError('invalid', `No key '${key}' found`);
+  const at = value?.indexOf('=') ?? -1;
+  if (value !== null && at >= 0) {
+    const old = `${key}=${value.slice(0, at)}`;
+    const place = kargs.indexOf(old);
+    if (place < 0) throw new AtomicError('invalid', `No karg '${old}' found`);
+    return kargs.with(place, `${key}=${value.slice(at + 1)}`);
+  }
+  if (same.length > 1) throw new AtomicError('invalid', `Multiple values for key '${key}' found`);
+  return kargs.map((other) => (keyOf(other) === key ? text : other));
 }
 
 /** The arguments of a running kernel (/proc/cmdline), without what boot loaders add of their own. */

@@ -10,10 +10,11 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { constants, zstdCompress } from 'node:zlib';
 import { AtomicError, type Progress } from '@atomic/ostree';
+import { MOUNT_VAR, MOUNT_VAR_PATH } from '@atomic/sysroot';
 import type { InstallRequest, PackageManager } from '../packages/manager.ts';
 import { runInTree } from '../sandbox.ts';
 
@@ -42,12 +43,6 @@ const DRIVERS = [
   'ahci',
   'ext4',
 ];
-
-// libostree leaves /var to a generator of its own in the booted system, which trees without libostree lack; this file
-// has ostree-prepare-root mount it with the rest.
-const MOUNT_VAR = `[Service]
-ExecStartPre=/bin/sh -c 'mkdir -p /run/ostree && : > /run/ostree/initramfs-mount-var'
-`;
 
 export interface InitramfsOptions {
   manager: PackageManager;
@@ -101,9 +96,9 @@ export async function makeInitramfs(options: InitramfsOptions): Promise<{ image:
   const work = join(options.cachedir, 'work/initramfs');
   rmSync(work, { recursive: true, force: true });
   mkdirSync(join(work, 'out'), { recursive: true });
-  const dropIn = join(work, 'include/etc/systemd/system/ostree-prepare-root.service.d');
-  mkdirSync(dropIn, { recursive: true });
-  writeFileSync(join(dropIn, '10-mount-var.conf'), MOUNT_VAR);
+  const dropIn = join(work, 'include', MOUNT_VAR_PATH);
+  mkdirSync(dirname(dropIn), { recursive: true });
+  writeFileSync(dropIn, MOUNT_VAR);
   mkdirSync(join(builder, 'usr/lib/modules', kernel), { recursive: true });
   mkdirSync(join(builder, 'mnt/include'), { recursive: true });
   mkdirSync(join(builder, 'mnt/out'), { recursive: true });

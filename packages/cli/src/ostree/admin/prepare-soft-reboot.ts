@@ -1,7 +1,6 @@
 import { AtomicError } from '@atomic/ostree';
 import { required, type Verb } from '../verb.ts';
 import { ADMIN, ADMIN_COMMON, openAdmin } from './sysroot.ts';
-import { parseIndex } from './undeploy.ts';
 
 /**
  * A soft reboot needs the next root assembled in /run as the initramfs would (composefs, overlays, /etc and /var bound),
@@ -24,6 +23,7 @@ export const verb: Verb = {
       await clearSoftReboot(admin.sysroot);
       return;
     }
+    const { parseIndex } = await import('@atomic/sysroot');
     const index = parseIndex(required(call.args[0], 'INDEX must be specified'));
     const target = deploymentAt(admin.state, index);
     if (target.booted) {

@@ -1,17 +1,8 @@
 import { AtomicError } from '@atomic/ostree';
+import { UNLOCKED } from '../../unlock-messages.ts';
 import { UsageError } from '../options.ts';
 import type { Verb } from '../verb.ts';
 import { ADMIN, ADMIN_COMMON, openAdmin, running } from './sysroot.ts';
-
-const DONE = {
-  hotfix: `Hotfix mode enabled.  A writable overlayfs is now mounted on /usr
-for this booted deployment.  A non-hotfixed clone has been created
-as the non-default rollback target.`,
-  development: `Development mode enabled.  A writable overlayfs is now mounted on /usr.
-All changes there will be discarded on reboot.`,
-  transient: `A writable overlayfs is prepared for /usr, but is mounted read-only by default.
-All changes there will be discarded on reboot.`,
-} as const;
 
 export const verb: Verb = {
   args: '',
@@ -33,6 +24,6 @@ export const verb: Verb = {
     }
     const kind = options.flag('hotfix') ? 'hotfix' : options.flag('transient') ? 'transient' : 'development';
     await unlock(admin.sysroot, kind, running(ctx));
-    ctx.print(DONE[kind]);
+    ctx.print(UNLOCKED[kind]);
   },
 };
