@@ -23,7 +23,9 @@ import { cleanup, removeDeployment } from './cleanup.ts';
 import { writeComposefs } from './composefs.ts';
 import type { Deployment, SysrootState } from './deployment.ts';
 import { type EtcTrees, forecastEtc, mergeIntoTree, writeEtcReport } from './etc-report.ts';
+import { lastProven } from './health/last-proven.ts';
 import { prepareVar } from './init.ts';
+import { readInitramfsSettings } from './initramfs-settings.ts';
 import { withoutKarg } from './kargs.ts';
 import { bootChecksum, findKernel } from './kernel.ts';
 import { deploymentPath, parseDeploymentName, validateOsName } from './layout.ts';
@@ -99,7 +101,7 @@ export async function deploy(sysroot: Sysroot, options: DeployOptions): Promise<
       await stageDeployment(sysroot, state, deployment, merge, { kargs, locked: options.locked });
     } else {
       finishTree(sysroot, state, deployment, merge, options);
-      const list = withDeployment(state, deployment, merge, options.retain);
+      const list = withDeployment(state, deployment, merge, { besides: lastProven(sysroot, state), ...options.retain });
       await writeDeployments(sysroot, state, list, { ...options, cleanup: options.cleanup ?? 'full' });
     }
   } catch (error) {
@@ -166,6 +168,18 @@ async function makeTree(sysroot: Sysroot, options: DeployOptions, merge: Deploym
     }
     await writeComposefs(repo, id.checksum, tree, options);
     await prepareVar(sysroot, id, options);
+    const etcFrom = merge === null ? `${tree}/etc` : `${layout.deployment(merge)}/etc`;
+    const settings = readInitramfsSettings(options.origin);
+    const overlayInitrds = [...(options.overlayInitrds ?? [])];
+    if (settings.regenerate) {
+      options.progress?.({ phase: 'initramfs', message: 'running dracut' });
+      const { regenerateInitramfs } = await import('./regenerate-initramfs.ts');
+      await regenerateInitramfs(tree, etcFrom, settings.args, { signal: options.signal });
+    }
+    if (settings.etc.length > 0) {
+      const { stageEtcOverlay } = await import('./etc-overlay.ts');
+      overlayInitrds.push(stageEtcOverlay(sysroot, etcFrom, settings.etc));
+    }
     const commandLine = [...(options.kargs ?? merge?.commandLine ?? [])];
     return {
       ...id,
@@ -177,7 +191,7 @@ async function makeTree(sysroot: Sysroot, options: DeployOptions, merge: Deploym
       kargs: withoutKarg(commandLine, 'ostree'),
       commandLine,
       tries: null,
-      overlayInitrds: [...(options.overlayInitrds ?? [])],
+      overlayInitrds,
       entry: merge?.entry?.filter((key) => key.startsWith('x-')) ?? null,
       ...sysroot.commitFacts(id.checksum),
       booted: false,
