@@ -6,12 +6,13 @@ set -eu
 cd "$(dirname "$0")/.."
 
 # What for: qemu (machines), ostree (the stock tool we compare with, and its tests' boot pieces come inside trees),
-# mmdebstrap + keyring (a tree's root), grub/dosfstools/mtools/fdisk/e2fsprogs (disk images), cpio/zstd (initramfs and
-# packages), attr/libcap2-bin/python3-minimal/strace (fixtures of tests), bubblewrap (sandbox), ostree-tests and what its
-# scripts use (gnupg … bsdextrautils).
-packages='qemu-system-x86 qemu-utils ostree mmdebstrap debian-archive-keyring grub-pc-bin grub-efi-amd64-bin ovmf grub-common dosfstools mtools
-fdisk e2fsprogs cpio zstd attr libcap2-bin python3-minimal strace bubblewrap ca-certificates
-ostree-tests gnupg python3-yaml parallel openssl sudo bsdextrautils'
+# mmdebstrap + keyring (a tree's root), grub/dosfstools/mtools/fdisk/e2fsprogs (disk images), systemd-boot-efi and of
+# refind the ext4 driver (images with systemd-boot), cpio/zstd (initramfs and packages), attr/libcap2-bin/
+# python3-minimal/strace (fixtures of tests), bubblewrap (sandbox), ostree-tests and what its scripts use (gnupg …
+# bsdextrautils).
+packages='qemu-system-x86 qemu-utils ostree mmdebstrap debian-archive-keyring grub-pc-bin grub-efi-amd64-bin ovmf
+grub-common systemd-boot-efi refind dosfstools mtools fdisk e2fsprogs cpio zstd attr libcap2-bin python3-minimal strace
+bubblewrap ca-certificates ostree-tests gnupg python3-yaml parallel openssl sudo bsdextrautils'
 
 say() { printf '==> %s\n' "$*"; }
 fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
@@ -35,6 +36,8 @@ if [ -n "$missing" ]; then
   log=$(mktemp)
   trap 'rm -f "$log"' EXIT
   export DEBIAN_FRONTEND=noninteractive
+  # Or it would make itself this machine's boot loader.
+  case $missing in *refind*) echo 'refind refind/install_to_esp boolean false' | debconf-set-selections ;; esac
   # shellcheck disable=SC2086 # a list of words
   if ! { apt-get update -q && apt-get install -q -y --no-install-recommends $missing; } > "$log" 2>&1; then
     tail -n 20 "$log" >&2

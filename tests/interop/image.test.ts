@@ -124,6 +124,41 @@ describe('disk images', { skip, timeout: 120_000 }, () => {
     rmSync(out);
   });
 
+  test('/boot of its own, for GRUB: entries and kernels are on it, and the system mounts it', async () => {
+    const { out } = await buildImage({ ...options('boot.raw'), bootSize: 64 << 20 });
+    const [entry] = await readBootEntries(out);
+    assert.match(entry?.linux ?? '', /^\/ostree\/tiny-/);
+    await using rootLoop = await LoopPartition.attach(out, await partitionRange(out));
+    await using bootLoop = await LoopPartition.attach(out, await partitionRange(out, 'boot'));
+    const root = await rootLoop.mount();
+    await bootLoop.mount(join(root, 'boot'));
+    assert.ok(existsSync(join(root, 'boot', entry?.linux ?? '?')));
+    assert.ok(existsSync(join(root, 'boot/loader/grub.cfg')));
+    const status = execFileSync('/usr/bin/ostree', ['admin', 'status', `--sysroot=${root}`]).toString();
+    assert.match(status, new RegExp(`tiny ${commit}\\.0`));
+    const uuid = execFileSync('/sbin/blkid', ['-o', 'value', '-s', 'UUID', bootLoop.device]).toString().trim();
+    const fstab = readFileSync(join(root, `ostree/deploy/tiny/deploy/${commit}.0/etc/fstab`), 'utf8');
+    assert.match(fstab, new RegExp(`^UUID=${uuid} /boot ext4 `, 'm'));
+    rmSync(out);
+  });
+
+  const loader = ['/usr/lib/systemd/boot/efi/systemd-bootx64.efi', '/usr/share/refind/refind/drivers_x64/ext4_x64.efi'];
+  const noLoader = loader.filter((path) => !existsSync(path));
+  test('for systemd-boot: the loader, what lets it read /boot, and entries without a menu', {
+    skip: noLoader.length === 0 ? false : `missing: ${noLoader.join(' ')}`,
+  }, async () => {
+    const { out } = await buildImage({ ...options('sd.raw'), bootloader: 'systemd-boot', bootSize: 64 << 20 });
+    const { offset } = await partitionRange(out, 'esp');
+    const listing = execFileSync('/usr/bin/mdir', ['-b', '-/', '-i', `${out}@@${offset}`, '::/']).toString();
+    for (const file of ['EFI/BOOT/BOOTX64.EFI', 'EFI/systemd/drivers/ext4_x64.efi', 'loader/loader.conf'])
+      assert.ok(listing.includes(file), `${file} is not in ${listing}`);
+    assert.equal((await readBootEntries(out)).length, 1);
+    await using loop = await LoopPartition.attach(out, await partitionRange(out, 'boot'));
+    const boot = await loop.mount();
+    assert.equal(existsSync(join(boot, 'loader/grub.cfg')), false);
+    rmSync(out);
+  });
+
   test('a disk too small for the tree', async () => {
     const large = join(folder, 'large');
     mkdirSync(large);
@@ -154,6 +189,10 @@ describe('disk images', { skip, timeout: 120_000 }, () => {
     await assert.rejects(buildImage({ ...options('x.raw'), out: join(folder, 'none/x.raw') }), /no such folder/);
     await assert.rejects(buildImage({ ...options('x.raw'), out: folder }), /is not a file/);
     await assert.rejects(buildImage({ ...options('x.raw'), size: 1000 }), /too small/);
+    await assert.rejects(buildImage({ ...options('x.raw'), bootSize: 1000 }), /boot of 1000 bytes is too small/);
+    const systemdBoot = { ...options('x.raw'), bootloader: 'systemd-boot' } as const;
+    await assert.rejects(buildImage({ ...systemdBoot, firmware: ['bios'] }), /does not start from BIOS/);
+    await assert.rejects(buildImage({ ...systemdBoot, bootSize: 0 }), /partition of its own/);
     await nothingLeft('x.raw');
   });
 });

@@ -4,7 +4,7 @@ import { access, appendFile, mkdir, mkdtemp, open, rename, rm, stat } from 'node
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { AtomicError, type Checksum, type Progress, pullLocal, Repo, remoteAdd } from '@atomic/ostree';
-import { deploy, initStateroot, initSysroot, makeOrigin, Sysroot } from '@atomic/sysroot';
+import { deploy, initStateroot, initSysroot, makeOrigin, Sysroot, TRIAL_KARGS } from '@atomic/sysroot';
 import { type Firmware, installGrub, requireGrub } from './grub.ts';
 import { LoopPartition } from './mounted.ts';
 import { planLayout, writePartitionTable } from './partitions.ts';
@@ -206,12 +206,14 @@ async function populate(root: string, commit: Checksum, work: Populate): Promise
   if (remote) remoteAdd(target, remote.name, remote.url, { options: { 'gpg-verify': 'false' }, branches: [ref] });
   const sysroot = Sysroot.open(root);
   initStateroot(sysroot, os);
+  // GRUB's menu adds these to boots that are counted; systemd-boot passes an entry's arguments on as they are.
+  const onPanic = plan.bootloader === 'systemd-boot' ? TRIAL_KARGS : [];
   const deployment = await phase('deploy', () =>
     deploy(sysroot, {
       os,
       rev: commit,
       origin: makeOrigin(remote ? `${remote.name}:${ref}` : ref),
-      kargs: [`root=UUID=${rootUuid}`, ...(options.kargs ?? ['rw', 'quiet', 'console=ttyS0,115200'])],
+      kargs: [`root=UUID=${rootUuid}`, ...onPanic, ...(options.kargs ?? ['rw', 'quiet', 'console=ttyS0,115200'])],
       signal,
       progress,
     }),
