@@ -6,7 +6,8 @@ import type { MetadataType, ObjectType } from '../objects/type.ts';
 import { breather, type Progress } from '../progress.ts';
 import { partialReason, setPartial } from '../repo/commit-state.ts';
 import { deleteObject, enableTombstones } from '../repo/delete-object.ts';
-import { type ObjectSet, objectKey } from '../repo/reachable.ts';
+import { ObjectTable } from '../repo/object-table.ts';
+import { objectKey } from '../repo/reachable.ts';
 import type { BeginOptions, Repo } from '../repo/repo.ts';
 import { commitsBeginning } from '../repo/resolve-rev.ts';
 import type { Verdict } from '../repo/verify-object.ts';
@@ -85,7 +86,7 @@ class Checker {
   readonly #repo: Repo;
   readonly #options: FsckOptions;
   readonly #result: FsckResult = { commits: 0, partial: 0, fsckPartial: 0, objects: 0, problems: [], fatal: null };
-  readonly #seen: ObjectSet = new Set();
+  readonly #seen = new ObjectTable<true>();
   readonly #found: FsckProblem[] = [];
   #stopped = false;
 
@@ -191,9 +192,8 @@ class Checker {
   }
 
   #isNew(type: ObjectType, checksum: Checksum): boolean {
-    const key = objectKey(type, checksum);
-    if (this.#seen.has(key)) return false;
-    this.#seen.add(key);
+    if (this.#seen.has(type, checksum)) return false;
+    this.#seen.set(type, checksum, true);
     return true;
   }
 

@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { errnoCode, fsyncPath, syncfsPath } from '@atomic/linux';
 import type { Checksum } from '../objects/checksum.ts';
-import { type ObjectType, parseLooseName } from '../objects/type.ts';
+import { loosePath, type ObjectType, parseLooseName } from '../objects/type.ts';
 import type { Repo } from './repo.ts';
 import type { Stager } from './stager.ts';
 import { NEW_OBJECTS } from './staging.ts';
@@ -18,23 +18,22 @@ interface StagedFile {
 
 /** What lies in a staging folder under its own name. */
 export function* listStaged(stageDir: string): Generator<{ type: ObjectType; checksum: Checksum }> {
-  for (const [prefix, names] of stagedFolders(stageDir)) {
-    for (const name of names) {
+  for (const prefix of stagedPrefixes(stageDir)) {
+    for (const name of readdirSync(`${stageDir}/${NEW_OBJECTS}/${prefix}`)) {
       const found = parseLooseName(prefix, name);
       if (found !== null) yield found;
     }
   }
 }
 
-function* stagedFolders(stageDir: string): Generator<[prefix: string, names: string[]]> {
-  let prefixes: string[] = [];
+function stagedPrefixes(stageDir: string): string[] {
   try {
-    prefixes = readdirSync(`${stageDir}/${NEW_OBJECTS}`);
+    return readdirSync(`${stageDir}/${NEW_OBJECTS}`)
+      .filter((name) => /^[0-9a-f]{2}$/.test(name))
+      .sort();
   } catch (error) {
     if (errnoCode(error) !== 'ENOENT') throw error;
-  }
-  for (const prefix of prefixes.sort()) {
-    if (/^[0-9a-f]{2}$/.test(prefix)) yield [prefix, readdirSync(`${stageDir}/${NEW_OBJECTS}/${prefix}`)];
+    return [];
   }
 }
 
@@ -44,40 +43,44 @@ function* stagedFolders(stageDir: string): Generator<[prefix: string, names: str
  */
 export function publishObjects(repo: Repo, stager: Stager): void {
   const { stageDir } = stager.target;
-  const folders = [...stagedFolders(stageDir)];
-  if (folders.length + stager.unnamed.size === 0) return;
+  const prefixes = stagedPrefixes(stageDir);
+  if (prefixes.length + stager.unnamed.size === 0) return;
   if (repo.fsync) syncfsPath(repo.path);
   const objects = `${repo.path}/objects`;
   const touched = new Set<string>();
-  const single: StagedFile[] = [];
-  for (const [prefix, names] of folders) {
-    const path = `${stageDir}/${NEW_OBJECTS}/${prefix}`;
-    const plain = names.every((name) => parseLooseName(prefix, name) !== null && !name.endsWith('.commit'));
-    if (plain && renameFolder(path, `${objects}/${prefix}`)) touched.add(`${objects}/${prefix}`);
-    else {
-      for (const name of names) {
-        if (parseLooseName(prefix, name) !== null) single.push({ prefix, name, path: `${path}/${name}` });
-      }
-    }
-  }
-  for (const [key, file] of stager.unnamed) {
-    const name = key.slice(2);
-    // Keys are names but for archive's own extension.
-    const ending = repo.archive && name.endsWith('.file') ? 'z' : '';
-    single.push({ prefix: key.slice(0, 2), name: name + ending, path: `${stageDir}/${file}` });
-  }
-  // Commits last: one that is there before its trees would, to a reader, be corrupt rather than absent.
-  const late = ({ name }: StagedFile) => (name.endsWith('.commit') ? 1 : 0);
-  single.sort((a, b) => late(a) - late(b) || Number.parseInt(a.prefix, 16) - Number.parseInt(b.prefix, 16));
-  for (const { prefix, name, path } of single) {
+  const late: StagedFile[] = [];
+  const move = ({ prefix, name, path }: StagedFile): void => {
     const folder = `${objects}/${prefix}`;
     if (!touched.has(folder)) {
       mkdirSync(folder, { recursive: true });
       touched.add(folder);
     }
     renameSync(path, `${folder}/${name}`);
+  };
+  // Commits last: one that is there before its trees would, to a reader, be corrupt rather than absent.
+  const moveInTurn = (file: StagedFile): void => {
+    if (file.name.endsWith('.commit')) late.push(file);
+    else move(file);
+  };
+  for (const prefix of prefixes) {
+    const path = `${stageDir}/${NEW_OBJECTS}/${prefix}`;
+    const names = readdirSync(path);
+    const plain = names.every((name) => parseLooseName(prefix, name) !== null && !name.endsWith('.commit'));
+    if (plain && renameFolder(path, `${objects}/${prefix}`)) touched.add(`${objects}/${prefix}`);
+    else {
+      for (const name of names) {
+        if (parseLooseName(prefix, name) !== null) moveInTurn({ prefix, name, path: `${path}/${name}` });
+      }
+    }
+  }
+  for (const { type, checksum, path } of stager.unnamed.inFolders()) {
+    const [prefix = '', name = ''] = loosePath(type, checksum, repo.archive).split('/');
+    moveInTurn({ prefix, name, path: `${stageDir}/${path}` });
+  }
+  for (const file of late) {
+    move(file);
     // A commit that is back needs no tombstone.
-    if (name.endsWith('.commit')) rmSync(`${folder}/${name.slice(0, -7)}.tombstone-commit`, { force: true });
+    rmSync(`${objects}/${file.prefix}/${file.name.slice(0, -7)}.tombstone-commit`, { force: true });
   }
   if (!repo.fsync) return;
   if (touched.size > MANY_FOLDERS) syncfsPath(repo.path);

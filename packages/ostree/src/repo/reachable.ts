@@ -3,18 +3,16 @@ import type { Checksum } from '../objects/checksum.ts';
 import { type Commit, parseCommit } from '../objects/commit.ts';
 import { visitDirTree } from '../objects/dirtree-links.ts';
 import type { ObjectType } from '../objects/type.ts';
+import { digestText, hexText } from './object-table.ts';
 import type { Repo } from './repo.ts';
 
-/** Objects by kind, as a compact set: one string a kind and checksum. */
-export type ObjectSet = Set<string>;
-
-/** How an {@link ObjectSet} names an object. */
+/** A text that names an object. */
 export const objectKey = (type: ObjectType, checksum: Checksum): string => `${checksum}.${type}`;
 
 /** Collects what commits reach. Objects that are missing are passed over; damaged ones throw `corrupt`. */
 export class Reach {
-  // A set for each type, of digests as text of one character a byte: half as long as checksums, and made in one step from
-  // the bytes of a tree, where most of them are met again and again.
+  // A set for each type, of digests as text: made in one step from the bytes of a tree, where most of them are met again
+  // and again.
   readonly #sets = new Map<ObjectType, Set<string>>();
   readonly #commits = this.#set('commit');
   readonly #dirtrees = this.#set('dirtree');
@@ -112,13 +110,3 @@ export class Reach {
     }
   }
 }
-
-const digest = Buffer.alloc(32);
-
-/** A checksum's 32 bytes as characters; see {@link Reach}. */
-function digestText(checksum: Checksum): string {
-  digest.write(checksum, 'hex');
-  return digest.toString('latin1');
-}
-
-const hexText = (text: string): Checksum => Buffer.from(text, 'latin1').toString('hex');

@@ -5,8 +5,8 @@ import { AtomicError } from '../error.ts';
 import type { Checksum } from '../objects/checksum.ts';
 import { loosePath, type ObjectType } from '../objects/type.ts';
 import type { RepoMode } from './mode.ts';
+import { NumberedFiles } from './object-table.ts';
 import { PayloadLinks } from './payload-link.ts';
-import { objectKey } from './reachable.ts';
 import { NEW_OBJECTS } from './staging.ts';
 
 /** Where and how a transaction's objects are written: plain data, so that a worker thread can have it too. */
@@ -50,8 +50,8 @@ export class Stager {
   readonly #archive: boolean;
   readonly #payloads: PayloadLinks | null;
   #hasFolder = false;
-  /** What this stager knows to lie in a folder that is not resumable: file names by object key. */
-  readonly unnamed = new Map<string, string>();
+  /** What this stager knows to lie in a folder that is not resumable: file names by object. */
+  readonly unnamed = new NumberedFiles();
   /** Objects are written where they have their names; see {@link NEW_OBJECTS}. */
   readonly #inPlace: boolean;
 
@@ -68,7 +68,7 @@ export class Stager {
 
   /** Where a staged object lies. */
   stagedPath(type: ObjectType, checksum: Checksum): string {
-    const unnamed = this.target.resumable ? undefined : this.unnamed.get(objectKey(type, checksum));
+    const unnamed = this.target.resumable ? undefined : this.unnamed.get(type, checksum);
     return `${this.target.stageDir}/${unnamed ?? `${NEW_OBJECTS}/${loosePath(type, checksum, this.#archive)}`}`;
   }
 
@@ -77,7 +77,7 @@ export class Stager {
     if (exists(this.objectPath(type, checksum))) return true;
     return this.target.resumable
       ? exists(this.stagedPath(type, checksum))
-      : this.unnamed.has(objectKey(type, checksum));
+      : this.unnamed.get(type, checksum) !== undefined;
   }
 
   /** A path below the staging folder that nobody else uses: each thread has a folder, or all would wait for its lock. */
@@ -124,7 +124,7 @@ export class Stager {
     const payload = type === 'file' ? (this.#payloads?.share(aside) ?? null) : null;
     if (this.target.fsyncObjects && !lstatSync(aside).isSymbolicLink()) fsyncFile(aside);
     if (!this.target.resumable) {
-      this.unnamed.set(objectKey(type, checksum), aside.slice(this.target.stageDir.length + 1));
+      this.unnamed.set(type, checksum, aside.slice(this.target.stageDir.length + 1));
       return;
     }
     this.named(this.stagedPath(type, checksum), (path) => renameSync(aside, path));

@@ -11,9 +11,9 @@ import { isSymlink } from '../objects/mode.ts';
 import { MAX_METADATA_SIZE, type MetadataType, type ObjectType } from '../objects/type.ts';
 import { SpaceBudget } from './free-space.ts';
 import { type ImportOptions, importContent } from './import-content.ts';
+import { ObjectTable } from './object-table.ts';
 import { payloadLinkThreshold } from './payload-link.ts';
 import { listStaged, publishObjects } from './publish.ts';
-import { type ObjectSet, objectKey } from './reachable.ts';
 import { checkRefTarget, type RefTarget, writeRef } from './refs.ts';
 import type { BeginOptions, Repo } from './repo.ts';
 import { Stager, type Stored, type StoreTarget } from './stager.ts';
@@ -70,7 +70,7 @@ export class Transaction implements AsyncDisposable {
   readonly #refs = new Map<string, [RefTarget, Checksum | null]>();
   readonly #complete = new Set<Checksum>();
   /** What lies in the staging folder, which is this transaction's alone: asked of for every object of a pull. */
-  readonly #staged: ObjectSet = new Set();
+  readonly #staged = new ObjectTable<true>();
   #open = true;
 
   private constructor(repo: Repo, lock: FileLock | null, staging: Staging, space: SpaceBudget, resumable: boolean) {
@@ -90,7 +90,7 @@ export class Transaction implements AsyncDisposable {
       resumable: resumable || payloadThreshold !== null,
       payloadThreshold,
     });
-    for (const { type, checksum } of listStaged(staging.path)) this.#staged.add(objectKey(type, checksum));
+    for (const { type, checksum } of listStaged(staging.path)) this.#staged.set(type, checksum, true);
   }
 
   static async begin(repo: Repo, options: BeginOptions): Promise<Transaction> {
@@ -114,17 +114,17 @@ export class Transaction implements AsyncDisposable {
   }
 
   hasObject(type: ObjectType, checksum: Checksum): boolean {
-    return this.#staged.has(objectKey(type, checksum)) || this.repo.hasObject(type, checksum);
+    return this.#staged.has(type, checksum) || this.repo.hasObject(type, checksum);
   }
 
   /** As {@link hasObject}, without the parent repository: what is written anew. */
   holds(type: ObjectType, checksum: Checksum): boolean {
-    return this.#staged.has(objectKey(type, checksum)) || this.repo.hasOwnObject(type, checksum);
+    return this.#staged.has(type, checksum) || this.repo.hasOwnObject(type, checksum);
   }
 
   /** Raw bytes of a metadata object, stored or staged. */
   loadObject(type: MetadataType, checksum: Checksum): Buffer {
-    if (!this.#staged.has(objectKey(type, checksum))) return this.repo.loadObject(type, checksum);
+    if (!this.#staged.has(type, checksum)) return this.repo.loadObject(type, checksum);
     const path = this.stager.stagedPath(type, checksum);
     const { size } = lstatSync(path);
     if (size > MAX_METADATA_SIZE) throw corrupt(`${path} is ${size} bytes, too large for metadata`);
@@ -231,7 +231,7 @@ export class Transaction implements AsyncDisposable {
     } catch {
       return false;
     }
-    this.#staged.add(objectKey(type, checksum));
+    this.#staged.set(type, checksum, true);
     this.stats.metadataWritten++;
     return true;
   }
@@ -241,15 +241,14 @@ export class Transaction implements AsyncDisposable {
     const { checksum, size, isNew } = stored;
     this.stats.contentTotal++;
     if (!isNew) return checksum;
-    const key = objectKey('file', checksum);
     // Two threads may have met the same content at the same time.
-    if (this.#staged.has(key)) {
-      if (stored.aside !== undefined && stored.aside !== this.stager.unnamed.get(key))
+    if (this.#staged.has('file', checksum)) {
+      if (stored.aside !== undefined && stored.aside !== this.stager.unnamed.get('file', checksum))
         rmSync(join(this.stageDir, stored.aside));
       return checksum;
     }
-    this.#staged.add(key);
-    if (stored.aside !== undefined) this.stager.unnamed.set(key, stored.aside);
+    this.#staged.set('file', checksum, true);
+    if (stored.aside !== undefined) this.stager.unnamed.set('file', checksum, stored.aside);
     this.#space.take(size);
     this.stats.contentWritten++;
     this.stats.contentBytes += size;
@@ -306,6 +305,6 @@ export class Transaction implements AsyncDisposable {
         fchmodSync(fd, 0o644);
       }),
     );
-    this.#staged.add(objectKey(type, checksum));
+    this.#staged.set(type, checksum, true);
   }
 }
