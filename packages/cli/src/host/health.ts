@@ -78,6 +78,9 @@ export function register(host: Command): void {
       }),
     );
 
+  // Its own options are taken by the command above, wherever they stand.
+  const all = <T extends HostOptions>(options: T): T => ({ ...options, ...health.opts<HostOptions>() });
+
   add(health, 'check', 'run the checks now (exit status 1: a required one failed)', [
     'atomic host health check',
     'atomic host health check --json | jq .verdict',
@@ -86,7 +89,7 @@ export function register(host: Command): void {
     .action(
       action(async (ctx, options: CheckFlags) => {
         const { checkNow, judgeBoot } = await import('@atomic/sysroot');
-        const sysroot = await open(options);
+        const sysroot = await open(all(options));
         const log = (line: string) => ctx.print(line);
         const judged = options.boot ? await judgeBoot(sysroot, { ...running(ctx), log }) : null;
         if (options.boot && judged === null) {
@@ -114,8 +117,8 @@ export function register(host: Command): void {
       action(async (ctx, commit: string, options: MarkFlags) => {
         const { markBad } = await import('@atomic/sysroot');
         const { AtomicError, isChecksum } = await import('@atomic/ostree');
-        const sysroot = await open(options);
-        const os = await systemOf(sysroot, options);
+        const sysroot = await open(all(options));
+        const os = await systemOf(sysroot, all(options));
         const deployed = sysroot
           .load()
           .deployments.find((one) => one.os === os && (one.version === commit || one.checksum === commit));
@@ -148,8 +151,8 @@ export function register(host: Command): void {
         if ((commit === undefined) === (options.all !== true)) {
           throw new AtomicError('usage', 'name one commit, or all of them with --all');
         }
-        const sysroot = await open(options);
-        const cleared = await clearBad(sysroot, await systemOf(sysroot, options), commit ?? null, running(ctx));
+        const sysroot = await open(all(options));
+        const cleared = await clearBad(sysroot, await systemOf(sysroot, all(options)), commit ?? null, running(ctx));
         if (ctx.json) ctx.printJson(cleared);
         else if (cleared.length === 0) ctx.print('No commit is marked bad');
         else for (const one of cleared) ctx.print(`Cleared: ${named(one)}`);
@@ -161,19 +164,19 @@ export function register(host: Command): void {
   hidden('begin', 'count this boot, and see what became of the last one; run by atomic-health-begin.service').action(
     action(async (ctx, options: HostOptions) => {
       const { healthBegin } = await import('@atomic/sysroot');
-      await healthBegin(await open(options), { ...running(ctx), log: (line) => ctx.print(line) });
+      await healthBegin(await open(all(options)), { ...running(ctx), log: (line) => ctx.print(line) });
     }),
   );
   hidden('expire', 'give up what is on trial; run by atomic-health-deadline.service').action(
     action(async (ctx, options: HostOptions) => {
       const { healthExpire } = await import('@atomic/sysroot');
-      await healthExpire(await open(options), { ...running(ctx), log: (line) => ctx.print(line) });
+      await healthExpire(await open(all(options)), { ...running(ctx), log: (line) => ctx.print(line) });
     }),
   );
   hidden('record', 'keep what is up now; run at a shutdown that switches').action(
     action(async (_ctx, options: HostOptions) => {
       const { recordHealth } = await import('@atomic/sysroot');
-      await recordHealth(await open(options));
+      await recordHealth(await open(all(options)));
     }),
   );
 }
