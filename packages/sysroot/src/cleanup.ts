@@ -1,6 +1,9 @@
-import { readdirSync, rmSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { errnoCode } from '@atomic/linux';
 import { type BeginOptions, isAsideName, prune } from '@atomic/ostree';
+import { chooseBootloader } from './bootloader/choose.ts';
+import { UPDATE_STAMP } from './bootloader/zipl.ts';
+import { noteAvailableUpdate } from './change/available-update.ts';
 import type { SysrootState } from './deployment.ts';
 import { removeTree } from './durable.ts';
 import { type DeploymentId, deploymentPath, parseDeploymentName } from './layout.ts';
@@ -68,6 +71,17 @@ function removeOldDeployments(sysroot: Sysroot, state: SysrootState): number {
   return removed;
 }
 
+/**
+ * A boot loader that has to be told of a switch may not have been, when the power went: it leads to the old kernels, so
+ * it is told before these are removed. Throws what its program says.
+ */
+async function finishSwitch(sysroot: Sysroot, state: SysrootState, signal?: AbortSignal): Promise<void> {
+  if (!existsSync(sysroot.layout.at(UPDATE_STAMP))) return;
+  const deployments = state.deployments.filter(({ staged }) => !staged);
+  const { bootVersion } = state;
+  await chooseBootloader(sysroot)?.afterSwap?.({ sysroot, bootVersion, deployments, entries: [], trial: null, signal });
+}
+
 /** Removes kernels in /boot that no deployment needs. */
 export function removeOldKernels(sysroot: Sysroot, state: SysrootState): number {
   const active = new Set(state.deployments.map(({ bootChecksum }) => bootChecksum));
@@ -122,6 +136,7 @@ export async function cleanup(
 ): Promise<CleanupResult> {
   using _lock = await sysroot.lock(options);
   const state = sysroot.load();
+  await finishSwitch(sysroot, state, options.signal);
   removeOtherBootVersions(sysroot, state);
   const deploymentsRemoved = removeOldDeployments(sysroot, state);
   const kernelsRemoved = removeOldKernels(sysroot, state);
@@ -139,4 +154,10 @@ export async function cleanup(
     onWait: options.onWait,
   });
   return { deploymentsRemoved, kernelsRemoved, pruned: { objects: deleted, bytes: freedBytes } };
+}
+
+/** Forgets what was kept of remotes: their summaries, and updates that a check found. They are fetched anew when needed. */
+export function forgetMetadata(sysroot: Sysroot): void {
+  rmSync(`${sysroot.repo.path}/tmp/cache`, { recursive: true, force: true });
+  for (const os of list(sysroot.layout.stateroots)) noteAvailableUpdate(sysroot, os, null);
 }

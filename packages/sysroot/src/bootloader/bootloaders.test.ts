@@ -13,6 +13,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { KeyFile } from '@atomic/ostree';
+import { cleanup } from '../cleanup.ts';
 import { readSysrootConfig } from '../config.ts';
 import { createSysroot } from '../init.ts';
 import { Sysroot, type SysrootOptions } from '../sysroot.ts';
@@ -253,6 +254,20 @@ describe('zipl and aboot', () => {
     assert.throws(() => abootArguments(undefined), /no bls config/);
     assert.throws(() => abootArguments(first), /no "aboot" key|no "abootcfg" key/);
   });
+});
+
+test('what a loader that was not told of a switch still leads to is not removed', async () => {
+  const root = join(scratch, 'not-told');
+  mkdirSync(root);
+  createSysroot(root, { epoch: 1 });
+  writeFileSync(join(root, 'ostree/repo/config'), '[core]\nrepo_version=1\nmode=bare\n[sysroot]\nbootloader=aboot\n');
+  mkdirSync(join(root, 'boot/loader.1'), { recursive: true });
+  writeFileSync(join(root, UPDATE_STAMP), '');
+  await assert.rejects(cleanup(Sysroot.open(root)), /aboot: no bls config/);
+  assert.ok(existsSync(join(root, 'boot/loader.1')));
+  rmSync(join(root, UPDATE_STAMP));
+  await cleanup(Sysroot.open(root));
+  assert.equal(existsSync(join(root, 'boot/loader.1')), false);
 });
 
 describe('which boot loader', () => {
