@@ -1,106 +1,28 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import {
-  chmodSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import path, { join } from 'node:path';
-import { after, before, beforeEach, describe, test } from 'node:test';
-import { commitTree, stringVariant } from '@atomic/ostree';
-import { createStateroot, createSysroot, type Deployment, deploy, makeOrigin, Sysroot } from '@atomic/sysroot';
+import { join } from 'node:path';
+import { after, beforeEach, describe, test } from 'node:test';
+import type { Deployment, Sysroot } from '@atomic/sysroot';
+import { BootedSystem, skip } from './booted-system.ts';
 
-/**
- * `ostree admin` on a running system, as far as a sandbox can be one: the root of the sandbox is a deployment, /sysroot
- * and /boot are its disk, and /run says that ostree booted it. systemd is a script that writes down what it is asked.
- */
-const has = (tool: string) => spawnSync('sh', ['-c', `command -v ${tool}`]).status === 0;
-const missing = ['bwrap', 'unshare', 'mount'].filter((tool) => !has(tool));
-const probe = ['--cap-add', 'ALL', '--bind', '/', '/', '--dev', '/dev', 'true'];
-let skip: string | false = false;
-if (process.getuid?.() !== 0) skip = 'needs root';
-else if (missing.length > 0) skip = `needs ${missing.join(', ')}`;
-else if (spawnSync('bwrap', probe).status !== 0) skip = 'bwrap makes no sandboxes here';
-
-const checkout = path.join(import.meta.dirname, '../..');
+/** `ostree admin` on a running system, as far as a sandbox can be one. */
 const scratch = mkdtempSync(join(tmpdir(), 'atomic-booted-'));
 after(() => rmSync(scratch, { recursive: true, force: true }));
-const tools = join(scratch, 'tools');
-let root = '';
+let system: BootedSystem;
 let sysroot: Sysroot;
 let booted: Deployment;
-let serial = 0;
-
-async function commit(version: string): Promise<string> {
-  const tree = join(scratch, `tree-${++serial}`);
-  for (const name of ['host', 'proc', 'dev', 'run', 'tmp', 'var', 'sysroot', 'boot', 'tools', 'usr/etc', 'usr/bin'])
-    mkdirSync(join(tree, name), { recursive: true });
-  // The programs of the host, so that /usr is the deployment's own.
-  for (const name of ['lib', 'lib64', 'bin', 'sbin']) symlinkSync(`host/${name}`, join(tree, name));
-  symlinkSync('sysroot/ostree', join(tree, 'ostree'));
-  mkdirSync(join(tree, checkout), { recursive: true });
-  mkdirSync(join(tree, 'usr/lib/modules/6.1'), { recursive: true });
-  for (const [file, text] of [
-    ['usr/lib/os-release', 'ID=test\nPRETTY_NAME="Test OS"\n'],
-    ['usr/lib/modules/6.1/vmlinuz', 'kernel'],
-    ['usr/lib/modules/6.1/initramfs.img', 'initramfs'],
-    ['usr/share-version', version],
-    ['usr/etc/conf', `default ${version}`],
-  ] as const) {
-    writeFileSync(join(tree, file), text);
-  }
-  const made = await commitTree(sysroot.repo, {
-    trees: [{ dir: tree }],
-    branch: 'os',
-    timestamp: 1_700_000_000 + Number(version),
-    metadata: new Map([['version', stringVariant(version)]]),
-  });
-  return made.commit;
-}
-
-before(() => {
-  mkdirSync(tools);
-  writeFileSync(join(tools, 'systemctl'), '#!/bin/sh\necho "$*" >> /run/systemctl.log\n');
-  writeFileSync(join(tools, 'ostree'), `#!/bin/sh\nexec ${checkout}/bin/ostree "$@"\n`);
-  for (const name of ['systemctl', 'ostree']) chmodSync(join(tools, name), 0o755);
-});
 
 beforeEach(async () => {
   if (skip) return;
-  root = join(scratch, `disk-${++serial}`);
-  mkdirSync(root);
-  createSysroot(root, { epoch: 1 });
-  sysroot = Sysroot.open(root, { mutableDeployments: true, run: join(scratch, 'no-run') });
-  createStateroot(sysroot, 'os');
-  booted = await deploy(sysroot, { os: 'os', rev: await commit('1'), origin: makeOrigin('os'), kargs: ['quiet'] });
-  await commit('2');
+  system = await BootedSystem.make(mkdtempSync(join(scratch, 'system-')));
+  assert.ok(system.booted);
+  sysroot = system.sysroot;
+  booted = system.booted;
 });
 
-/** Runs lines of a shell in the running system; what they print, and fails with the script when one does. */
-function inside(script: string, options: { readOnly?: boolean } = {}): string {
-  const tree = sysroot.layout.deployment(booted);
-  const disk = options.readOnly === true ? '--ro-bind' : '--bind';
-  const args = [
-    ...['--cap-add', 'ALL', '--unshare-pid', '--as-pid-1', '--bind', tree, '/', '--ro-bind', '/usr', '/host'],
-    ...[disk, root, '/sysroot', disk, join(root, 'boot'), '/boot', '--bind', `${root}/ostree/deploy/os/var`, '/var'],
-    ...['--proc', '/proc', '--dev', '/dev', '--tmpfs', '/run', '--tmpfs', '/tmp', '--ro-bind', tools, '/tools'],
-    ...['--ro-bind', checkout, checkout, '--clearenv', '--setenv', 'PATH', '/tools:/host/bin:/host/sbin'],
-    ...['--setenv', 'OSTREE_SYSROOT_DEBUG', 'mutable-deployments', '--setenv', 'LC_ALL', 'C.UTF-8'],
-    ...['/bin/sh', '-ec', `touch /run/ostree-booted\n${script}`],
-  ];
-  const result = spawnSync('bwrap', args, { encoding: 'utf8' });
-  assert.equal(result.status, 0, `${script}\n${result.stdout}\n${result.stderr}`);
-  return result.stdout;
-}
-
-const etc = (deployment: Pick<Deployment, 'os' | 'checksum' | 'serial'>) =>
-  `${sysroot.layout.deployment(deployment)}/etc`;
+const inside = (script: string, options: { readOnly?: boolean } = {}) => system.inside(script, options);
+const etc = (deployment: Deployment) => `${system.tree(deployment)}/etc`;
 
 describe('ostree admin on a running system', { skip }, () => {
   test('staged, locked, unlocked, and switched to at shutdown', () => {

@@ -1,10 +1,6 @@
 import {
   closeSync,
   constants,
-  copyFileSync,
-  fchmodSync,
-  fchownSync,
-  futimesSync,
   lchownSync,
   lstatSync,
   mkdirSync,
@@ -17,8 +13,9 @@ import {
   symlinkSync,
   unlinkSync,
 } from 'node:fs';
-import { errnoCode, fsetxattr, lsetxattr, readXattrs } from '@atomic/linux';
+import { errnoCode } from '@atomic/linux';
 import { AtomicError } from '@atomic/ostree';
+import { copyDirectoryAttributes, copyRegular, copySymlinkXattrs } from './copy-entry.ts';
 
 /**
  * The three-way merge of /etc, as libostree does it (merge_configuration_from in ostree-sysroot-deploy.c): the
@@ -39,7 +36,7 @@ export interface EtcDiff {
 
 type Kind = 'file' | 'directory' | 'symlink' | 'special';
 
-const kindOf = (stat: Stats): Kind =>
+export const kindOf = (stat: Stats): Kind =>
   stat.isFile() ? 'file' : stat.isDirectory() ? 'directory' : stat.isSymbolicLink() ? 'symlink' : 'special';
 
 /** A folder whose entries are named by bytes. */
@@ -65,9 +62,9 @@ export class Tree {
   }
 }
 
-const join = (folder: string, name: string) => (folder === '' ? name : `${folder}/${name}`);
+export const join = (folder: string, name: string) => (folder === '' ? name : `${folder}/${name}`);
 const parentOf = (path: string) => path.slice(0, Math.max(0, path.lastIndexOf('/')));
-const shown = (path: string) => Buffer.from(path, 'latin1').toString();
+export const shown = (path: string) => Buffer.from(path, 'latin1').toString();
 
 /** What `current` (an /etc) changed of `defaults` (its /usr/etc). */
 export function diffEtc(defaults: string, current: string): EtcDiff {
@@ -232,50 +229,6 @@ const clash = (message: string) =>
   new AtomicError('invalid', `During /etc merge: ${message}`, {
     hint: 'move the local version out of /etc and run the upgrade again',
   });
-
-function copyXattrs(from: number, to: number): void {
-  for (const { name, value } of readXattrs(from)) fsetxattr(to, name, value);
-}
-
-function withBoth(from: Buffer, to: Buffer, use: (source: number, destination: number) => void): void {
-  const source = openSync(from, constants.O_RDONLY);
-  try {
-    const destination = openSync(to, constants.O_RDONLY);
-    try {
-      use(source, destination);
-    } finally {
-      closeSync(destination);
-    }
-  } finally {
-    closeSync(source);
-  }
-}
-
-function copyDirectoryAttributes(from: Buffer, to: Buffer, xattrs: boolean): void {
-  const stat = lstatSync(from);
-  withBoth(from, to, (source, destination) => {
-    if (xattrs) copyXattrs(source, destination);
-    fchownSync(destination, stat.uid, stat.gid);
-    fchmodSync(destination, stat.mode & 0o7777);
-  });
-}
-
-function copyRegular(from: Buffer, to: Buffer, xattrs: boolean): void {
-  const stat = lstatSync(from);
-  copyFileSync(from, to, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
-  withBoth(from, to, (source, destination) => {
-    fchownSync(destination, stat.uid, stat.gid);
-    fchmodSync(destination, stat.mode & 0o7777);
-    if (xattrs) copyXattrs(source, destination);
-    futimesSync(destination, stat.atimeMs / 1000, stat.mtimeMs / 1000);
-  });
-}
-
-function copySymlinkXattrs(from: Buffer, to: Buffer): void {
-  const path = from.toString();
-  if (!Buffer.from(path).equals(from)) return; // a name that is no text cannot be passed on
-  for (const { name, value } of readXattrs(path)) lsetxattr(to.toString(), name, value);
-}
 
 /** Applies a difference to `target`; throws `invalid` where a local file stands against a new folder or the reverse. */
 export function applyEtc(diff: EtcDiff, current: string, target: string, options: { xattrs?: boolean } = {}): void {
