@@ -32,6 +32,8 @@ const LZMA_FILTER_X86 = 0x04n;
 const LZMA_CHECK_CRC64 = 4;
 /** More than sizeof(lzma_options_lzma), whose first field is the size of the dictionary. */
 const OPTIONS_SIZE = 256;
+/** Where its `nice_len` is. */
+const NICE_LENGTH = 36;
 /** sizeof(lzma_filter): an id and a pointer to its options. */
 const FILTER_SIZE = 16;
 
@@ -87,6 +89,8 @@ export interface XzEncoderOptions {
   extreme?: boolean | undefined;
   /** Bytes of dictionary, instead of the preset's own: no more than the data is ever of use. */
   dictionary?: number | undefined;
+  /** A match of so many bytes (to 273) is taken without looking for a better one, instead of the preset's own. */
+  nice?: number | undefined;
   /** Makes x86 machine code pack better, and other data a little worse. */
   x86?: boolean | undefined;
 }
@@ -115,6 +119,7 @@ export class XzStream implements Disposable {
     const level = (options.preset | (options.extreme === true ? 0x80000000 : 0)) >>> 0;
     if (lib.preset(setup, level) !== 0) throw new LzmaError('failed', `liblzma knows no preset ${options.preset}`);
     if (options.dictionary !== undefined) setup.writeUInt32LE(options.dictionary, 0);
+    if (options.nice !== undefined) setup.writeUInt32LE(options.nice, NICE_LENGTH);
     const filters: [bigint, bigint][] = [
       [LZMA_FILTER_LZMA2, BigInt(lib.koffi.address(setup))],
       [LZMA_VLI_UNKNOWN, 0n],

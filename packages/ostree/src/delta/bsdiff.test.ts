@@ -7,8 +7,10 @@ import { bspatch } from './bspatch.ts';
 import { bufferSource } from './bytes.ts';
 import { matchBlocks } from './rollsum.ts';
 
-const patched = (old: Buffer, patch: Buffer, size: number): Buffer =>
-  Buffer.concat([...bspatch(bufferSource(old), bufferSource(patch), size)]);
+const patched = (old: Buffer, patch: Buffer | Iterable<Buffer>, size: number): Buffer => {
+  const stream = Buffer.isBuffer(patch) ? patch : Buffer.concat([...patch]);
+  return Buffer.concat([...bspatch(bufferSource(old), bufferSource(stream), size)]);
+};
 
 /** Content like real files': made of pieces, of which the other content has some, moved and altered. */
 const pair = fc
@@ -28,7 +30,7 @@ const pair = fc
 test('what bsdiff finds, bspatch makes', () => {
   fc.assert(
     fc.property(pair, ([old, next]) => {
-      const stretches = bsdiff(old, next);
+      const stretches = bsdiff(old, bufferSource(next));
       let end = 0;
       for (const { to, from, length } of stretches) {
         assert.ok(to >= end && from >= 0 && from + length <= old.length && to + length <= next.length && length > 0);
@@ -44,18 +46,27 @@ test('an insertion and a changed byte cost little; runs of one byte do not take 
   const old = Buffer.from(Array.from({ length: 200_000 }, (_, i) => (Math.imul(i, 2654435761) >>> 13) & 0xff));
   const next = Buffer.concat([old.subarray(0, 70_000), Buffer.from('inserted'), old.subarray(70_000)]);
   next[150_000] = (next[150_000] ?? 0) ^ 1;
-  const stretches = bsdiff(old, next);
+  const stretches = bsdiff(old, bufferSource(next));
   assert.equal(
     stretches.reduce((sum, { length }) => sum + length, 0),
     old.length,
   );
   assert.ok(stretches.length <= 8, `${stretches.length} stretches`);
-  const zeros = Buffer.alloc(2_000_000);
+  // Large content is compared piece by piece, and a stretch goes on from one to the next.
+  const zeros = Buffer.alloc(9_000_000);
+  const long = Buffer.concat(Array.from({ length: 30 }, (_, i) => Buffer.concat([old, Buffer.from([i, 0xff])])));
+  assert.deepEqual(bsdiff(long, bufferSource(long)), [{ to: 0, from: 0, length: long.length }]);
   const dotted = Buffer.from(zeros);
   for (let i = 0; i < dotted.length; i += 1000) dotted[i] = i & 0xff;
   const started = performance.now();
-  assert.deepEqual(patched(zeros, bsdiffStream(zeros, dotted, bsdiff(zeros, dotted)), dotted.length), dotted);
-  assert.deepEqual(patched(dotted, bsdiffStream(dotted, zeros, bsdiff(dotted, zeros)), zeros.length), zeros);
+  assert.deepEqual(
+    patched(zeros, bsdiffStream(zeros, dotted, bsdiff(zeros, bufferSource(dotted))), dotted.length),
+    dotted,
+  );
+  assert.deepEqual(
+    patched(dotted, bsdiffStream(dotted, zeros, bsdiff(dotted, bufferSource(zeros))), zeros.length),
+    zeros,
+  );
   assert.ok(performance.now() - started < 20_000);
 });
 

@@ -4,6 +4,9 @@
  * hash of the old content rather than a suffix array, which takes a quarter of the memory and a tenth of the time.
  */
 
+import type { ByteSource } from './bytes.ts';
+import { ByteWriter } from './varint.ts';
+
 /** A stretch of new content over old content. */
 export interface Stretch {
   /** Where it begins in the new and the old content. */
@@ -12,15 +15,22 @@ export interface Stretch {
   length: number;
 }
 
+const STREAM_PIECE = 1 << 18;
 const SEED = 8;
-/** No more places of the old content than this are remembered: 24 MiB of tables. */
-const MAX_ENTRIES = 1 << 22;
-const MAX_CHAIN = 48;
+/** No more places of the old content than this are remembered: 48 MiB of tables. */
+const MAX_ENTRIES = 1 << 23;
+const MAX_CHAIN = 200;
+/** Looking up large content hardly ever finds its bytes near the processor, so it is looked up less. */
+const MAX_CHAIN_LARGE = 24;
 /** As long as so many of the next bytes are as the current stretch has them, no better one is looked for. */
 const WINDOW = 32;
-const ALIGNED = 25;
+const ALIGNED = 26;
+/** So many bytes on from a match decide whether a new stretch there is better than the current one. */
+const AHEAD = 64;
 /** How far back a new stretch may reach. */
 const FARTHEST = 1 << 16;
+/** New content that is not at hand whole is compared in pieces of this size. */
+const PIECE = 4 << 20;
 /** A new stretch must save so many bytes to be worth beginning. */
 const WORTH = 8;
 /** A match of this length is good enough; and no match is followed further, lest long runs of one byte take for ever. */
@@ -33,6 +43,7 @@ class Matcher {
   readonly #heads: Int32Array;
   readonly #chain: Int32Array;
   readonly #shift: number;
+  readonly #tries: number;
   /** Where the last found match begins in the old content. */
   position = 0;
 
@@ -41,8 +52,9 @@ class Matcher {
     let step = 1;
     while (old.length / step > MAX_ENTRIES) step *= 2;
     this.#step = step;
+    this.#tries = step > 1 ? MAX_CHAIN_LARGE : MAX_CHAIN;
     const entries = Math.max(1, Math.ceil(old.length / step));
-    const bits = Math.min(21, Math.max(8, Math.ceil(Math.log2(entries))));
+    const bits = Math.min(22, Math.max(8, Math.ceil(Math.log2(entries))));
     this.#shift = 32 - bits;
     this.#heads = new Int32Array(1 << bits).fill(-1);
     this.#chain = new Int32Array(entries);
@@ -70,7 +82,7 @@ class Matcher {
     let best = Math.max(least, SEED - 1);
     let found = 0;
     let entry = this.#heads[this.#hash(next, at)] ?? -1;
-    for (let tries = 0; entry >= 0 && tries < MAX_CHAIN; tries++) {
+    for (let tries = 0; entry >= 0 && tries < this.#tries; tries++) {
       const place = entry * this.#step;
       if (old[place + best] === next[at + best] && old[place] === next[at]) {
         let length = 0;
@@ -90,19 +102,38 @@ class Matcher {
 }
 
 /** The stretches of `next` that `old` gives, nearly, in order; everything between them is new. */
-export function bsdiff(old: Buffer, next: Buffer): Stretch[] {
+export function bsdiff(old: Buffer, next: ByteSource): Stretch[] {
+  const stretches: Stretch[] = [];
+  if (old.length === 0) return stretches;
+  const matcher = new Matcher(old);
+  for (let base = 0; base < next.size; base += PIECE) {
+    const piece = next.read(base, Math.min(PIECE, next.size - base));
+    const last = stretches.at(-1);
+    // Where one piece's stretch ends, the next piece's goes on.
+    const offset = last === undefined ? 0 : last.from - last.to;
+    for (const { to, from, length } of compare(matcher, old, piece, base + offset)) {
+      const before = stretches.at(-1);
+      const start = base + to;
+      const joins = before !== undefined && before.to + before.length === start && before.from + before.length === from;
+      if (joins) before.length += length;
+      else stretches.push({ to: start, from, length });
+    }
+  }
+  return stretches;
+}
+
+/** The stretches of one piece of new content, of which the first is looked for at `begin` of the old. */
+function compare(matcher: Matcher, old: Buffer, next: Buffer, begin: number): Stretch[] {
   const stretches: Stretch[] = [];
   const size = next.length;
-  if (old.length === 0 || size === 0) return stretches;
-  const matcher = new Matcher(old);
   /** The stretch under way began here, in the new and the old content; `offset` leads from the one to the other. */
   let start = 0;
-  let startOld = 0;
-  let offset = 0;
+  let startOld = begin;
+  let offset = begin;
   let misses = 0;
   let scan = 0;
   // How many of the next WINDOW bytes are as the current stretch has them.
-  let same = countSame(old, next, 0, 0, WINDOW);
+  let same = countSame(old, next, 0, offset, WINDOW);
   const equal = (at: number): number => (at < size && old[at + offset] === next[at] ? 1 : 0);
   while (scan < size) {
     if (same >= ALIGNED) {
@@ -113,13 +144,14 @@ export function bsdiff(old: Buffer, next: Buffer): Stretch[] {
     }
     const length = matcher.longest(next, scan, SEED - 1);
     const position = matcher.position;
+    const ahead = Math.max(AHEAD, length);
     if (
       length === 0 ||
-      length <= countSame(old, next, scan, scan + offset, length) + WORTH ||
-      position - scan === offset
+      position - scan === offset ||
+      countSame(old, next, scan, position, ahead) <= countCheap(old, next, scan, scan + offset, ahead) + WORTH
     ) {
       // What matches nowhere for long will hardly do so at the very next byte.
-      const skip = Math.min(1 + (misses++ >> 7), 16);
+      const skip = Math.min(1 + (misses++ >> 8), 8);
       for (let i = 0; i < skip && scan < size; i++, scan++) same += equal(scan + WINDOW) - equal(scan);
       continue;
     }
@@ -144,6 +176,27 @@ function countSame(old: Buffer, next: Buffer, to: number, from: number, length: 
   const end = Math.min(length, next.length - to, old.length - from);
   for (let i = Math.max(0, -from); i < end; i++) if (old[from + i] === next[to + i]) same++;
   return same;
+}
+
+/**
+ * As {@link countSame}, and what differs as it did a row of a table before: addresses that all moved by as much. The
+ * packer has that nearly for nothing, and most where such a table is not torn into stretches.
+ */
+function countCheap(old: Buffer, next: Buffer, to: number, from: number, length: number): number {
+  let cheap = 0;
+  const end = Math.min(length, next.length - to, old.length - from);
+  for (let i = Math.max(0, -from); i < end; i++) {
+    const [at, atOld] = [to + i, from + i];
+    const difference = ((next[at] ?? 0) - (old[atOld] ?? 0)) & 0xff;
+    if (
+      difference === 0 ||
+      (((next[at - 4] ?? 0) - (old[atOld - 4] ?? 0)) & 0xff) === difference ||
+      (((next[at - 8] ?? 0) - (old[atOld - 8] ?? 0)) & 0xff) === difference ||
+      (((next[at - 24] ?? 0) - (old[atOld - 24] ?? 0)) & 0xff) === difference
+    )
+      cheap++;
+  }
+  return cheap;
 }
 
 /** How far on from (`to`, `from`), and no further than `limit`, more bytes are the same than not. */
@@ -207,27 +260,36 @@ function offtout(bytes: Buffer, value: number, at: number): void {
   bytes.writeUInt32LE((Math.floor(size / 2 ** 32) | (value < 0 ? 0x80000000 : 0)) >>> 0, at + 4);
 }
 
-/** Writes stretches as the stream {@link bspatch} reads. */
-export function bsdiffStream(old: Buffer, next: Buffer, stretches: readonly Stretch[]): Buffer {
+/** Writes stretches as the stream {@link bspatch} reads, piece by piece. */
+export function* bsdiffStream(old: Buffer, next: Buffer, stretches: readonly Stretch[]): Generator<Buffer> {
   // The reader begins at the beginning of both.
   const [first] = stretches;
   const all = first?.to === 0 && first.from === 0 ? stretches : [{ to: 0, from: 0, length: 0 }, ...stretches];
-  const bytes = Buffer.alloc(next.length + all.length * 24);
-  let at = 0;
-  all.forEach((stretch, i) => {
+  const writer = new ByteWriter(1 << 16);
+  const triple = Buffer.alloc(24);
+  for (const [i, stretch] of all.entries()) {
     const after = all[i + 1];
     const end = stretch.to + stretch.length;
     const insert = (after?.to ?? next.length) - end;
-    offtout(bytes, stretch.length, at);
-    offtout(bytes, insert, at + 8);
-    offtout(bytes, after === undefined ? 0 : after.from - (stretch.from + stretch.length), at + 16);
-    at += 24;
-    for (let k = 0; k < stretch.length; k++) {
-      bytes[at + k] = ((next[stretch.to + k] ?? 0) - (old[stretch.from + k] ?? 0)) & 0xff;
+    offtout(triple, stretch.length, 0);
+    offtout(triple, insert, 8);
+    offtout(triple, after === undefined ? 0 : after.from - (stretch.from + stretch.length), 16);
+    writer.push(triple);
+    for (let done = 0; done < stretch.length; done += STREAM_PIECE) {
+      const length = Math.min(STREAM_PIECE, stretch.length - done);
+      const piece = Buffer.from(next.subarray(stretch.to + done, stretch.to + done + length));
+      subtract(piece, old, stretch.from + done);
+      writer.push(piece);
+      if (writer.length > STREAM_PIECE) yield writer.take();
     }
-    at += stretch.length;
-    next.copy(bytes, at, end, end + insert);
-    at += insert;
-  });
-  return bytes;
+    for (let done = 0; done < insert; done += STREAM_PIECE) {
+      writer.push(next.subarray(end + done, end + Math.min(insert, done + STREAM_PIECE)));
+      if (writer.length > STREAM_PIECE) yield writer.take();
+    }
+  }
+  if (writer.length > 0) yield writer.take();
+}
+
+function subtract(piece: Buffer, old: Buffer, from: number): void {
+  for (let i = 0; i < piece.length; i++) piece[i] = ((piece[i] ?? 0) - (old[from + i] ?? 0)) & 0xff;
 }

@@ -1,6 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto';
-import { closeSync, fchmodSync, fdatasyncSync, openSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { rmSync } from 'node:fs';
 import { AtomicError } from '../error.ts';
 import { encode } from '../gvariant/encode.ts';
 import { checksumToBytes } from '../objects/checksum.ts';
@@ -9,14 +7,15 @@ import { isSymlink } from '../objects/mode.ts';
 import { type Xattr, xattrsToValue } from '../objects/xattrs.ts';
 import type { Repo } from '../repo/repo.ts';
 import { bsdiff, bsdiffStream } from './bsdiff.ts';
-import { type ByteSource, bufferSource, Spool, writeFully } from './bytes.ts';
-import { type BuiltLean, LeanBuilder } from './lean-build.ts';
+import { type ByteSource, bufferSource, Spool } from './bytes.ts';
+import { LeanBuilder } from './lean-build.ts';
 import { openContent } from './open-content.ts';
 import { type DeltaMode, serializePart } from './part.ts';
 import type { PlannedObject } from './plan.ts';
 import { matchBlocks } from './rollsum.ts';
 import type { DeltaPartHeader } from './superblock.ts';
 import { ByteWriter } from './varint.ts';
+import { type BuiltFile, writeBuilt } from './write-built.ts';
 import { packXz } from './xz.ts';
 
 export interface BuildPartOptions {
@@ -31,7 +30,7 @@ export interface BuildPartOptions {
 /** A part as it was made: its file under a name of its own, not yet flushed to disk. */
 export interface BuiltPart {
   path: string;
-  lean: BuiltLean | null;
+  lean: BuiltFile | null;
   header: DeltaPartHeader;
   bsdiff: number;
   rollsum: number;
@@ -40,6 +39,8 @@ export interface BuiltPart {
 }
 
 const PIECE = 1 << 20;
+/** Bytes of a part that count as few. */
+const SMALL_PART = 8 << 20;
 /** The packer's memory is eleven times its dictionary; twice this much gains a thousandth. */
 const MAX_DICTIONARY = 4 << 20;
 
@@ -51,7 +52,7 @@ export async function buildPart(
 ): Promise<BuiltPart> {
   using builder = new PartBuilder(repo, options);
   for (const object of objects) await builder.add(object);
-  return builder.finish(objects);
+  return await builder.finish(objects);
 }
 
 class PartBuilder implements Disposable {
@@ -126,13 +127,14 @@ class PartBuilder implements Disposable {
   #addPatch(from: string, old: ByteSource, next: ByteSource, owner: [number, number]): boolean {
     const before = old.read(0, old.size);
     const after = next.read(0, next.size);
-    const stretches = bsdiff(before, after);
+    const stretches = bsdiff(before, bufferSource(after));
     const covered = stretches.reduce((sum, { length }) => sum + length, 0);
     if (covered * 8 < after.length) return false;
-    const patch = bsdiffStream(before, after, stretches);
     this.#op('r', this.#push(checksumToBytes(from)));
     this.#op('o', ...owner, after.length);
-    this.#op('B', this.#push(patch), patch.length);
+    const start = this.#payload.size;
+    for (const piece of bsdiffStream(before, after, stretches)) this.#push(piece);
+    this.#op('B', start, this.#payload.size - start);
     this.#op('c');
     this.#lean?.addPatch(owner, from, bufferSource(before), bufferSource(after), stretches);
     this.#bsdiff++;
@@ -180,44 +182,48 @@ class PartBuilder implements Disposable {
     for (const number of numbers) this.#operations.varint(number);
   }
 
-  finish(objects: readonly PlannedObject[]): BuiltPart {
-    const path = join(this.#options.folder, `.part-${randomBytes(6).toString('hex')}.tmp`);
-    const unpacked = serializePart(this.#modes.values, this.#xattrs.values, this.#payload, this.#operations.bytes());
-    const hash = createHash('sha256');
-    let size = 0;
-    const fd = openSync(path, 'wx', 0o644);
-    try {
-      const write = (bytes: Buffer): void => {
-        hash.update(bytes);
-        size += bytes.length;
-        writeFully(fd, bytes);
+  async finish(objects: readonly PlannedObject[]): Promise<BuiltPart> {
+    const pack = (): Promise<BuiltFile> => this.#pack();
+    const packLean = (): Promise<BuiltFile | null> =>
+      this.#lean?.finish(this.#modes.values, this.#xattrs.values, this.#repo.fsync) ?? Promise.resolve(null);
+    // Side by side where that takes little memory.
+    const small = this.#payload.size <= SMALL_PART;
+    const [part, lean] = small
+      ? await Promise.allSettled([pack(), packLean()])
+      : [...(await Promise.allSettled([pack()])), ...(await Promise.allSettled([packLean()]))];
+    if (part.status === 'fulfilled' && lean.status === 'fulfilled') {
+      const { path, checksum, size } = part.value;
+      return {
+        path,
+        lean: lean.value,
+        header: {
+          version: 0,
+          checksum,
+          size,
+          usize: this.#usize,
+          objects: objects.map((object) => ({ type: object.type, checksum: object.checksum })),
+        },
+        bsdiff: this.#bsdiff,
+        rollsum: this.#rollsum,
+        rollsumSize: this.#rollsumSize,
       };
-      write(Buffer.from('x'));
-      // As xz's preset 8, which is stock's choice, but with no more memory than there is data.
-      const dictionary = Math.min(MAX_DICTIONARY, Math.max(1 << 16, this.#payload.size + (1 << 16)));
-      for (const packed of packXz(unpacked, { preset: 8, dictionary })) write(packed);
-      fchmodSync(fd, 0o644);
-      if (this.#repo.fsync) fdatasyncSync(fd);
-    } catch (error) {
-      rmSync(path, { force: true });
-      throw error;
-    } finally {
-      closeSync(fd);
     }
-    return {
-      path,
-      lean: this.#lean?.finish(this.#modes.values, this.#xattrs.values, this.#repo.fsync) ?? null,
-      header: {
-        version: 0,
-        checksum: hash.digest('hex'),
-        size,
-        usize: this.#usize,
-        objects: objects.map(({ type, checksum }) => ({ type, checksum })),
-      },
-      bsdiff: this.#bsdiff,
-      rollsum: this.#rollsum,
-      rollsumSize: this.#rollsumSize,
-    };
+    for (const file of [part, lean]) {
+      if (file.status === 'fulfilled' && file.value !== null) rmSync(file.value.path, { force: true });
+    }
+    throw part.status === 'rejected' ? part.reason : lean.status === 'rejected' ? lean.reason : null;
+  }
+
+  async #pack(): Promise<BuiltFile> {
+    const unpacked = serializePart(this.#modes.values, this.#xattrs.values, this.#payload, this.#operations.bytes());
+    // As xz's preset 8, which is stock's choice, but with no more memory than there is data; with more care for little.
+    const dictionary = Math.min(MAX_DICTIONARY, Math.max(1 << 16, this.#payload.size + (1 << 16)));
+    const nice = this.#payload.size <= SMALL_PART ? 80 : 64;
+    async function* whole(): AsyncGenerator<Buffer> {
+      yield Buffer.from('x');
+      yield* packXz(unpacked, { preset: 8, nice, dictionary });
+    }
+    return await writeBuilt(this.#options.folder, whole(), this.#repo.fsync);
   }
 
   [Symbol.dispose](): void {

@@ -54,7 +54,7 @@ export function sliceSource(source: ByteSource, start: number, size: number): By
 }
 
 /** Above this a spool goes on in a file. */
-const MEMORY_LIMIT = 16 << 20;
+const MEMORY_LIMIT = 8 << 20;
 
 /** Bytes written once and read anywhere afterwards: in memory while they are few, then in a nameless file. */
 export class Spool implements ByteSource, Disposable {

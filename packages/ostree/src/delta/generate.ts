@@ -202,7 +202,11 @@ async function buildParts(
         },
       },
     );
-    for (const [index, objects] of parts.entries()) {
+    const largest = ({ objects }: { objects: readonly PlannedObject[] }): number =>
+      Math.max(0, ...objects.map(({ size }) => size));
+    // The part with a kernel, which takes longest, first: or all would wait for it in the end.
+    const order = parts.map((objects, index) => ({ index, objects })).sort((a, b) => largest(b) - largest(a));
+    for (const { index, objects } of order) {
       const bytes = objects.reduce((sum, { size }) => sum + size, 0);
       await work.push({ index, objects }, bytes);
     }

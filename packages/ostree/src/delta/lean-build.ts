@@ -1,12 +1,9 @@
-import { createHash, randomBytes } from 'node:crypto';
-import { closeSync, fchmodSync, fdatasyncSync, openSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
 import { encode } from '../gvariant/encode.ts';
 import { swap32 } from '../gvariant/value.ts';
 import { type Checksum, checksumToBytes } from '../objects/checksum.ts';
 import { type Xattr, xattrsToValue } from '../objects/xattrs.ts';
 import { bsdiff, type Stretch } from './bsdiff.ts';
-import { type ByteSource, bufferSource, Spool, writeFully } from './bytes.ts';
+import { type ByteSource, Spool } from './bytes.ts';
 import { findPackedKernel, type PackedKernel, packKernel } from './kernel-image.ts';
 import {
   FLAG,
@@ -23,18 +20,14 @@ import type { DeltaMode } from './part.ts';
 import { learnPrediction, MAX_PREDICTED, type Prediction, Predictor, segmentsOf, stretchPieces } from './predict.ts';
 import { openUnpacked } from './unpacked-kernel.ts';
 import { ByteWriter } from './varint.ts';
+import { type BuiltFile, writeBuilt } from './write-built.ts';
 import { packXz } from './xz.ts';
-
-/** A lean part as it was made: its file under a name of its own. */
-export interface BuiltLean {
-  path: string;
-  checksum: Checksum;
-  size: number;
-}
 
 const PIECE = 1 << 20;
 const FLUSH = 1 << 18;
-const MAX_DICTIONARY = 8 << 20;
+const MAX_DICTIONARY = 4 << 20;
+/** Streams are short, so they are packed with care. */
+const NICE = 160;
 /** A kernel is a tenth of this when unpacked; what is larger is none. */
 const MAX_KERNEL = 256 << 20;
 const ELF_MAGIC = 0x7f454c46;
@@ -98,9 +91,10 @@ export class LeanBuilder implements Disposable {
       this.#patch(owner, source, old, next, next.size, stretches, null);
       return;
     }
-    const [before, after] = [takeAll(unpacked.old), takeAll(unpacked.next)];
-    const better = bsdiff(before, after);
-    this.#patch(owner, source, bufferSource(before), bufferSource(after), next.size, better, unpacked.kernels);
+    using before = unpacked.old;
+    using after = unpacked.next;
+    const better = bsdiff(before.read(0, before.size), after);
+    this.#patch(owner, source, before, after, next.size, better, unpacked.kernels);
   }
 
   /** Both kernels unpacked, if both files are and the new one packs again to the very same bytes. */
@@ -186,7 +180,7 @@ export class LeanBuilder implements Disposable {
     this.#gap = is.length - 1 - last;
   }
 
-  finish(modes: readonly DeltaMode[], xattrs: readonly (readonly Xattr[])[], fsync: boolean): BuiltLean {
+  async finish(modes: readonly DeltaMode[], xattrs: readonly (readonly Xattr[])[], fsync: boolean): Promise<BuiltFile> {
     const tables = new ByteWriter();
     const modeTable = encode(
       'a(uuu)',
@@ -209,38 +203,21 @@ export class LeanBuilder implements Disposable {
       const before = name === 'steps' ? tables.bytes() : Buffer.alloc(0);
       const size = before.length + spool.size;
       const dictionary = Math.min(MAX_DICTIONARY, Math.max(1 << 16, size));
-      const bytes =
-        size === 0
-          ? []
-          : [...packXz(all(before, spool), { preset: 9, extreme: true, dictionary, x86: name === 'code' })];
+      const bytes: Buffer[] = [];
+      if (size > 0) {
+        const options = { preset: 8, nice: NICE, dictionary, x86: name === 'code' };
+        for await (const piece of packXz(all(before, spool), options)) bytes.push(piece);
+      }
       head.varint(bytes.reduce((sum, { length }) => sum + length, 0));
       head.varint(size);
       packed.push(bytes);
       spool[Symbol.dispose]();
     }
-    return this.#writeFile([head.bytes(), ...packed.flat()], fsync);
-  }
-
-  #writeFile(pieces: readonly Buffer[], fsync: boolean): BuiltLean {
-    const path = join(this.#folder, `.part-${randomBytes(6).toString('hex')}.tmp`);
-    const fd = openSync(path, 'wx', 0o644);
-    try {
-      const hash = createHash('sha256');
-      let size = 0;
-      for (const piece of pieces) {
-        hash.update(piece);
-        size += piece.length;
-        writeFully(fd, piece);
-      }
-      fchmodSync(fd, 0o644);
-      if (fsync) fdatasyncSync(fd);
-      return { path, checksum: hash.digest('hex'), size };
-    } catch (error) {
-      rmSync(path, { force: true });
-      throw error;
-    } finally {
-      closeSync(fd);
+    async function* whole(): AsyncGenerator<Buffer> {
+      yield head.bytes();
+      for (const stream of packed) yield* stream;
     }
+    return await writeBuilt(this.#folder, whole(), fsync);
   }
 
   [Symbol.dispose](): void {
@@ -248,18 +225,12 @@ export class LeanBuilder implements Disposable {
   }
 }
 
-/** All that a spool holds, which is then done with. */
-function takeAll(spool: Spool): Buffer {
-  using done = spool;
-  return done.read(0, done.size);
-}
-
 const isProgram = (content: ByteSource): boolean =>
   content.size > 64 && content.read(0, 4).readUInt32BE() === ELF_MAGIC;
 
 function predictionFor(old: ByteSource, next: ByteSource, stretches: readonly Stretch[]): Prediction | null {
   if (!isProgram(old) || !isProgram(next) || old.size > MAX_PREDICTED || next.size > MAX_PREDICTED) return null;
-  return learnPrediction(old.read(0, old.size), next.read(0, next.size), stretches);
+  return learnPrediction(old, next, stretches);
 }
 
 function* all(before: Buffer, spool: Spool): Generator<Buffer> {

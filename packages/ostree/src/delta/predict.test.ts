@@ -36,8 +36,8 @@ function program(functions: number, gap: number): Buffer {
 test('calls between functions that moved are foretold', () => {
   const [old, next] = [program(400, 0), program(400, 24)];
   assert.deepEqual(elfSegments(old, old.length), [{ offset: 0, size: old.length, address: BASE, code: true }]);
-  const stretches = bsdiff(old, next);
-  const prediction = learnPrediction(old, next, stretches);
+  const stretches = bsdiff(old, bufferSource(next));
+  const prediction = learnPrediction(bufferSource(old), bufferSource(next), stretches);
   assert.ok(prediction !== null);
   assert.ok(((prediction.relative[0xe8 >> 3] ?? 0) & (1 << (0xe8 & 7))) !== 0, 'the call instruction is learnt');
   const predictor = new Predictor(old.length, elfSegments(old, old.length), prediction.segments, stretches);

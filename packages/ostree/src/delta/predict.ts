@@ -171,13 +171,10 @@ function addressOf(segments: readonly Segment[], place: number): number {
 }
 
 /** Finds out which kinds of references are worth foretelling between two files; null when none is. */
-export function learnPrediction(old: Buffer, next: Buffer, stretches: readonly Stretch[]): Prediction | null {
-  const [before, segments] = [
-    elfSegments(old.subarray(0, HEAD), old.length),
-    elfSegments(next.subarray(0, HEAD), next.length),
-  ];
+export function learnPrediction(old: ByteSource, next: ByteSource, stretches: readonly Stretch[]): Prediction | null {
+  const [before, segments] = [segmentsOf(old), segmentsOf(next)];
   if (before.length === 0 || segments.length === 0) return null;
-  const predictor = new Predictor(old.length, before, segments, stretches);
+  const predictor = new Predictor(old.size, before, segments, stretches);
   const gains = {
     relative: new Int32Array(256),
     absolute: new Int32Array(256),
@@ -185,9 +182,10 @@ export function learnPrediction(old: Buffer, next: Buffer, stretches: readonly S
     distances: new Int32Array(1),
   };
   for (const { piece, from, to } of stretchPieces(stretches)) {
-    const bytes = old.subarray(from, from + piece);
+    const bytes = old.read(from, piece);
+    const made = next.read(to, piece);
     predictor.scan(bytes, from, to, (kind, key, at, value) => {
-      const [is, was] = [next.readInt32LE(to + at), bytes.readInt32LE(at)];
+      const [is, was] = [made.readInt32LE(at), bytes.readInt32LE(at)];
       const foretold = value | 0;
       if (foretold !== was) gains[kind][key] = (gains[kind][key] ?? 0) + (is === foretold ? 1 : is === was ? -2 : 0);
       // Only what comes true is gone past, so that kinds do not hide one another while they are weighed.

@@ -74,6 +74,13 @@ export class ByteWriter {
     this.length += bytes.length;
   }
 
+  /** A copy of what was written, after which there is nothing. */
+  take(): Buffer {
+    const bytes = Buffer.from(this.bytes());
+    this.length = 0;
+    return bytes;
+  }
+
   /** A view of what was written, valid until the next write. */
   bytes(): Buffer {
     return this.#buffer.subarray(0, this.length);

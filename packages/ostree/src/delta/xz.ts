@@ -1,4 +1,4 @@
-import { LzmaError, XzStream } from '@atomic/linux';
+import { LzmaError, type XzEncoderOptions, XzStream } from '@atomic/linux';
 import { AtomicError, corrupt } from '../error.ts';
 
 /** Enough for every preset of xz (9 has a dictionary of 64 MiB), and no more: data from outside says what it wants. */
@@ -49,18 +49,17 @@ export async function* unpackXz(
   }
 }
 
-/** Packs content into one .xz stream, piece by piece. `x86` helps where most of it is machine code. */
-export function* packXz(
-  source: Iterable<Buffer>,
-  options: { preset: number; extreme?: boolean; dictionary: number; x86?: boolean },
-): Generator<Buffer> {
+/**
+ * Packs content into one .xz stream, piece by piece, on a thread of the pool: several streams are packed side by side.
+ */
+export async function* packXz(source: Iterable<Buffer>, options: XzEncoderOptions): AsyncGenerator<Buffer> {
   try {
     using xz = XzStream.encoder(options);
-    const output = Buffer.allocUnsafeSlow(PIECE);
-    const pump = function* (input: Buffer, finish: boolean): Generator<Buffer> {
+    const output = Buffer.allocUnsafeSlow(PIECE >> 2);
+    const pump = async function* (input: Buffer, finish: boolean): AsyncGenerator<Buffer> {
       let rest = input;
       for (;;) {
-        const { read, written, ended } = xz.run(rest, output, finish);
+        const { read, written, ended } = await xz.runAsync(rest, output, finish);
         rest = rest.subarray(read);
         if (written > 0) yield Buffer.from(output.subarray(0, written));
         if (ended || (!finish && rest.length === 0 && written < output.length)) return;
