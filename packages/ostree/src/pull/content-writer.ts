@@ -79,12 +79,11 @@ export class ContentWriter implements AsyncDisposable {
       work = startWork(
         'import',
         { target: this.#transaction.target, source: source.path, trusted, bareUserOnly },
-        // This thread walks the trees; if it also wrote objects, the others would wait for their next ones.
-        { signal, help: false, each: (imported: Imported) => this.#note(imported) },
+        { signal, room: 4096, each: (imported: Imported) => this.#note(imported) },
       );
       this.#imports.set(source, work);
     }
-    await (await work).push(checksum, 16 * 1024);
+    await (await work).push(checksum);
   }
 
   /** Waits until everything handed over is written. */

@@ -14,6 +14,11 @@ export interface WorkOptions<K extends JobKind> {
   threads?: number | undefined;
   /** Whether this thread does items too while all others are busy (the default). Not for who serves the network. */
   help?: boolean | undefined;
+  /**
+   * How many items may wait before a push does (64). More where many push at a time and items are small: each that
+   * waits does one here, which would leave the threads without.
+   */
+  room?: number | undefined;
 }
 
 /** Up to here a job is done on this thread: starting others costs more than they save. */
@@ -22,8 +27,8 @@ const MAX_THREADS = 8;
 /** An item beyond this goes to a thread even when this one could help: it would stop the hand-out for too long. */
 const BIG_ITEM = 1 << 20;
 const BATCH = { items: 32, bytes: 1 << 20 };
-/** Batches under way per thread: one being worked on, one to go on with. */
-const DEPTH = 2;
+/** Batches under way per thread: one being worked on, one to go on with; more of many small items, in case we are late. */
+const DEPTH = { usual: 2, small: 4 };
 /** How long this thread works before it looks for answers, in milliseconds. */
 const SLICE = 4;
 /** Heap of a thread in MiB; items are small, and buffers lie outside. */
@@ -98,7 +103,8 @@ class Pool<K extends JobKind> implements Work<K> {
     if (!this.#spawned && (this.#seen.items > SMALL.items || this.#seen.bytes > SMALL.bytes)) this.#spawn();
     if (this.#threads.length === 0) return this.#here();
     this.#dispatch(false);
-    return this.#queue.length > 2 * BATCH.items || this.#queueBytes > 4 * BATCH.bytes ? this.#relieve() : undefined;
+    const { room = 2 * BATCH.items } = this.#options;
+    return this.#queue.length > room || this.#queueBytes > 4 * BATCH.bytes ? this.#relieve() : undefined;
   }
 
   async finish(): Promise<void> {
@@ -185,12 +191,13 @@ class Pool<K extends JobKind> implements Work<K> {
   }
 
   #dispatch(all: boolean): void {
+    const depth = this.#options.room === undefined ? DEPTH.usual : DEPTH.small;
     while (this.#queue.length >= BATCH.items || this.#queueBytes >= BATCH.bytes || (all && this.#queue.length > 0)) {
       const idlest = this.#threads.reduce<Thread<K> | null>(
         (least, thread) => (least === null || thread.sent.length < least.sent.length ? thread : least),
         null,
       );
-      if (idlest === null || idlest.sent.length >= DEPTH) return;
+      if (idlest === null || idlest.sent.length >= depth) return;
       const batch: Item<K>[] = [];
       let bytes = 0;
       for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
