@@ -121,7 +121,15 @@ function result(folder: string): string {
         .replace(/\.\d+(\.origin)?$/, '.N$1'),
     );
   const versions = bootEntries(root).map(({ version }) => version);
-  return JSON.stringify({ versions, staged, names: [...new Set(names)].sort() });
+  return JSON.stringify({ versions, staged, names: [...new Set(names)].sort(), bad: badCommits(root) });
+}
+
+/** What is marked bad, and why. A file that is there is whole. */
+function badCommits(root: string): unknown {
+  const path = join(root, 'ostree/deploy/os/var/lib/atomic/bad-commits.json');
+  if (!existsSync(path)) return [];
+  const parsed: unknown = JSON.parse(readFileSync(path, 'utf8'));
+  return JSON.parse(JSON.stringify(parsed, (key, value: unknown) => (key === 'when' ? undefined : value)));
 }
 
 const first = (folder: string): string => bootEntries(join(folder, 'root'))[0]?.version ?? '';
@@ -167,6 +175,19 @@ export function sysrootScenarios(step: readonly string[]): Scenario[] {
     run(switched(folder) ? 'cleanup' : operation, folder);
   const entries = (folder: string): number => bootEntries(join(folder, 'root')).length;
   const list: (Pick<Scenario, 'name' | 'prepare' | 'resume'> & { operation: string })[] = [
+    {
+      name: 'go back from a version whose check fails',
+      operation: 'judge',
+      prepare: (folder) => {
+        prepared(folder, 'deploy');
+        bootInto(folder);
+        const tree = join(folder, 'root', readFileSync(join(folder, 'booted'), 'utf8'));
+        mkdirSync(join(tree, 'etc/greenboot/check/required.d'), { recursive: true });
+        writeFileSync(join(tree, 'etc/greenboot/check/required.d/10-test.sh'), 'echo broken; exit 1\n');
+      },
+      // As the next boot of the same version would; afterwards nothing is left to do.
+      resume: (folder) => run('judge', folder),
+    },
     {
       name: 'deploy',
       operation: 'deploy',

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import {
   cleanup,
   finalizeStaged,
+  judgeBoot,
   rollback,
   Sysroot,
   setDefault,
@@ -19,6 +20,7 @@ const OPERATIONS: Record<string, (sysroot: Sysroot) => Promise<unknown>> = {
   deploy: (sysroot) => upgrade(sysroot, { stage: false }),
   finalize: (sysroot) => finalizeStaged(sysroot),
   rollback: (sysroot) => rollback(sysroot),
+  judge: (sysroot) => judgeBoot(sysroot),
   'set-default': (sysroot) => setDefault(sysroot, 1),
   undeploy: (sysroot) => undeploy(sysroot, 1),
   cleanup: (sysroot) => cleanup(sysroot),
