@@ -15,14 +15,19 @@ export {
 export { setRegenerateInitramfs, type TrackChange, trackInitramfsEtc } from './change/change-initramfs.ts';
 export * from './change/change-kargs.ts';
 export * from './change/deploy-version.ts';
+export { downloadSize } from './change/download-size.ts';
+export * from './change/finalize-deployment.ts';
 export * from './change/rebase.ts';
+export { reboot } from './change/reboot.ts';
 export { nextDeployment, type RedeployOptions, redeploy } from './change/redeploy.ts';
 export * from './change/reset.ts';
 export * from './change/upgrade.ts';
 export * from './cleanup.ts';
 export * from './config.ts';
+export * from './config-diff.ts';
 export * from './deploy.ts';
 export * from './deployment.ts';
+export * from './duration.ts';
 export { type EtcConflict, findEtcConflicts } from './etc-conflicts.ts';
 export { applyEtc, diffEtc, type EtcDiff, mergeEtc } from './etc-merge.ts';
 export { type EtcReport, readEtcReport } from './etc-report.ts';
@@ -35,6 +40,7 @@ export { checkNow, type HealthOptions, healthBegin, healthExpire, judgeBoot, rec
 export type { BootResult, CheckResult } from './health/records.ts';
 export { type HealthReport, healthReport } from './health/report.ts';
 export * from './history.ts';
+export { loadGuard } from './guard/index.ts';
 export * from './init.ts';
 export { type InitramfsSettings, readInitramfsSettings } from './initramfs-settings.ts';
 export * from './kargs.ts';

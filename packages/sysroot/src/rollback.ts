@@ -43,7 +43,7 @@ export async function rollback(
 export async function dropDeployments(
   sysroot: Sysroot,
   which: { pending?: boolean | undefined; rollback?: boolean | undefined },
-  options: BeginOptions = {},
+  options: BeginOptions & { os?: string | undefined } = {},
 ): Promise<Deployment[]> {
   using _lock = await sysroot.lock(options);
   const state = sysroot.load();
@@ -55,10 +55,12 @@ export async function dropDeployments(
   const at = state.deployments.indexOf(state.booted);
   const dropped = state.deployments.filter(
     (deployment, index) =>
-      deployment.os === state.booted?.os &&
+      deployment.os === (options.os ?? state.booted?.os) &&
+      !deployment.booted &&
       !deployment.pinned &&
       ((which.pending === true && index < at) || (which.rollback === true && index > at)),
   );
+  if (dropped.length === 0) return dropped;
   const list = state.deployments.filter((deployment) => !dropped.includes(deployment));
   await writeDeployments(sysroot, state, list, { ...options, cleanup: 'full' });
   return dropped;

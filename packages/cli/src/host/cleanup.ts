@@ -1,11 +1,12 @@
 import type { Command } from 'commander';
 import { action } from '../context.ts';
-import { add, brief, type HostOptions, named, open, running, size } from './common.ts';
+import { add, brief, type HostOptions, named, open, osOption, running, size } from './common.ts';
 
 interface CleanupFlags extends HostOptions {
   base?: boolean;
   pending?: boolean;
   rollback?: boolean;
+  repomd?: boolean;
 }
 
 /** Adds `atomic host cleanup`. */
@@ -13,21 +14,29 @@ export function register(host: Command): void {
   add(host, 'cleanup', 'remove what is no longer needed', [
     'atomic host cleanup --pending     drop what is staged or would boot next',
     'atomic host cleanup               leftovers, unused kernels and objects',
+    'atomic host cleanup -rb           the rollback deployment, and what only it needed',
   ])
-    .option('-b, --base', 'only leftovers and unused objects (the default)')
+    .addOption(osOption(host))
+    .option('-b, --base', 'leftovers and unused objects (the default)')
     .option('-p, --pending', 'remove the pending deployment, staged or not')
     .option('-r, --rollback', 'remove the rollback deployment')
+    .option('-m, --repomd', 'forget what was kept of remotes: summaries, updates that were found')
     .action(
       action(async (ctx, options: CleanupFlags) => {
-        const { cleanup, dropDeployments } = await import('@atomic/sysroot');
+        const { cleanup, dropDeployments, forgetMetadata } = await import('@atomic/sysroot');
         const sysroot = await open(options);
-        const { pending, rollback } = options;
-        const dropped = pending || rollback ? await dropDeployments(sysroot, { pending, rollback }, running(ctx)) : [];
-        const result = await cleanup(sysroot, running(ctx));
+        const { os, base, pending, rollback, repomd } = options;
+        const run = { ...running(ctx), os };
+        using _lock = await sysroot.lock(run);
+        const dropped = pending || rollback ? await dropDeployments(sysroot, { pending, rollback }, run) : [];
+        if (repomd) forgetMetadata(sysroot);
+        const result =
+          base || dropped.length > 0 || !(repomd || pending || rollback) ? await cleanup(sysroot, run) : null;
         if (ctx.json) ctx.printJson({ ...result, dropped: dropped.map(brief) });
         else {
           for (const deployment of dropped) ctx.print(`Removed ${named(deployment)}`);
-          const { pruned } = result;
+          if ((pending || rollback) && dropped.length === 0) ctx.print('Deployments unchanged.');
+          const pruned = result?.pruned ?? null;
           if (pruned !== null) ctx.print(`Freed: ${size(pruned.bytes)} (${pruned.objects} objects)`);
         }
       }),

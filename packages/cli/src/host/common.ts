@@ -21,7 +21,42 @@ export function add(host: Command, name: string, summary: string, examples: stri
 }
 
 export const osOption = (host: Command): Option =>
-  host.createOption('--os <name>', 'operate on this system (stateroot)');
+  host.createOption('--stateroot, --os <name>', 'operate on this system (stateroot)');
+
+/** Options of commands that bring another version. */
+export interface ChangeFlags extends HostOptions {
+  reboot?: boolean;
+  stage?: boolean;
+  lockFinalization?: boolean;
+  cacheOnly?: boolean;
+  downloadOnly?: boolean;
+  unchangedExit77?: boolean;
+}
+
+/** Gives a command those options. */
+export const withChangeOptions = (command: Command, host: Command): Command =>
+  command
+    .addOption(osOption(host))
+    .option('-r, --reboot', 'reboot when it is ready')
+    .option('-C, --cache-only', 'ask no server: go by what was downloaded before')
+    .option('--download-only', 'download it, deploy nothing')
+    .option('--lock-finalization', 'stage it, but switch only after finalize-deployment')
+    .option('--stage', 'switch at shutdown (the default on the running system)')
+    .option('--no-stage', 'switch at once')
+    .option('--unchanged-exit-77', 'exit with status 77 when nothing new is deployed')
+    // An update driver is not in the way of anything here; scripts written for rpm-ostree say it.
+    .addOption(host.createOption('--bypass-driver').hideHelp());
+
+/** What those options mean for an operation. */
+export const changing = async (ctx: Context, options: ChangeFlags) => ({
+  ...running(ctx),
+  ...(await pulling()),
+  os: options.os,
+  stage: options.stage,
+  lockFinalization: options.lockFinalization,
+  cacheOnly: options.cacheOnly,
+  downloadOnly: options.downloadOnly,
+});
 
 /** What was asked, as it was typed: others see it while it works, and the history keeps it. */
 const commandLine = () => process.argv.slice(process.argv.indexOf('host') + 1).join(' ');
@@ -77,8 +112,19 @@ export const brief = ({ os, checksum, serial, version, staged, index }: Deployme
 
 /** Ends what changed the next boot: reboots, or says how to. */
 export async function next(ctx: Context, sysroot: Sysroot, reboot: boolean | undefined): Promise<void> {
-  if (reboot) await sysroot.system.reboot();
-  else if (!ctx.json && sysroot.load().booted !== null) ctx.print('Run "systemctl reboot" to start a reboot');
+  if (reboot) {
+    const { reboot: rebootNow } = await import('@atomic/sysroot');
+    await rebootNow(sysroot);
+  } else if (!ctx.json && sysroot.load().booted !== null) ctx.print('Run "systemctl reboot" to start a reboot');
+}
+
+/** How the files of what was deployed differ from those before, for a line of output. */
+async function fileDiff(sysroot: Sysroot, { deployment }: UpgradeResult): Promise<string> {
+  const { fileDiffText, pendingDiff } = await import('@atomic/sysroot');
+  const { booted, deployments } = sysroot.load();
+  const before = booted ?? deployments.find(({ os, index }) => os === deployment?.os && index > deployment.index);
+  const diff = deployment === null || before === undefined ? null : pendingDiff(sysroot, before, deployment);
+  return diff === null ? '' : fileDiffText(diff);
 }
 
 /** Says what an upgrade or its like came to, and ends it; resolves to the exit status. */
@@ -86,21 +132,23 @@ export async function report(
   ctx: Context,
   sysroot: Sysroot,
   result: UpgradeResult,
-  options: { reboot?: boolean; unchanged: string; unchangedExit77?: boolean },
+  options: ChangeFlags & { unchanged: string },
 ): Promise<number> {
-  if (ctx.json) {
-    const { deployment } = result;
-    ctx.printJson({ ...result, deployment: deployment === null ? null : brief(deployment) });
-  }
-  const { requests, bytes } = result.pull;
+  const { deployment, from, to } = result;
+  if (ctx.json) ctx.printJson({ ...result, deployment: deployment === null ? null : brief(deployment) });
   if (!result.changed) {
     if (!ctx.json) ctx.print(options.unchanged);
     return options.unchangedExit77 ? UNCHANGED : 0;
   }
+  const { requests, bytes, objects } = result.pull;
   if (!ctx.json) {
-    if (requests > 0) ctx.print(`Fetched ${size(bytes)} in ${requests} requests (${result.pull.objects} objects)`);
-    ctx.print(`${result.deployment?.staged ? 'Staged' : 'Deployed'}: ${named(result.from)} -> ${named(result.to)}`);
+    if (requests > 0) ctx.print(`Fetched ${size(bytes)} in ${requests} requests (${objects} objects)`);
+    const what = deployment === null ? 'Downloaded' : deployment.staged ? 'Staged' : 'Deployed';
+    ctx.print(`${what}: ${named(from)} -> ${named(to)}`);
+    const diff = await fileDiff(sysroot, result);
+    if (diff !== '') ctx.print(`Diff: ${diff}`);
+    if (deployment?.finalizationLocked) ctx.print(`Locked until: atomic host finalize-deployment ${to.checksum}`);
   }
-  await next(ctx, sysroot, options.reboot);
+  if (deployment !== null && !deployment.finalizationLocked) await next(ctx, sysroot, options.reboot);
   return 0;
 }

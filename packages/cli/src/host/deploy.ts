@@ -1,40 +1,39 @@
 import type { Command } from 'commander';
 import { action } from '../context.ts';
-import { add, type HostOptions, open, osOption, pulling, report, running } from './common.ts';
+import { add, type ChangeFlags, changing, open, report, UNCHANGED, withChangeOptions } from './common.ts';
 
-interface DeployFlags extends HostOptions {
-  reboot?: boolean;
-  stage?: boolean;
-  unchangedExit77?: boolean;
+interface DeployFlags extends ChangeFlags {
+  preview?: boolean;
+  skipBranchCheck?: boolean;
+  disallowDowngrade?: boolean;
 }
 
 /** Adds `atomic host deploy`. */
 export function register(host: Command): void {
-  add(host, 'deploy', 'deploy a certain version or commit of the branch', [
-    'atomic host deploy 1',
+  const command = add(host, 'deploy', 'deploy a certain version or commit of the branch', [
+    'atomic host deploy 12.20240105.0',
     'atomic host deploy revision=CHECKSUM --reboot',
-  ])
-    .addOption(osOption(host))
-    .argument('<version>', 'a version, or a commit checksum; version=… and revision=… say which')
-    .option('-r, --reboot', 'reboot when it is ready')
-    .option('--stage', 'switch at shutdown (the default on the running system)')
-    .option('--no-stage', 'switch at once')
-    .option('--unchanged-exit-77', 'exit with status 77 when it is what boots next already')
+    'atomic host deploy CHECKSUM --skip-branch-check     a commit that is on no branch',
+  ]).argument('<version>', 'a version, or a commit checksum; version=… and revision=… say which');
+  withChangeOptions(command, host)
+    .option('--preview', 'only find it and show what it is')
+    .option('--skip-branch-check', 'take a commit whether or not it is on the branch')
+    .option('--disallow-downgrade', 'refuse a version older than the present one')
     .action(
       action(async (ctx, version: string, options: DeployFlags) => {
-        const { deployVersion } = await import('@atomic/sysroot');
+        const { deployVersion, updateLines } = await import('@atomic/sysroot');
         const sysroot = await open(options);
-        const result = await deployVersion(sysroot, version, {
-          ...running(ctx),
-          ...(await pulling()),
-          os: options.os,
-          stage: options.stage,
-        });
-        return report(ctx, sysroot, result, {
-          ...(options.reboot ? { reboot: true } : {}),
-          ...(options.unchangedExit77 ? { unchangedExit77: true } : {}),
-          unchanged: 'No change.',
-        });
+        const { preview, skipBranchCheck, disallowDowngrade } = options;
+        const change = { ...(await changing(ctx, options)), preview, skipBranchCheck, disallowDowngrade };
+        const result = await deployVersion(sysroot, version, change);
+        if (!preview || !result.changed) return report(ctx, sysroot, result, { ...options, unchanged: 'No change.' });
+        const { checksum, timestamp, version: found } = result.to;
+        if (ctx.json) ctx.printJson(result);
+        else {
+          const shown = { checksum, timestamp, ...(found === undefined ? {} : { version: found }) };
+          for (const line of updateLines(shown).slice(1)) ctx.print(line);
+        }
+        return result.changed ? 0 : UNCHANGED;
       }),
     );
 }

@@ -1,60 +1,60 @@
 import type { Command } from 'commander';
 import { action } from '../context.ts';
-import { add, type HostOptions, open, osOption, pulling, report, running, UNCHANGED } from './common.ts';
+import { add, type ChangeFlags, changing, open, report, size, UNCHANGED, withChangeOptions } from './common.ts';
 
-interface UpgradeFlags extends HostOptions {
+interface UpgradeFlags extends ChangeFlags {
   check?: boolean;
   preview?: boolean;
-  reboot?: boolean;
   allowDowngrade?: boolean;
-  stage?: boolean;
-  unchangedExit77?: boolean;
+  from?: string;
 }
 
 /** Adds `atomic host upgrade`. */
 export function register(host: Command): void {
-  add(host, 'upgrade', 'fetch the newest version and boot it next', [
+  const command = add(host, 'upgrade', 'fetch the newest version and boot it next', [
     'atomic host upgrade',
     'atomic host upgrade --check',
+    'atomic host upgrade --download-only && atomic host upgrade --cache-only --reboot',
+    'atomic host upgrade --lock-finalization     staged, and switched to when finalize-deployment says so',
+    'atomic host upgrade --from=/media/usb       from a drive instead of the server',
     'atomic host upgrade --sysroot=/mnt --os=debian',
-  ])
-    .alias('update')
-    .addOption(osOption(host))
-    .option('-r, --reboot', 'reboot when it is ready')
+  ]).alias('update');
+  withChangeOptions(command, host)
     .option('--allow-downgrade', 'permit a version older than the present one')
     .option('--check', 'only check whether there is a newer version (exit status 77: there is none)')
-    .option('--preview', 'the same as --check')
-    .option('--stage', 'switch at shutdown (the default on the running system)')
-    .option('--no-stage', 'switch at once')
-    .option('--unchanged-exit-77', 'exit with status 77 when there is nothing newer')
+    .option('--preview', 'the same, and say what it would download')
+    .option('--from <path>', 'take it from a repository in this folder, such as a mounted drive')
+    .addOption(host.createOption('--upgrade-unchanged-exit-77').hideHelp())
     .action(
-      action(async (ctx, options: UpgradeFlags) => {
-        const { upgrade } = await import('@atomic/sysroot');
-        const sysroot = await open(options);
+      action(async (ctx, options: UpgradeFlags & { upgradeUnchangedExit77?: boolean }) => {
+        const { downloadSize, updateLines, upgrade } = await import('@atomic/sysroot');
+        const { AtomicError } = await import('@atomic/ostree');
         const check = options.check === true || options.preview === true;
-        const result = await upgrade(sysroot, {
-          ...running(ctx),
-          ...(await pulling()),
-          os: options.os,
-          check,
-          stage: options.stage,
-          allowDowngrade: options.allowDowngrade,
-        });
+        if (options.reboot && check) {
+          throw new AtomicError(
+            'usage',
+            `Cannot specify both --reboot and ${options.preview ? '--preview' : '--check'}`,
+          );
+        }
+        const sysroot = await open(options);
+        const { allowDowngrade, from } = options;
+        const result = await upgrade(sysroot, { ...(await changing(ctx, options)), check, allowDowngrade, from });
         if (!check) {
           return report(ctx, sysroot, result, {
-            ...(options.reboot ? { reboot: true } : {}),
-            ...(options.unchangedExit77 ? { unchangedExit77: true } : {}),
+            ...options,
+            ...(options.upgradeUnchangedExit77 ? { unchangedExit77: true } : {}),
             unchanged: 'No upgrade available.',
           });
         }
-        if (ctx.json) ctx.printJson(result);
+        const download = options.preview && result.changed ? downloadSize(sysroot, result.to.checksum) : null;
+        if (ctx.json) ctx.printJson({ ...result, ...(download === null ? {} : { download }) });
         else if (!result.changed) ctx.print('No updates available.');
         else {
           const { version, timestamp, checksum } = result.to;
-          const time = `${new Date(timestamp * 1000).toISOString().slice(0, 19)}Z`;
-          ctx.print('AvailableUpdate:');
-          ctx.print(version === undefined ? `        Timestamp: ${time}` : `        Version: ${version} (${time})`);
-          ctx.print(`         Commit: ${checksum}`);
+          for (const line of updateLines({ timestamp, checksum, ...(version === undefined ? {} : { version }) })) {
+            ctx.print(line);
+          }
+          if (download !== null) ctx.print(`       Download: ${size(download.bytes)} (${download.objects} objects)`);
         }
         return result.changed ? 0 : UNCHANGED;
       }),

@@ -16,6 +16,7 @@ import { deploymentName } from '../layout.ts';
 import { originRefspec } from '../origin.ts';
 import type { Sysroot } from '../sysroot.ts';
 import { activeTransaction, type Transaction } from '../transaction.ts';
+import { automaticUpdatesLine } from '../updates/report.ts';
 import { type OriginRequests, originRequests } from './origin-requests.ts';
 import { type FileDiff, pendingDiff } from './pending-diff.ts';
 import { signatureStatus, signatureTuple } from './signatures.ts';
@@ -81,6 +82,8 @@ export interface HostStatus {
   'cached-update': CachedUpdate | null;
   'update-driver': null;
   health: Pick<HealthReport, 'state' | 'summary'>;
+  /** One line about the policy and its last run; null where nothing updates by itself. */
+  'automatic-updates': string | null;
 }
 
 /** What status shows: as JSON, and what its text needs besides. */
@@ -252,6 +255,7 @@ export async function statusReport(sysroot: Sysroot, options: StatusOptions = {}
     'cached-update': os === undefined || update === null ? null : cachedUpdate(os, update),
     'update-driver': null,
     health: { state: health.state, summary: health.summary },
+    'automatic-updates': os === undefined ? null : automaticUpdatesLine(sysroot, os),
   };
   const report: StatusReport = { json, transaction, signatures: new Map(), lockPath: sysroot.layout.lock };
   for (const deployment of shown) {

@@ -17,8 +17,6 @@ export interface TextOptions {
   style?: Style | undefined;
   /** Columns of the terminal (80). */
   columns?: number | undefined;
-  /** More lines about the machine, below its state. */
-  header?: readonly string[] | undefined;
 }
 
 const plain: Style = { bold: (text) => text, alarm: (text) => text };
@@ -236,7 +234,10 @@ export function updateLines(update: Pick<CachedUpdate, 'version' | 'timestamp' |
 export function statusLines(report: StatusReport, options: TextOptions = {}): string[] {
   const { json, transaction } = report;
   const style = options.style ?? plain;
-  const lines = [`State: ${transaction === null ? 'idle' : 'busy'}`, ...(options.header ?? [])];
+  const lines = [`State: ${transaction === null ? 'idle' : 'busy'}`];
+  const updates = json['automatic-updates'];
+  if (updates !== null) lines.push(updates);
+  else if (options.verbose) lines.push('AutomaticUpdates: disabled');
   if (json.health.state !== 'unknown') lines.push(`Health: ${json.health.summary}`);
   if (transaction !== null) {
     lines.push(`Transaction: ${transaction.title ?? 'unknown'}`);
