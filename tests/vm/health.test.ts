@@ -46,6 +46,7 @@ after(async () => {
 test('a required unit fails: the machine goes back, says why, and takes the version no more', TIMEOUT, async (t) => {
   await using host = await lab.host({ loader: 'grub-bios' });
   assert.equal((await health(host)).state, 'good', 'version 1 proved itself in its first boot');
+  assert.equal(await host.check('systemctl show --property=RuntimeWatchdogUSec --value'), '1min');
   const v2 = await lab.commit({
     version: '2',
     files: {
@@ -80,7 +81,11 @@ test('a required unit fails: the machine goes back, says why, and takes the vers
 });
 
 test('a kernel that panics: the boot loader goes back, and the next boot knows what happened', TIMEOUT, async (t) => {
-  await using host = await lab.host({ loader: 'grub-bios' });
+  // Where the firmware keeps what the kernel said last.
+  const memory = `memory-backend-file,id=erst,mem-path=${lab.folder}/erst,size=64K,share=on`;
+  const extraArguments = ['-object', memory, '-device', 'acpi-erst,memdev=erst'];
+  await using host = await lab.host({ loader: 'grub-bios', extraArguments });
+  await judged(host);
   const v2 = await lab.commit({ version: '4', brokenKernel: true });
   await host.check('atomic host upgrade');
   const start = performance.now();
@@ -94,6 +99,7 @@ test('a kernel that panics: the boot loader goes back, and the next boot knows w
   assert.equal(report.state, 'rolled-back');
   assert.equal(report.bad[0]?.checksum, v2);
   assert.match(report.bad[0]?.reason ?? '', /never came up/);
+  assert.match(report.bad[0]?.lastWords ?? '', /Kernel panic - not syncing: VFS: Unable to mount root fs/);
   // The old version is the default again, without the menu's counting.
   assert.equal((await host.deployments()).order[0], lab.v1.commit);
   await host.reboot();

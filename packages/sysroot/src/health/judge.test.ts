@@ -1,5 +1,14 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
@@ -334,6 +343,26 @@ describe('the life of a version', { skip }, () => {
     await healthBegin(fake.boot(), fake.options);
     assert.match(healthReport(fake.open()).summary, /went back from 2 .* 3 times of 3/);
     assert.equal(fake.open().load().booted?.checksum, old.checksum);
+  });
+
+  test('a boot loader that counts in the names of entries, and took the old one', async () => {
+    const fake = new Fake();
+    const old = await fake.add('1');
+    await fake.judged();
+    await fake.add('2');
+    const { layout } = fake.open();
+    const entries = `${layout.boot}/loader/entries`;
+    const [first] = readdirSync(entries).sort().reverse();
+    assert.ok(first !== undefined);
+    renameSync(`${entries}/${first}`, `${entries}/${first.replace(/\.conf$/, '+1-2.conf')}`);
+    assert.equal((await healthBegin(fake.boot(old), fake.options))?.do, 'rest', 'one try is left');
+    renameSync(
+      `${entries}/${first.replace(/\.conf$/, '+1-2.conf')}`,
+      `${entries}/${first.replace(/\.conf$/, '+0-3.conf')}`,
+    );
+    await healthBegin(fake.boot(old), fake.options);
+    assert.equal(fake.first(), '1');
+    assert.match(loadBadCommits(fake.open(), OS).values().next().value?.reason ?? '', /never came up/);
   });
 
   test('the deadline: what hangs is the reason; after a verdict it does nothing', async () => {

@@ -72,8 +72,19 @@ function gather(court: Court): { facts: Facts; state: SysrootState } {
     bad: bad.has(deployment.checksum),
   });
   const deployments = state.deployments.filter(({ os, staged }) => os === booted.os && !staged).map(candidate);
-  const loader = counted === null ? null : { tried: counted.tried, left: counted.left };
+  const byName = deployments[0]?.proven === true ? null : usedUpByName(state);
+  const loader = counted === null ? byName : { tried: counted.tried, left: counted.left };
   return { state, facts: { boot, booted: candidate(booted), deployments, trial, loader, tries: config.tries } };
+}
+
+/**
+ * What the name of the first entry says where a boot loader counts by renaming (`+0-3`, systemd's boot assessment): its
+ * tries are used up, and another entry was taken. Names of good boots are made plain by systemd-bless-boot.
+ */
+function usedUpByName({ booted, deployments }: SysrootState): Facts['loader'] {
+  const first = deployments.find(({ os, staged }) => os === booted?.os && !staged);
+  if (first === undefined || first.booted || first.tries === null) return null;
+  return first.tries.left === 0 && first.tries.done > 0 ? { tried: 'fallback', left: 0 } : null;
 }
 
 /** Puts a deployment first in the boot order; what is staged is dropped with it. */
