@@ -7,6 +7,7 @@ import { after, before, describe, test } from 'node:test';
 import { commitTree, stringVariant } from '@atomic/ostree';
 import { createStateroot, createSysroot, deploy, makeOrigin, Sysroot } from '@atomic/sysroot';
 import { z } from 'zod';
+import { BootedSystem, skip as noSystem } from './booted-system.ts';
 
 /** `atomic host health` on a disk that is not running, beside stock tools. */
 const STOCK = '/usr/bin/ostree';
@@ -84,5 +85,35 @@ describe('atomic host health on a disk', { skip }, () => {
     assert.match(said, new RegExp(`os ${checksum}\\.0`));
     execFileSync(STOCK, ['admin', 'cleanup', `--sysroot=${disk}`]);
     assert.equal(Report.parse(JSON.parse(health('--json').out)).bad.length, 1);
+  });
+});
+
+describe('atomic host health on a running system', { skip: noSystem }, () => {
+  test('a version whose check fails is left, with the disk mounted read-only as many hosts have it', async () => {
+    const system = await BootedSystem.make(join(scratch, 'booted'));
+    const old = system.booted;
+    assert.match(system.inside('atomic host health begin; atomic host health check --boot'), /Health: green/);
+    assert.match(system.inside('atomic host status'), /^Health: good$/m);
+    const rev = await system.commit('3', {
+      'usr/lib/greenboot/check/required.d/10-disk.sh': 'echo the disk is full\nexit 4\n',
+    });
+    system.booted = await deploy(system.sysroot, { os: 'os', rev, origin: makeOrigin('os') });
+    assert.match(system.inside('atomic host health begin; atomic host status'), /^Health: on trial, boot 1$/m);
+    const judge = 'atomic host health check --boot || echo status $?; cat /run/systemctl.log /run/motd.d/*';
+    const said = system.inside(judge, { readOnly: true });
+    assert.match(
+      said,
+      /✗ script required\.d\/10-disk\.sh: failed\n {6}exit status 4\n( {6}.*\n)* {6}the disk is full$/m,
+    );
+    assert.match(said, /^status 1$/m);
+    assert.match(said, /^reboot$/m);
+    assert.match(said, /\*\*\* 3 \([0-9a-f]{10}\) failed, the machine goes back/);
+    assert.equal(system.sysroot.load().deployments[0]?.version, '1');
+    system.booted = old;
+    const after = system.inside('atomic host health begin; atomic host status; cat /run/motd.d/*; atomic host health');
+    assert.match(after, /^Health: went back from 3 .*the disk is full$/m);
+    assert.match(after, /Bad: script required\.d\/10-disk\.sh: exit status 4/);
+    assert.match(after, /\*\*\* went back from 3/);
+    assert.doesNotMatch(system.inside('atomic host health check --boot; cat /run/systemctl.log'), /^reboot$/m);
   });
 });

@@ -1,7 +1,7 @@
 import type { BootResult, CheckResult, HealthReport, Sysroot } from '@atomic/sysroot';
 import type { Command } from 'commander';
 import { action, type Context } from '../context.ts';
-import { add, type HostOptions, named, open, osOption, running } from './common.ts';
+import { add, type HostOptions, look, named, open, osOption, running } from './common.ts';
 
 interface CheckFlags extends HostOptions {
   boot?: boolean;
@@ -71,7 +71,7 @@ export function register(host: Command): void {
     .action(
       action(async (ctx, options: HostOptions) => {
         const { healthReport } = await import('@atomic/sysroot');
-        const sysroot = await open(options);
+        const sysroot = await look(options);
         const report = healthReport(sysroot, sysroot.load(), options.os);
         if (ctx.json) ctx.printJson(report);
         else printReport(ctx, report);
@@ -89,7 +89,7 @@ export function register(host: Command): void {
     .action(
       action(async (ctx, options: CheckFlags) => {
         const { checkNow, judgeBoot } = await import('@atomic/sysroot');
-        const sysroot = await open(all(options));
+        const sysroot = await (options.boot ? open : look)(all(options));
         const log = (line: string) => ctx.print(line);
         const judged = options.boot ? await judgeBoot(sysroot, { ...running(ctx), log }) : null;
         if (options.boot && judged === null) {
@@ -176,7 +176,7 @@ export function register(host: Command): void {
   hidden('record', 'keep what is up now; run at a shutdown that switches').action(
     action(async (_ctx, options: HostOptions) => {
       const { recordHealth } = await import('@atomic/sysroot');
-      await recordHealth(await open(all(options)));
+      await recordHealth(await look(all(options)));
     }),
   );
 }

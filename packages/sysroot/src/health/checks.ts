@@ -43,9 +43,12 @@ export function failureOf(checks: readonly CheckResult[]): Failure | null {
   const failed = checks.filter(({ required, state }) => required && (state === 'failed' || state === 'timed-out'));
   const [first] = failed;
   if (first === undefined) return null;
-  const line = first.output.split('\n', 1)[0]?.slice(0, 200) ?? '';
+  // How it ended, and the last thing it printed: what comes before is mostly on the way there.
+  const lines = first.output.split('\n').filter((line) => line.trim() !== '');
+  const said = lines.length > 1 ? [lines[0], lines.at(-1)] : lines;
+  const why = said.map((line) => line?.trim().slice(0, 160)).join(': ');
   const others = failed.length === 1 ? '' : ` (and ${failed.length - 1} more)`;
-  return { reason: `${first.name}: ${line === '' ? first.state : line}${others}`, output: first.output };
+  return { reason: `${first.name}: ${why === '' ? first.state : why}${others}`, output: first.output };
 }
 
 async function scripts(machine: CheckedMachine, plan: CheckPlan, until: number): Promise<CheckResult[]> {

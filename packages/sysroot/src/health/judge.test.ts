@@ -287,7 +287,7 @@ describe('the life of a version', { skip }, () => {
     await fake.add('1');
     await fake.judged();
     await fake.add('2', {
-      ...required('echo "disk is full"; exit 7\n'),
+      ...required('echo looking; echo "disk is full"; exit 7\n'),
       'usr/lib/greenboot/check/wanted.d/20-w.sh': 'exit 1\n',
       'usr/lib/greenboot/check/required.d/30-off.sh': 'exit 1\n',
       'usr/lib/greenboot/check/required.d/README': 'exit 1\n',
@@ -298,14 +298,14 @@ describe('the life of a version', { skip }, () => {
     assert.deepEqual(
       judged?.result.checks.map(({ name, required, state, output }) => [name, required, state, output]),
       [
-        ['script required.d/10-test.sh', true, 'failed', 'exit status 7: disk is full'],
+        ['script required.d/10-test.sh', true, 'failed', 'exit status 7\nlooking\ndisk is full'],
         ['script required.d/30-off.sh', true, 'skipped', 'switched off in greenboot.conf'],
         ['script wanted.d/20-w.sh', false, 'failed', 'exit status 1'],
       ],
     );
     const [bad] = loadBadCommits(fake.open(), OS).values();
     assert.equal(bad?.reason, 'script required.d/10-test.sh: exit status 7: disk is full');
-    assert.equal(bad.output, 'exit status 7: disk is full');
+    assert.equal(bad.output, 'exit status 7\nlooking\ndisk is full');
     assert.ok(existsSync(`${scratch}/told-${fake.run.split('-').at(-1)}`));
   });
 

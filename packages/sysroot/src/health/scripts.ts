@@ -58,4 +58,5 @@ export async function runScript(
   }
 }
 
-const said = (output: string) => (output === '' ? '' : `: ${output}`);
+/** Under how it ended, what it printed. */
+const said = (output: string) => (output === '' ? '' : `\n${output}`);
