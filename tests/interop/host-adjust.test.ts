@@ -216,6 +216,8 @@ describe('atomic host on a disk of stock', { skip }, () => {
       conflicts: [{ path: 'dracut.conf', here: 'modified', defaults: 'modified' }],
       accounts: { added: ['user b'], conflicts: [{ file: 'passwd', name: 'a', id: '101', heldBy: 'me' }] },
     });
+    const status = atomic(['status']);
+    assert.match(status, /EtcConflicts: dracut\.conf\n +AccountsNotAdded: a \(101 is me\)/);
     assert.match(stock('admin', `--sysroot=${root}`, 'status'), /test [0-9a-f]{64}/, 'stock goes on');
   });
 });

@@ -7,6 +7,7 @@ import { noteAvailableUpdate } from './change/available-update.ts';
 import type { SysrootState } from './deployment.ts';
 import { removeTree } from './durable.ts';
 import { type DeploymentId, deploymentPath, parseDeploymentName } from './layout.ts';
+import { forgetOldLive } from './live/live-state.ts';
 import { removeOldOverlays } from './overlay-initrd.ts';
 import type { Sysroot } from './sysroot.ts';
 
@@ -138,6 +139,7 @@ export async function cleanup(
   const state = sysroot.load();
   await finishSwitch(sysroot, state, options.signal);
   removeOtherBootVersions(sysroot, state);
+  forgetOldLive(sysroot, state);
   const deploymentsRemoved = removeOldDeployments(sysroot, state);
   const kernelsRemoved = removeOldKernels(sysroot, state);
   await writeDeploymentRefs(sysroot, state, options);

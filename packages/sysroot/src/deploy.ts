@@ -29,6 +29,7 @@ import { readInitramfsSettings } from './initramfs-settings.ts';
 import { withoutKarg } from './kargs.ts';
 import { bootChecksum, findKernel } from './kernel.ts';
 import { deploymentPath, parseDeploymentName, validateOsName } from './layout.ts';
+import { liveEtcDefaults } from './live/live-state.ts';
 import { isPinned, writeOrigin } from './origin.ts';
 import { labelVar } from './relabel.ts';
 import { stageDeployment } from './staging.ts';
@@ -221,7 +222,8 @@ function makeBacking(sysroot: Sysroot, deployment: Deployment): void {
 function etcTrees(sysroot: Sysroot, merge: Deployment, deployment: Deployment): EtcTrees | null {
   const from = sysroot.layout.deployment(merge);
   const tree = sysroot.layout.deployment(deployment);
-  const trees = { defaults: `${from}/usr/etc`, current: `${from}/etc`, from, tree };
+  const defaults = liveEtcDefaults(sysroot, merge) ?? `${from}/usr/etc`;
+  const trees = { defaults, current: `${from}/etc`, from, tree };
   return [trees.defaults, trees.current, `${tree}/etc`].every((path) => existsSync(path)) ? trees : null;
 }
 

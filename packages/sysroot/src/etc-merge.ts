@@ -63,7 +63,7 @@ export class Tree {
 }
 
 export const join = (folder: string, name: string) => (folder === '' ? name : `${folder}/${name}`);
-const parentOf = (path: string) => path.slice(0, Math.max(0, path.lastIndexOf('/')));
+export const parentOf = (path: string) => path.slice(0, Math.max(0, path.lastIndexOf('/')));
 export const shown = (path: string) => Buffer.from(path, 'latin1').toString();
 
 /** What `current` (an /etc) changed of `defaults` (its /usr/etc). */

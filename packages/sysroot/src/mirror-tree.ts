@@ -14,7 +14,7 @@ import {
 } from 'node:fs';
 import { errnoCode, readXattrs } from '@atomic/linux';
 import { copyDirectoryAttributes, copyRegular, copySymlinkXattrs } from './copy-entry.ts';
-import { join, kindOf, sameEntry, shown, Tree } from './etc-merge.ts';
+import { join, kindOf, parentOf, sameEntry, shown, Tree } from './etc-merge.ts';
 
 const ASIDE = '.atomic-mirror~';
 
@@ -62,6 +62,20 @@ function mirrorFolder(from: Tree, to: Tree, folder: string, done: Mirrored): voi
   }
   // Last: writing into it changes its time, and a folder may be closed to us by its mode.
   copyDirectoryAttributes(from.at(folder), to.at(folder), true);
+}
+
+/** Puts one entry of a tree into another, replacing what is there; a folder without what is in it. */
+export function mirrorEntry(from: Tree, to: Tree, path: string): void {
+  const stat = from.stat(path);
+  if (stat === null) return;
+  const there = to.stat(path);
+  if (there !== null && kindOf(there) !== kindOf(stat)) remove(to, path);
+  if (!stat.isDirectory()) {
+    put(from, to, parentOf(path), path);
+    return;
+  }
+  if (to.stat(path) === null) mkdirSync(to.at(path), { mode: 0o700 });
+  copyDirectoryAttributes(from.at(path), to.at(path), true);
 }
 
 function same(from: Tree, to: Tree, path: string): boolean {

@@ -127,6 +127,21 @@ async function fileDiff(sysroot: Sysroot, { deployment }: UpgradeResult): Promis
   return diff === null ? '' : fileDiffText(diff);
 }
 
+/** Says what a deployment's /etc got otherwise than somebody may expect: nothing is decided in silence. */
+export async function warnOfConflicts(ctx: Context, sysroot: Sysroot, deployment: Deployment | null): Promise<void> {
+  if (deployment === null) return;
+  const { readEtcReport } = await import('@atomic/sysroot');
+  const report = readEtcReport(sysroot, deployment);
+  const verb = report?.final ? 'was' : 'will be';
+  for (const { path, here, defaults } of report?.conflicts ?? []) {
+    ctx.warn(`/etc/${path}: ${here} here, ${defaults} in the new defaults: the local version ${verb} kept`);
+  }
+  for (const { file, name, id, heldBy } of report?.accounts.conflicts ?? []) {
+    const what = file === 'passwd' ? 'user' : 'group';
+    ctx.warn(`/etc/${file}: the new ${what} '${name}' ${verb} left out: its number ${id} belongs to ${heldBy} here`);
+  }
+}
+
 /** Says what an upgrade or its like came to, and ends it; resolves to the exit status. */
 export async function report(
   ctx: Context,
@@ -149,6 +164,7 @@ export async function report(
     if (diff !== '') ctx.print(`Diff: ${diff}`);
     if (deployment?.finalizationLocked) ctx.print(`Locked until: atomic host finalize-deployment ${to.checksum}`);
   }
+  await warnOfConflicts(ctx, sysroot, deployment);
   if (deployment !== null && !deployment.finalizationLocked) await next(ctx, sysroot, options.reboot);
   return 0;
 }

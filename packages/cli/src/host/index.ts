@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { register as applyLive } from './apply-live.ts';
 import { register as cancel } from './cancel.ts';
 import { register as cleanup } from './cleanup.ts';
 import { register as config } from './config.ts';
@@ -35,6 +36,7 @@ const VERBS = [
   initramfsEtc,
   pin,
   usroverlay,
+  applyLive,
   reset,
   cleanup,
   cancel,

@@ -1,7 +1,7 @@
 import type { Deployment, RedeployOptions, Sysroot } from '@atomic/sysroot';
 import type { Command } from 'commander';
 import type { Context } from '../context.ts';
-import { brief, type HostOptions, named, next, osOption, running, UNCHANGED } from './common.ts';
+import { brief, type HostOptions, named, next, osOption, running, UNCHANGED, warnOfConflicts } from './common.ts';
 
 /** Options of commands that deploy the same version again, changed. */
 export interface RedeployFlags extends HostOptions {
@@ -40,6 +40,7 @@ export async function reportRedeployed(
     return options.unchangedExit77 ? UNCHANGED : 0;
   }
   if (!ctx.json) ctx.print(`${deployment.staged ? 'Staged' : 'Deployed'}: ${named(deployment)}`);
+  await warnOfConflicts(ctx, sysroot, deployment);
   await next(ctx, sysroot, options.reboot);
   return 0;
 }

@@ -11,8 +11,10 @@ import {
 import { type AvailableUpdate, availableUpdate } from '../change/available-update.ts';
 import { chooseOs } from '../change/change.ts';
 import type { Deployment, SysrootState } from '../deployment.ts';
+import { type EtcReport, readEtcReport } from '../etc-report.ts';
 import { type HealthReport, healthReport } from '../health/report.ts';
 import { deploymentName } from '../layout.ts';
+import { readLiveState } from '../live/live-state.ts';
 import { originRefspec } from '../origin.ts';
 import type { Sysroot } from '../sysroot.ts';
 import { activeTransaction, type Transaction } from '../transaction.ts';
@@ -35,6 +37,8 @@ export interface DeploymentStatus extends OriginRequests {
   booted: boolean;
   staged: boolean;
   'finalization-locked'?: true;
+  'live-replaced'?: string;
+  'live-inprogress'?: string;
   pinned: boolean;
   unlocked: string;
   endoflife?: string;
@@ -61,6 +65,8 @@ export interface DeploymentStatus extends OriginRequests {
   'file-diff'?: FileDiff;
   /** Why no automatic upgrade takes this commit. */
   bad?: string;
+  /** What of /etc was changed here and by its defaults, and which accounts could not be added; none is left out. */
+  'etc-conflicts'?: Pick<EtcReport, 'final' | 'conflicts'> & { accounts: EtcReport['accounts']['conflicts'] };
 }
 
 /** An update that a check found, with rpm-ostree's field names. */
@@ -179,6 +185,7 @@ async function describe(
     booted: deployment.booted,
     staged: deployment.staged,
     ...(deployment.finalizationLocked ? { 'finalization-locked': true } : {}),
+    ...liveFacts(sysroot, deployment),
     pinned: deployment.pinned,
     unlocked: deployment.unlocked,
     ...originRequests(origin),
@@ -195,7 +202,23 @@ async function describe(
     pending: deployment.pending,
     rollback: deployment.rollback,
     kargs: deployment.kargs,
+    ...etcFacts(sysroot, deployment),
   };
+}
+
+function liveFacts(sysroot: Sysroot, deployment: Deployment): Partial<DeploymentStatus> {
+  const live = readLiveState(sysroot, deployment);
+  return {
+    ...(live?.commit == null ? {} : { 'live-replaced': live.commit }),
+    ...(live?.inProgress == null ? {} : { 'live-inprogress': live.inProgress }),
+  };
+}
+
+function etcFacts(sysroot: Sysroot, deployment: Deployment): Partial<DeploymentStatus> {
+  const report = readEtcReport(sysroot, deployment);
+  if (report === null || report.conflicts.length + report.accounts.conflicts.length === 0) return {};
+  const { final, conflicts, accounts } = report;
+  return { 'etc-conflicts': { final, conflicts, accounts: accounts.conflicts } };
 }
 
 /** What a deployment follows, how that is signed, and where the branch is by now. */

@@ -202,12 +202,16 @@ function deploymentLines(one: DeploymentStatus, place: Place): string[] {
   const base = one['base-checksum'];
   timeLine(block, one.version, one['base-timestamp'] ?? one.timestamp, style);
   const meta = one['base-commit-meta'];
-  if (base === undefined) commitLines(block, 'Commit', one.checksum, meta, { verbose, bigEndian: true });
+  const { 'live-replaced': live, 'live-inprogress': interrupted } = one;
+  const booted = live === undefined && interrupted === undefined ? '' : 'Booted';
+  if (base === undefined) commitLines(block, `${booted}Commit`, one.checksum, meta, { verbose, bigEndian: true });
   else {
-    commitLines(block, 'BaseCommit', base, meta, { verbose, bigEndian: true });
+    commitLines(block, `${booted}BaseCommit`, base, meta, { verbose, bigEndian: true });
     const layered = one['layered-commit-meta'];
     if (verbose) commitLines(block, 'Commit', one.checksum, layered, { verbose, bigEndian: false });
   }
+  if (interrupted !== undefined) block.add('InterruptedLiveCommit', style.alarm(interrupted));
+  if (live !== undefined) block.add('LiveCommit', style.bold(live));
   if (verbose && (one.staged || index === 0)) block.add('Staged', one.staged ? 'yes' : 'no');
   if (one['finalization-locked']) block.add('FinalizationLocked', 'yes');
   if (verbose || place.severalSystems) block.add('StateRoot', one.osname);
@@ -217,6 +221,17 @@ function deploymentLines(one: DeploymentStatus, place: Place): string[] {
   requestLines(block, one, verbose);
   if (one.pinned) block.add('Pinned', 'yes');
   if (one.unlocked !== 'none') block.add('Unlocked', style.alarm(one.unlocked));
+  const etc = one['etc-conflicts'];
+  if (etc !== undefined) {
+    block.list(
+      etc.final ? 'EtcConflicts' : 'EtcConflictsToCome',
+      etc.conflicts.map(({ path }) => path),
+    );
+    block.list(
+      'AccountsNotAdded',
+      etc.accounts.map(({ name, id, heldBy }) => `${name} (${id} is ${heldBy})`),
+    );
+  }
   if (one.endoflife !== undefined) block.add('EndOfLife', style.alarm(one.endoflife));
   if (one.bad !== undefined) block.add('Bad', style.alarm(one.bad));
   return block.lines;
