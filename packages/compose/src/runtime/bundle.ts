@@ -1,4 +1,5 @@
 import { AtomicError } from '@atomic/ostree';
+import type { Plugin } from 'esbuild';
 import { directImports } from './direct-imports.ts';
 
 /** What can be bundled: the two programs (`atomic ostree …` is in the first too), and the threads' entry. */
@@ -63,6 +64,16 @@ const BANNER = `require = (load => {
 })(require);
 const __url = require('node:url').pathToFileURL(__filename).href;`;
 
+/** zod carries its messages in 50 languages, a third of a megabyte that every start would read. */
+const ENGLISH_ONLY: Plugin = {
+  name: 'english-only',
+  setup(build) {
+    build.onLoad({ filter: /\/zod\/v4\/locales\/index\.js$/ }, () => ({
+      contents: "export { default as en } from './en.js';",
+    }));
+  },
+};
+
 /** Bundles one part of a checkout; the same sources give the same bytes. Throws AtomicError 'failed'. */
 export async function bundle(root: string, entry: keyof typeof ENTRIES): Promise<Bundle> {
   const { build } = await import('esbuild');
@@ -82,7 +93,7 @@ export async function bundle(root: string, entry: keyof typeof ENTRIES): Promise
     legalComments: 'none',
     external: ['koffi', 'esbuild'],
     banner: { js: BANNER },
-    plugins: [directImports(root)],
+    plugins: [directImports(root), ENGLISH_ONLY],
     logLevel: 'silent',
   }).catch((error: unknown) => {
     throw new AtomicError(
