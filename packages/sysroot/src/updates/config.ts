@@ -168,7 +168,10 @@ function named<T>(path: string, act: () => T): T {
  * file; an empty value takes a setting back to what other files say, for a window it removes it. Nothing is written
  * unless all of it makes sense. Returns the file and what counts now; throws `usage` for a setting nobody knows, `invalid`.
  */
-export function setUpdates(root: string, assignments: readonly string[]): { path: string; config: UpdatesConfig } {
+export function writeUpdatesConfig(
+  root: string,
+  assignments: readonly string[],
+): { path: string; config: UpdatesConfig } {
   const path = join(root, OWN_FILE);
   const file = KeyFile.parse(readText(path) ?? '', path);
   for (const assignment of assignments) {

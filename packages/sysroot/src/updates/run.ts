@@ -7,11 +7,10 @@ import type { SysrootState } from '../deployment.ts';
 import { loadBadCommits } from '../health/bad-commits.ts';
 import type { Sysroot } from '../sysroot.ts';
 import { type Announcer, announcer } from './announce.ts';
-import { loadUpdatesConfig, type UpdatesConfig } from './config.ts';
+import { loadUpdatesConfig, type UpdatesConfig, writeUpdatesConfig } from './config.ts';
 import { gatherFacts, leftDeployments, type Surroundings, settingsRoot } from './facts.ts';
-import { findBranch } from './local-source.ts';
 import { lookAtBranch } from './look.ts';
-import { type Decision, nameOf, plan, type Reason, type UpdateFacts } from './plan.ts';
+import { type Decision, nameOf, plan, type UpdateFacts } from './plan.ts';
 import { type Candidate, changeUpdatesState, loadUpdatesState, type UpdatesState } from './state.ts';
 
 export interface UpdatesOptions extends BeginOptions {
@@ -49,7 +48,7 @@ export interface UpdatesRun extends UpdatesView {
 const unixNow = () => Math.floor(Date.now() / 1000);
 
 /** What counts now: settings, memory and facts, without a decision. */
-async function survey(
+export async function survey(
   sysroot: Sysroot,
   options: UpdatesOptions,
 ): Promise<Omit<UpdatesView, 'decision'> & { deployments: SysrootState }> {
@@ -75,7 +74,7 @@ export async function viewUpdates(sysroot: Sysroot, options: UpdatesOptions = {}
 }
 
 /** Takes down what the deployments tell: what somebody went back from, what has come up, whom nothing waits for. */
-function remember(state: UpdatesState, deployments: SysrootState, os: string, facts: UpdateFacts): UpdatesState {
+export function remember(state: UpdatesState, deployments: SysrootState, os: string, facts: UpdateFacts): UpdatesState {
   // The newest count: a branch moves on.
   const left = [...new Set([...state.left, ...leftDeployments(deployments, os)])]
     .filter((checksum) => checksum !== facts.base)
@@ -259,56 +258,6 @@ async function reboot(
   return { did: 'reboot', text: minutes === 0 ? `rebooting into ${name}` : `rebooting into ${name} in ${minutes} min` };
 }
 
-/** What came of a drive that was plugged in. */
-export interface DriveUpdate {
-  staged: boolean;
-  /** Why, or why not. */
-  because: Reason[];
-}
-
-/**
- * Takes an update from a drive that was plugged in, if settings want it: signed as the remote asks, newer than what runs
- * and boots next, and none that failed here. The roll-out does not count: somebody brought it. Throws what
- * {@link upgrade} does.
- */
-export async function updateFromDrive(
-  sysroot: Sysroot,
-  path: string,
-  options: UpdatesOptions = {},
-): Promise<DriveUpdate> {
-  using _lock = await sysroot.lock(options);
-  const { os, config, facts, state, now, deployments } = await survey(sysroot, options);
-  const not = (code: Reason['code'], text: string): DriveUpdate => ({
-    staged: false,
-    because: [{ code, text, until: null }],
-  });
-  if (!config.usb) return not('policy', 'drives are not looked through for updates (Usb=no)');
-  if (config.policy === 'none' || config.policy === 'check')
-    return not('policy', `nothing is staged by itself (policy ${config.policy})`);
-  if (state.hold !== null && (state.hold.until === null || state.hold.until > now)) {
-    return not('hold', `updates are held: ${state.hold.why}`);
-  }
-  if (facts.onTrial) return not('trial', 'this boot has not been found good yet');
-  if (facts.follows === null) return not('no-branch', 'what runs follows no branch of a server');
-  if (facts.pending?.kind === 'other')
-    return not('pending', `${nameOf(facts.pending)} boots next, by somebody's choice`);
-  const found = findBranch(sysroot, facts.follows, path);
-  if (found === null) return not('up-to-date', `the drive has no ${facts.follows}`);
-  const { checksum, repo } = found;
-  const bad = facts.bad.get(checksum);
-  if (bad !== undefined) return not('bad', `${nameOf({ checksum })} failed here: ${bad}`);
-  if (remember(state, deployments, os, facts).left.includes(checksum)) {
-    return not('left', `somebody went back from ${nameOf({ checksum })}`);
-  }
-  const next = deployments.deployments.find((one) => one.os === os);
-  if (next !== undefined && (next.checksum === checksum || next.timestamp > repo.loadCommit(checksum).timestamp)) {
-    return not('up-to-date', `the drive has nothing newer than ${nameOf(next)}`);
-  }
-  const result = await upgrade(sysroot, { ...options, os, from: path, commit: checksum, requireSigned: true });
-  const text = `${nameOf(result.to)} came on a drive`;
-  return { staged: result.changed, because: [{ code: 'available', text, until: null }] };
-}
-
 /** Stops all automatic updating until a time (Unix seconds), or until it is released; calls an announced reboot off. */
 export async function holdUpdates(
   sysroot: Sysroot,
@@ -326,4 +275,17 @@ export async function holdUpdates(
 export async function releaseUpdates(sysroot: Sysroot, options: UpdatesOptions = {}): Promise<UpdatesState> {
   const os = chooseOs(sysroot.load(), options.os);
   return await changeUpdatesState(sysroot, os, (before) => ({ ...before, hold: null }));
+}
+
+/**
+ * Changes settings of a system by `policy=apply`, `window.night=…` and the like, in the administrator's own file. Throws
+ * as {@link writeUpdatesConfig} does.
+ */
+export function setUpdates(
+  sysroot: Sysroot,
+  assignments: readonly string[],
+  options: { os?: string | undefined } = {},
+): { path: string; config: UpdatesConfig } {
+  const state = sysroot.load();
+  return writeUpdatesConfig(settingsRoot(sysroot, state, chooseOs(state, options.os)), assignments);
 }

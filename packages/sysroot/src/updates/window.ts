@@ -123,12 +123,13 @@ export function openings(window: Window, from: number, to: number): Interval[] {
   }
 }
 
-/** Which windows are open at `now`, and when the next one opens (within two weeks; one that is open does not count). */
+/** Which windows are open at `now`, and when the next one opens; one that is open does not count. */
 export function windowsAt(
   windows: readonly Window[],
   now: number,
 ): { open: (Interval & { window: Window })[]; next: (Interval & { window: Window }) | null } {
-  const horizon = now + 2 * WEEK_SECONDS * 1000;
+  // Each opens once a week at least, give or take what clocks and calendars do.
+  const horizon = now + (WEEK_SECONDS + 2 * 86_400) * 1000;
   const all = windows
     .flatMap((window) => openings(window, now, horizon).map((interval) => ({ ...interval, window })))
     .sort((a, b) => a.open - b.open);

@@ -71,6 +71,8 @@ export class TimeZone {
     const to = local + 15 * HOUR;
     let begin = from;
     let offset = this.local(from) - from;
+    // Nearly all days.
+    if (this.local(local) - local === offset && this.local(to) - to === offset) return local - offset;
     for (let at = from; at < to; ) {
       const next = Math.min(at + 3 * HOUR, to);
       const changed = this.local(next) - next !== offset;
