@@ -22,7 +22,7 @@ export interface HealthConfig {
 export const HEALTH_DEFAULTS: Readonly<HealthConfig> = {
   requiredUnits: [],
   wantedUnits: [],
-  deadlineSeconds: 300,
+  deadlineSeconds: 600,
   scriptSeconds: 60,
   tries: 3,
   defaultChecks: true,

@@ -99,6 +99,11 @@ describe('what is decided early in a boot', () => {
     assert.equal(decideVerdict(facts(bad, [bad], { trial }), failure).do, 'stay');
     // Well again, but the mark is only an administrator's to take back.
     assert.deepEqual(decideVerdict(facts(bad, [bad], { trial }), null), { do: 'forget-trial' });
+    // Never marked, for there was no other: it proves itself as any does.
+    const only = candidate('b');
+    assert.deepEqual(decideVerdict(facts(only, [only], { trial }), null), { do: 'prove', deployment: only });
+    const proven = candidate('b', { proven: true });
+    assert.deepEqual(decide(facts(proven, [proven], { trial })), { do: 'forget-trial' });
   });
 
   test('the failed deployment was removed meanwhile', () => {
@@ -321,7 +326,7 @@ describe('lives of a machine, with the power lost before any one or two steps', 
       natures: [[B, 'red']],
       order: () => [candidate('b')],
       ends: B,
-      bad: [B],
+      bad: [],
       counts: false,
     },
     {

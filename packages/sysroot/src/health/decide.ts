@@ -75,8 +75,8 @@ export function decide(facts: Facts): Step {
       // We went back, and yet it runs: somebody chose it in the menu, or the boot loader could not start the other.
       return { do: 'stay', why: `${trial.failure.reason}; it was booted again after the machine went back from it` };
     case 'stranded':
-      if (sameDeployment(booted, trial.deployment)) return { do: 'check' };
-      return { do: 'forget-trial' };
+      if (!sameDeployment(booted, trial.deployment) || booted.proven) return { do: 'forget-trial' };
+      return { do: 'check' };
     default:
   }
   // Lost power between the verdict and the boot loader's being told.
@@ -133,8 +133,10 @@ function goBack(facts: Facts, trial: TrialRecord & { state: 'failed' }, failed: 
   const [first] = facts.deployments;
   const { deployment, version, failure } = trial;
   const target = rollbackTarget(facts, failed);
-  // Where the same commit runs well with other arguments or another /etc, it is not to blame.
-  const blameless = facts.deployments.some((one) => one.proven && one.checksum === failed.checksum);
+  // Where the same commit runs well with other arguments or another /etc, it is not to blame. And of the only one there
+  // is a mark would keep nothing away: it may be well in another boot.
+  const same = facts.deployments.some((one) => one.proven && one.checksum === failed.checksum);
+  const blameless = same || facts.deployments.length === 1;
   if (!failed.bad && !blameless) return { do: 'mark-bad', deployment: failed, failure, to: target };
   // The guard against loops: only ever away from what is marked bad, to what is not.
   if (target === null) return { do: 'note', trial: { state: 'stranded', deployment, version, failure, at: trial.at } };

@@ -317,6 +317,14 @@ describe('the life of a version', { skip }, () => {
     assert.match(fake.motd(), /nothing good to go back to/);
     for (let boot = 0; boot < 4; boot++) assert.equal((await fake.judged())?.step.do, 'stay');
     assert.equal(fake.reboots, 0);
+    assert.ok(!existsSync(`${fake.run}/atomic/health/deadline`), 'no deadline where it would change nothing');
+    // Somebody repairs it.
+    const [only] = fake.open().load().deployments;
+    assert.ok(only !== undefined);
+    rmSync(`${fake.open().layout.deployment(only)}/usr/lib/greenboot`, { recursive: true });
+    await fake.judged();
+    assert.equal(healthReport(fake.open()).state, 'good');
+    assert.equal(fake.motd(), '');
   });
 
   test('the version gone back to is bad too: one reboot each, then rest', async () => {

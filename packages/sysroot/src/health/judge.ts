@@ -10,7 +10,7 @@ import { loadBadCommits, markBad } from './bad-commits.ts';
 import { readBaseline, recordBaseline } from './baseline.ts';
 import { failureOf, runChecks } from './checks.ts';
 import { type HealthConfig, readHealthConfig } from './config.ts';
-import { type Candidate, decide, decideVerdict, type Facts, fail, type Step } from './decide.ts';
+import { type Candidate, decide, decideVerdict, type Facts, fail, rollbackTarget, type Step } from './decide.ts';
 import { type CheckedMachine, thisMachine } from './machine.ts';
 import { writeMotd } from './motd.ts';
 import { lastWords, pstoreRecords } from './pstore.ts';
@@ -176,7 +176,9 @@ export async function healthBegin(sysroot: Sysroot, options: HealthOptions = {})
   const court = convene(sysroot, options);
   if (court === null) return null;
   const step = await settle(court, decide(gather(court).facts));
-  if (step.do === 'check') {
+  const { facts } = gather(court);
+  // With nothing to go back to, a slow first boot is nothing but slow.
+  if (step.do === 'check' && facts.trial?.state === 'trying' && rollbackTarget(facts, facts.booted) !== null) {
     const path = deadlineFile(sysroot);
     mkdirSync(path.slice(0, path.lastIndexOf('/')), { recursive: true, mode: 0o755 });
     const began = court.machine.clock();
