@@ -18,6 +18,7 @@ import { stripElf } from './elf.ts';
 
 /** Where `atomic` lies in a tree. */
 export const RUNTIME_DIRECTORY = 'usr/lib/atomic';
+const UDEV_RULES = 'usr/lib/udev/rules.d';
 
 /** Files of `atomic` for a tree: path in the tree → content and mode. */
 export interface Runtime {
@@ -107,6 +108,7 @@ async function gatherCheckout(root: string): Promise<Runtime['files']> {
   for (const name of existsSync(units) ? readdirSync(units).sort() : []) {
     if (/\.(service|path|timer|socket|target|mount)$/.test(name))
       add(`usr/lib/systemd/system/${name}`, need(join(units, name)));
+    else if (name.endsWith('.rules')) add(`${UDEV_RULES}/${name}`, need(join(units, name)));
   }
   return files;
 }
@@ -135,6 +137,10 @@ function gatherInstalled(directory: string): Runtime['files'] {
   for (const name of readdirSync(join(root, 'usr/lib/systemd/system'))) {
     if (/^atomic-.*\.(service|path|timer|socket|target|mount)$/.test(name))
       add(`usr/lib/systemd/system/${name}`, 0o644);
+  }
+  const rules = join(root, UDEV_RULES);
+  for (const name of existsSync(rules) ? readdirSync(rules) : []) {
+    if (/^\d+-atomic-.*\.rules$/.test(name)) add(`${UDEV_RULES}/${name}`, 0o644);
   }
   return files;
 }
