@@ -5,6 +5,7 @@ export * from './kexec.ts';
 export * from './lock.ts';
 export * from './lz4.ts';
 export * from './lzma.ts';
+export * from './malloc.ts';
 export * from './mknod.ts';
 export * from './mount.ts';
 export * from './reflink.ts';

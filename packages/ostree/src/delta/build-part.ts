@@ -7,7 +7,7 @@ import { isSymlink } from '../objects/mode.ts';
 import { type Xattr, xattrsToValue } from '../objects/xattrs.ts';
 import type { Repo } from '../repo/repo.ts';
 import { bsdiff, bsdiffStream } from './bsdiff.ts';
-import { type ByteSource, bufferSource, Spool } from './bytes.ts';
+import { type ByteSource, bufferSource, free, Spool } from './bytes.ts';
 import { LeanBuilder } from './lean-build.ts';
 import { openContent } from './open-content.ts';
 import { type DeltaMode, serializePart } from './part.ts';
@@ -137,6 +137,8 @@ class PartBuilder implements Disposable {
     this.#op('B', start, this.#payload.size - start);
     this.#op('c');
     this.#lean?.addPatch(owner, from, bufferSource(before), bufferSource(after), stretches);
+    free(before);
+    free(after);
     this.#bsdiff++;
     return true;
   }

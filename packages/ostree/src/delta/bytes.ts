@@ -103,6 +103,14 @@ export class Spool implements ByteSource, Disposable {
   }
 }
 
+/**
+ * Gives memory back at once; left to the collector, what was large adds up long before it looks. Only for bytes that
+ * nobody has a view of any more. What shares its memory with others stays.
+ */
+export function free({ buffer, byteLength }: ArrayBufferView): void {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength && byteLength >= 1 << 14) buffer.transfer(0);
+}
+
 export function writeFully(fd: number, chunk: Uint8Array): void {
   for (let at = 0; at < chunk.length; ) at += writeSync(fd, chunk, at, chunk.length - at);
 }

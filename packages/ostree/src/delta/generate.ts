@@ -1,6 +1,6 @@
 import { lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { errnoCode, fsyncPath } from '@atomic/linux';
+import { errnoCode, fsyncPath, returnLargeBlocks } from '@atomic/linux';
 import { AtomicError } from '../error.ts';
 import { formatSize } from '../format-size.ts';
 import type { Progress } from '../progress.ts';
@@ -57,6 +57,7 @@ const PART_SIZE = 16_000_000;
 export async function generateDelta(repo: Repo, options: GenerateDeltaOptions): Promise<GeneratedDelta> {
   const { from, to } = options;
   const commit = repo.loadObject('commit', to);
+  returnLargeBlocks(1 << 18);
   const path = outputPath(repo, options);
   const folder = dirname(path);
   const say = (message: string): void => options.progress?.({ phase: 'delta', message });

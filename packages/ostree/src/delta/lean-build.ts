@@ -3,7 +3,7 @@ import { swap32 } from '../gvariant/value.ts';
 import { type Checksum, checksumToBytes } from '../objects/checksum.ts';
 import { type Xattr, xattrsToValue } from '../objects/xattrs.ts';
 import { bsdiff, type Stretch } from './bsdiff.ts';
-import { type ByteSource, Spool } from './bytes.ts';
+import { type ByteSource, free, Spool } from './bytes.ts';
 import { findPackedKernel, type PackedKernel, packKernel } from './kernel-image.ts';
 import {
   FLAG,
@@ -93,7 +93,9 @@ export class LeanBuilder implements Disposable {
     }
     using before = unpacked.old;
     using after = unpacked.next;
-    const better = bsdiff(before.read(0, before.size), after);
+    const whole = before.read(0, before.size);
+    const better = bsdiff(whole, after);
+    free(whole);
     this.#patch(owner, source, before, after, next.size, better, unpacked.kernels);
   }
 
