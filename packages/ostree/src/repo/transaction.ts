@@ -49,9 +49,9 @@ const parsers: Record<MetadataType, (bytes: Uint8Array) => unknown> = {
 };
 
 /**
- * Writes to a repository. Objects gather in a staging folder, each complete before it gets its name; `commit` makes
- * them durable (syncfs), renames them into `objects/`, flushes the folders, and only then moves the refs. So a crash
- * leaves the old refs with everything they need, and at worst objects nobody refers to yet.
+ * Writes to a repository. Objects gather in a staging folder; `commit` makes them durable (syncfs), renames them into
+ * `objects/`, flushes the folders, and only then moves the refs. So a crash leaves the old refs with everything they
+ * need, and at worst objects nobody refers to yet.
  */
 export class Transaction implements AsyncDisposable {
   readonly repo: Repo;
