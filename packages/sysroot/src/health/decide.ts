@@ -16,7 +16,7 @@ export interface Facts {
   boot: BootMark;
   /** What runs. */
   booted: Candidate;
-  /** The written deployments of the same system in boot order, what runs among them. */
+  /** The written deployments in boot order, what runs among them. */
   deployments: readonly Candidate[];
   trial: TrialRecord | null;
   /** What the boot loader counted, if it counts: boots left to the first deployment, and which of the two it took. */

@@ -70,7 +70,7 @@ class Fake {
   }
 
   /** Makes a version and puts it first, as a finished upgrade would. */
-  async add(version: string, files: Record<string, string> = {}, stage = false): Promise<Deployment> {
+  async add(version: string, files: Record<string, string> = {}, stage = false, os = OS): Promise<Deployment> {
     const tree = join(scratch, `tree-${++serial}`);
     const all = {
       'usr/lib/os-release': 'ID=test\nPRETTY_NAME="Test OS"\n',
@@ -91,7 +91,7 @@ class Fake {
       timestamp: 1_700_000_000 + serial,
       metadata: new Map([['version', stringVariant(version)]]),
     });
-    return await deploy(sysroot, { os: OS, rev: commit, origin: makeOrigin('main'), stage });
+    return await deploy(sysroot, { os, rev: commit, origin: makeOrigin('main'), stage });
   }
 
   /** Starts a deployment: what the first boot entry names, unless it is said. */
@@ -371,6 +371,19 @@ describe('the life of a version', { skip }, () => {
     await healthBegin(fake.boot(old), fake.options);
     assert.equal(fake.first(), '1');
     assert.match(loadBadCommits(fake.open(), OS).values().next().value?.reason ?? '', /never came up/);
+  });
+
+  test('another system beside it, which never comes up: back to the one that was good', async () => {
+    const fake = new Fake();
+    const old = await fake.add('1');
+    await fake.judged();
+    createStateroot(fake.open(), 'other');
+    const other = await fake.add('9', required('exit 1\n'), false, 'other');
+    assert.equal((await fake.judged())?.step.do, 'reboot');
+    assert.equal(fake.first(), '1');
+    assert.ok(loadBadCommits(fake.open(), 'other').has(other.checksum));
+    assert.equal((await fake.judged())?.step.do, 'rest');
+    assert.equal(fake.open().load().booted?.checksum, old.checksum);
   });
 
   test('the deadline: what hangs is the reason; after a verdict it does nothing', async () => {

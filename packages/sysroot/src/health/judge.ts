@@ -11,10 +11,19 @@ import { readBaseline, recordBaseline } from './baseline.ts';
 import { failureOf, runChecks } from './checks.ts';
 import { type HealthConfig, readHealthConfig } from './config.ts';
 import { type Candidate, decide, decideVerdict, type Facts, fail, rollbackTarget, type Step } from './decide.ts';
+import type { Stored } from './files.ts';
 import { type CheckedMachine, thisMachine } from './machine.ts';
 import { writeMotd } from './motd.ts';
 import { lastWords, pstoreRecords } from './pstore.ts';
-import { type BootMark, type BootResult, type CheckResult, type Failure, HealthRecords, isProven } from './records.ts';
+import {
+  type BootMark,
+  type BootResult,
+  type CheckResult,
+  type Failure,
+  HealthRecords,
+  isProven,
+  type Proven,
+} from './records.ts';
 import { healthReport } from './report.ts';
 import { findScripts, runScript } from './scripts.ts';
 
@@ -56,22 +65,30 @@ function gather(court: Court): { facts: Facts; state: SysrootState } {
   const state = sysroot.load();
   const { booted } = state;
   if (booted === null) throw new AtomicError('invalid', `${sysroot.path} is not what runs`);
-  const bad = loadBadCommits(sysroot, booted.os);
   const stored = records.trial();
   const trial = stored.kind === 'there' ? stored.value : null;
-  const proven = records.proven();
   const counted = readTrial(sysroot, state);
-  const candidate = (deployment: Deployment): Candidate => ({
-    os: deployment.os,
-    checksum: deployment.checksum,
-    serial: deployment.serial,
-    version: deployment.version,
+  // Each system has records of its own, and a machine can be switched from one to another.
+  const known = new Map<string, { bad: ReadonlyMap<string, unknown>; proven: Stored<Proven> }>();
+  const candidate = (deployment: Deployment): Candidate => {
+    const { os, checksum, serial, version } = deployment;
+    const of = known.get(os) ?? {
+      bad: loadBadCommits(sysroot, os),
+      proven: new HealthRecords(sysroot, os).proven(),
+    };
+    known.set(os, of);
     // A list that cannot be read condemns nobody: only what is known to be on trial is.
-    proven:
-      proven.kind === 'broken' ? deployment.booted && trial === null && counted === null : isProven(proven, deployment),
-    bad: bad.has(deployment.checksum),
-  });
-  const deployments = state.deployments.filter(({ os, staged }) => os === booted.os && !staged).map(candidate);
+    const unread = of.proven.kind === 'broken' && deployment.booted && trial === null && counted === null;
+    return {
+      os,
+      checksum,
+      serial,
+      version,
+      proven: unread || isProven(of.proven, deployment),
+      bad: of.bad.has(checksum),
+    };
+  };
+  const deployments = state.deployments.filter(({ staged }) => !staged).map(candidate);
   const byName = deployments[0]?.proven === true ? null : usedUpByName(state);
   const loader = counted === null ? byName : { tried: counted.tried, left: counted.left };
   return { state, facts: { boot, booted: candidate(booted), deployments, trial, loader, tries: config.tries } };
@@ -81,8 +98,8 @@ function gather(court: Court): { facts: Facts; state: SysrootState } {
  * What the name of the first entry says where a boot loader counts by renaming (`+0-3`, systemd's boot assessment): its
  * tries are used up, and another entry was taken. Names of good boots are made plain by systemd-bless-boot.
  */
-function usedUpByName({ booted, deployments }: SysrootState): Facts['loader'] {
-  const first = deployments.find(({ os, staged }) => os === booted?.os && !staged);
+function usedUpByName({ deployments }: SysrootState): Facts['loader'] {
+  const first = deployments.find(({ staged }) => !staged);
   if (first === undefined || first.booted || first.tries === null) return null;
   return first.tries.left === 0 && first.tries.done > 0 ? { tried: 'fallback', left: 0 } : null;
 }
