@@ -31,6 +31,7 @@ export * from './duration.ts';
 export { type EtcConflict, findEtcConflicts } from './etc-conflicts.ts';
 export { applyEtc, diffEtc, type EtcDiff, mergeEtc } from './etc-merge.ts';
 export { type EtcReport, readEtcReport } from './etc-report.ts';
+export { cancelFactoryReset, type FactoryResetBoot, factoryReset, factoryResetAtBoot } from './factory-reset.ts';
 export * from './follow.ts';
 export { loadGuard } from './guard/index.ts';
 export { type BadCommit, clearBad, loadBadCommits, markBad } from './health/bad-commits.ts';

@@ -92,6 +92,18 @@ export async function prepareVar(
   const tree = sysroot.layout.deployment(deployment);
   const path = `${sysroot.layout.stateroot(deployment.os)}/var`;
   if (!existsSync(`${tree}/var`) || readdirSync(path).length > 0) return;
+  await copyTreeVar(sysroot, deployment, path, options);
+}
+
+/** Puts what a deployment's tree has in /var into a folder; what is there stays, but for files of the same names. */
+export async function copyTreeVar(
+  sysroot: Sysroot,
+  deployment: Pick<Deployment, 'os' | 'checksum' | 'serial'>,
+  path: string,
+  options: { signal?: AbortSignal | undefined } = {},
+): Promise<void> {
+  const tree = sysroot.layout.deployment(deployment);
+  if (!existsSync(`${tree}/var`)) return;
   await checkout(sysroot.repo, deployment.checksum, path, {
     subpath: '/var',
     union: 'overwrite',

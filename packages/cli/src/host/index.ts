@@ -4,6 +4,7 @@ import { register as cancel } from './cancel.ts';
 import { register as cleanup } from './cleanup.ts';
 import { register as config } from './config.ts';
 import { register as deploy } from './deploy.ts';
+import { register as factoryReset } from './factory-reset.ts';
 import { register as finalizeDeployment } from './finalize-deployment.ts';
 import { register as finalizeStaged } from './finalize-staged.ts';
 import { register as health } from './health.ts';
@@ -38,6 +39,7 @@ const VERBS = [
   usroverlay,
   applyLive,
   reset,
+  factoryReset,
   cleanup,
   cancel,
   finalizeDeployment,
