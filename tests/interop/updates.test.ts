@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -428,6 +428,62 @@ describe('automatic updates', { skip }, () => {
     assert.ok((await machine.view()).decision.because.some(({ code }) => code === 'not-taken'));
   });
 
+  test('settings that make no sense stop updates, and nothing else; a broken memory is begun anew', async () => {
+    const publisher = new Publisher();
+    await publisher.publish('1', 0);
+    const machine = await Machine.install(publisher, null);
+    assert.throws(() => machine.set('policy=apply', 'window.night=at noon'), { code: 'invalid' });
+    assert.throws(() => machine.set('polcy=apply'), { code: 'usage' });
+    const own = join(machine.sysroot.root, 'etc/atomic/updates.d/90-local.conf');
+    assert.ok(!existsSync(own), 'nothing is written unless all of it makes sense');
+    machine.set('policy=apply', 'window.night=02:00 3h');
+    const tree = join(machine.sysroot.root, 'etc/atomic/updates.d/95-later.conf');
+    writeFileSync(tree, '[Updates]\nPolicy=sometimes\n');
+    await assert.rejects(machine.run(), /95-later\.conf: Policy is 'sometimes'/);
+    assert.match(automaticUpdatesLine(machine.sysroot, 'test') ?? '', /95-later\.conf/);
+    assert.equal(lastCheckHealth(machine.sysroot, 'test')?.state, 'failed');
+    writeFileSync(tree, '[Updates]\nColour=green\n[Windows]\nnight=\n');
+    const { config } = await machine.view();
+    assert.deepEqual([config.policy, config.windows.length, config.warnings.length], ['apply', 0, 1]);
+
+    const memory = join(machine.disk.path, 'ostree/deploy/test/var/lib/atomic/updates.json');
+    await machine.run();
+    for (const broken of [
+      '',
+      '{',
+      '[]',
+      'null',
+      '{"checked":"yesterday","candidates":[{}],"hold":7}',
+      '\0'.repeat(100),
+    ]) {
+      writeFileSync(memory, broken);
+      machine.now += 60;
+      assert.deepEqual(did(await machine.run()), ['check'], broken);
+    }
+  });
+
+  test('the command: shown, set, held, released, run', async () => {
+    const publisher = new Publisher();
+    await publisher.publish('1', 0);
+    const machine = await Machine.install(publisher, null);
+    await publisher.publish('2', 1);
+    const env = { ...process.env, OSTREE_SYSROOT_DEBUG: 'mutable-deployments' };
+    const atomic = (...args: string[]) =>
+      spawnSync('bin/atomic', ['--quiet', ...args, `--sysroot=${machine.disk.path}`], { encoding: 'utf8', env });
+    const updates = (...args: string[]) => atomic('host', 'updates', ...args).stdout;
+    assert.match(updates(), /^Policy: {5}check\nReboot: {5}not by itself: policy check\n/);
+    assert.match(updates('set', 'policy=stage'), /^Wrote .*\/etc\/atomic\/updates\.d\/90-local\.conf$/m);
+    assert.match(updates('hold', '--until=2d', 'the', 'fair'), /^Held until .*: the fair$/m);
+    assert.match(updates('run'), /^- updates are held: the fair$/m);
+    assert.equal(atomic('host', 'updates', 'hold', '--until=whenever').status, 1);
+    assert.equal(updates('release'), 'Updates go on\n');
+    assert.match(updates('run'), /has 2 .*\nfetched and staged 2 /);
+    const shown: unknown = JSON.parse(updates('--json'));
+    assert.ok(shown !== null && typeof shown === 'object' && 'policy' in shown && shown.policy === 'stage');
+    assert.match(atomic('host', 'status').stdout, /^AutomaticUpdates: stage; atomic-update\.timer: last run /m);
+    assert.match(atomic('host', 'updates', 'drive').stderr, /name the folder a drive is mounted on/);
+  });
+
   describe('from a drive', () => {
     const drive = () => {
       const path = join(scratch, `drive-${++serial}`);
@@ -457,6 +513,30 @@ describe('automatic updates', { skip }, () => {
       await machine.reboot();
       assert.deepEqual(machine.versions, ['2*', '1']);
       stock('fsck', `--repo=${machine.disk.layout.repo}`);
+    });
+
+    test('by its device, mounted for as long as it is looked at, and not at all where that is not wanted', async (t) => {
+      const publisher = new Publisher();
+      await publisher.publish('1', 0);
+      const machine = await Machine.install(publisher, null);
+      await publisher.publish('2', 1);
+      const path = drive();
+      usb(publisher, path);
+      const device = join(scratch, 'drive.ext4');
+      execFileSync('mke2fs', ['-q', '-t', 'ext4', '-d', path, device, '32m'], { stdio: ['ignore', 'ignore', 'pipe'] });
+      const probe = spawnSync('mount', ['-o', 'ro', device, drive()], { encoding: 'utf8' });
+      if (probe.status !== 0) return t.skip(`images cannot be mounted here: ${probe.stderr.trim()}`);
+      execFileSync('umount', [join(scratch, `drive-${serial}`)]);
+      const nowhere = join(scratch, 'no-such-device');
+      const unwanted = await updateFromDrive(machine.sysroot, { device: nowhere }, machine.options);
+      assert.equal(unwanted.because[0]?.code, 'policy', 'not even touched');
+      machine.set('usb=yes', 'policy=stage');
+      assert.equal((await updateFromDrive(machine.sysroot, { device }, machine.options)).staged, true);
+      assert.deepEqual(machine.versions, ['2', '1*']);
+      const folder = join(machine.sysroot.run, 'atomic');
+      assert.deepEqual(readdirSync(folder), [], 'unmounted again');
+      await assert.rejects(updateFromDrive(machine.sysroot, { device: nowhere }, machine.options), { code: 'failed' });
+      assert.deepEqual(readdirSync(folder), []);
     });
 
     test('what the server would not get past the checks, a drive does not either', async () => {

@@ -278,7 +278,7 @@ export async function statusReport(sysroot: Sysroot, options: StatusOptions = {}
     'cached-update': os === undefined || update === null ? null : cachedUpdate(os, update),
     'update-driver': null,
     health: { state: health.state, summary: health.summary },
-    'automatic-updates': os === undefined ? null : automaticUpdatesLine(sysroot, os),
+    'automatic-updates': os === undefined ? null : automaticUpdatesLine(sysroot, os, undefined, state),
   };
   const report: StatusReport = { json, transaction, signatures: new Map(), lockPath: sysroot.layout.lock };
   for (const deployment of shown) {

@@ -104,6 +104,14 @@ const ALLOWED = {
 type Key = keyof typeof ALLOWED;
 const isKey = (key: string): key is Key => key in ALLOWED;
 
+const DEFAULT_POLICY: Policy = 'check';
+
+/** The policy alone, for those who only want to say it: reckoning with time zones takes a while to load. */
+export function loadPolicy(root: string): Policy {
+  const found = DropIns.read(root, 'updates').get(GROUP, 'Policy');
+  return found === undefined ? DEFAULT_POLICY : named(found.path, () => ALLOWED.Policy(found.value, 'Policy'));
+}
+
 /**
  * Reads `updates.d/*.conf` below a root. Throws `invalid`, naming file and setting: a machine must not reboot on a
  * guess of what was meant.
@@ -138,7 +146,7 @@ function understand(settings: DropIns, root: string): UpdatesConfig {
     ...settings.keys(GROUP).flatMap((key) => (isKey(key) ? [] : [`${key} in [${GROUP}]`])),
   ].map((what) => `${what} is no setting of updates.d; it is passed over`);
   return {
-    policy: read('Policy', ALLOWED.Policy, 'check'),
+    policy: read('Policy', ALLOWED.Policy, DEFAULT_POLICY),
     interval: read('Interval', ALLOWED.Interval, 6 * 3600),
     windows,
     fetchInWindow: read('Fetch', ALLOWED.Fetch, 'always') === 'window',

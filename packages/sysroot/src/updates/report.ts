@@ -1,7 +1,8 @@
 import { AtomicError } from '@atomic/ostree';
+import type { SysrootState } from '../deployment.ts';
 import { formatDuration } from '../duration.ts';
 import type { Sysroot } from '../sysroot.ts';
-import { loadUpdatesConfig } from './config.ts';
+import { loadPolicy, loadUpdatesConfig, type Policy } from './config.ts';
 import { runningDeployment, settingsRoot } from './facts.ts';
 import { nameOf, newerThanBase } from './plan.ts';
 import { offeredAt } from './rollout.ts';
@@ -73,7 +74,7 @@ export function updatesLines(view: UpdatesView): string[] {
     return `${config.zone.format(time * 1000)} (${time >= now ? `in ${away}` : `${away} ago`})`;
   };
   const lines: string[] = [];
-  const put = (key: string, value: string) => lines.push(`${`${key}:`.padEnd(12)}${value}`);
+  const put = (key: string, value: string) => lines.push(`${(key === '' ? '' : `${key}:`).padEnd(12)}${value}`);
   put('Policy', config.policy);
   const coming = forecast(view);
   if (coming.reboots) {
@@ -164,11 +165,18 @@ export function automaticUpdatesLine(
   sysroot: Sysroot,
   os: string,
   now: number = Math.floor(Date.now() / 1000),
+  deployments: SysrootState = sysroot.load(),
 ): string | null {
-  const { policy } = loadUpdatesConfig(settingsRoot(sysroot, sysroot.load(), os));
+  const unit = 'atomic-update.timer';
+  let policy: Policy;
+  try {
+    policy = loadPolicy(settingsRoot(sysroot, deployments, os));
+  } catch (error) {
+    if (error instanceof AtomicError) return `AutomaticUpdates: ${unit}: ${error.message}`;
+    throw error;
+  }
   if (policy === 'none') return null;
   const { checked, trouble } = loadUpdatesState(sysroot, os);
-  const unit = 'atomic-update.timer';
   if (checked === null) return `AutomaticUpdates: ${policy}; ${unit}: no runs yet`;
   const ago = formatDuration(now - checked);
   return `AutomaticUpdates: ${policy}; ${unit}: last run ${ago} ago${trouble === null ? '' : ' failed'}`;
