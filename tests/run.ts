@@ -35,7 +35,7 @@ const GROUPS: Group[] = [
   {
     patterns: ['tests/compose/**/*.test.ts', 'tests/vm/**/*.test.ts'],
     concurrency: 1,
-    timeout: 15 * MINUTE,
+    timeout: 30 * MINUTE,
     fast: false,
   },
   { patterns: ['tests/faults/**/*.test.ts'], concurrency: 2, timeout: 30 * MINUTE, fast: false },
