@@ -1,34 +1,35 @@
-import { z } from 'zod';
-import { readJson, stateFolder, writeJson } from '../health/files.ts';
+import { isChecksum } from '@atomic/ostree';
+import { fieldsOf, listOf, readJson, stateFolder, textOf, writeJson } from '../health/files.ts';
 import type { DeploymentId } from '../layout.ts';
 import type { Sysroot } from '../sysroot.ts';
 
-const id = z.object({ os: z.string(), checksum: z.string().regex(/^[0-9a-f]{64}$/), serial: z.int().min(0) });
-
-const schema = z.object({
-  id: z.string(),
-  /** Unix time, milliseconds. */
-  started: z.number(),
-  timeoutSeconds: z.number().positive(),
-  command: z.array(z.string()),
-  /** What ran when it began. */
-  booted: id,
-  /** The boot entries at that time, in order, with their arguments and origins. */
-  entries: z.array(id.extend({ kargs: z.array(z.string()), origin: z.string().nullable() })),
-  staged: id.nullable(),
-  /** A shell command for when it was taken back. */
-  onRevert: z.string().nullable(),
-  /** Reboot when it was taken back. */
-  reboot: z.boolean(),
-  phase: z.enum(['pending', 'confirmed', 'reverted']),
-  /** When it was confirmed or taken back. */
-  ended: z.number().nullable(),
-  reason: z.string().nullable(),
-});
+/** A boot entry as it was. */
+export interface TryEntry extends DeploymentId {
+  kargs: string[];
+  origin: string | null;
+}
 
 /** A change on trial, as it is kept on disk. */
-export type Trying = z.infer<typeof schema>;
-export type TryEntry = Trying['entries'][number];
+export interface Trying {
+  id: string;
+  /** Unix time, milliseconds. */
+  started: number;
+  timeoutSeconds: number;
+  command: string[];
+  /** What ran when it began. */
+  booted: DeploymentId;
+  /** The boot entries at that time, in order, with their arguments and origins. */
+  entries: TryEntry[];
+  staged: DeploymentId | null;
+  /** A shell command for when it was taken back. */
+  onRevert: string | null;
+  /** Reboot when it was taken back. */
+  reboot: boolean;
+  phase: 'pending' | 'confirmed' | 'reverted';
+  /** When it was confirmed or taken back. */
+  ended: number | null;
+  reason: string | null;
+}
 
 /** Root's alone: it holds a copy of /etc. */
 export const tryFolder = (sysroot: Sysroot, os: string): string => `${stateFolder(sysroot, os)}/try`;
@@ -37,9 +38,50 @@ export const savedEtc = (sysroot: Sysroot, os: string): string => `${tryFolder(s
 
 /** The last change tried, whatever became of it; null when there is none. */
 export function readTrying(sysroot: Sysroot, { os }: Pick<DeploymentId, 'os'>): Trying | null {
-  const stored = readJson(`${tryFolder(sysroot, os)}/state.json`, (value) => schema.safeParse(value).data ?? null);
+  const stored = readJson(`${tryFolder(sysroot, os)}/state.json`, parseTrying);
   return stored.kind === 'there' ? stored.value : null;
 }
 
 export const writeTrying = (sysroot: Sysroot, os: string, state: Trying): void =>
   writeJson(`${tryFolder(sysroot, os)}/state.json`, state);
+
+const PHASES = ['pending', 'confirmed', 'reverted'] as const;
+const numberOf = (value: unknown) => (typeof value === 'number' && Number.isFinite(value) ? value : null);
+
+function parseId(value: unknown): DeploymentId | null {
+  const fields = fieldsOf(value);
+  const os = textOf(fields?.get('os'));
+  const checksum = textOf(fields?.get('checksum'));
+  const serial = numberOf(fields?.get('serial'));
+  if (os === null || os.includes('/') || checksum === null || !isChecksum(checksum)) return null;
+  return serial === null || !Number.isSafeInteger(serial) || serial < 0 ? null : { os, checksum, serial };
+}
+
+function parseEntry(value: unknown): TryEntry | null {
+  const id = parseId(value);
+  const fields = fieldsOf(value);
+  const kargs = listOf(fields?.get('kargs'), textOf);
+  return id === null || kargs === null ? null : { ...id, kargs, origin: textOf(fields?.get('origin')) };
+}
+
+function parseTrying(value: unknown): Trying | null {
+  const fields = fieldsOf(value);
+  if (fields === null) return null;
+  const id = textOf(fields.get('id'));
+  const started = numberOf(fields.get('started'));
+  const timeoutSeconds = numberOf(fields.get('timeoutSeconds'));
+  const command = listOf(fields.get('command'), textOf);
+  const booted = parseId(fields.get('booted'));
+  const entries = listOf(fields.get('entries'), parseEntry);
+  const phase = PHASES.find((name) => name === fields.get('phase'));
+  if (id === null || started === null || timeoutSeconds === null || timeoutSeconds <= 0) return null;
+  if (command === null || booted === null || entries === null || phase === undefined) return null;
+  return {
+    ...{ id, started, timeoutSeconds, command, booted, entries, phase },
+    staged: parseId(fields.get('staged')),
+    onRevert: textOf(fields.get('onRevert')),
+    reboot: fields.get('reboot') === true,
+    ended: numberOf(fields.get('ended')),
+    reason: textOf(fields.get('reason')),
+  };
+}
