@@ -32,6 +32,8 @@ export interface Row {
   bytes?: (run: Run) => { stock: number; own: number };
   /** Needs the slow link, and runs behind it. */
   slow?: boolean;
+  /** Another program than `ostree`. */
+  tools?: Partial<Record<Who, string>>;
   /** How to run the program, when not plainly. */
   prefix?: string[];
 }
@@ -45,6 +47,8 @@ export interface Run {
 }
 
 export interface Setting {
+  /** The checkout. */
+  root: string;
   work: string;
   trees: Trees;
   /** Port of the server for build/cache/bench. */

@@ -12,6 +12,7 @@ import { cpus, loadavg, totalmem } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
+import { makeHostRows } from './host-rows.ts';
 import { measure, median, run, type Usage } from './measure.ts';
 import { makeRows, type Row, type Who } from './rows.ts';
 import { makeTrees } from './trees.ts';
@@ -89,7 +90,7 @@ function measureRow(row: Row, index: number): Measured | undefined {
         const one = { who, serial, fresh: `${index}-${serial}-${who}` };
         row.before?.(one);
         run(work, 'sync');
-        used[who].push(measure([...(row.prefix ?? []), TOOLS[who], ...row.args(one)], work));
+        used[who].push(measure([...(row.prefix ?? []), row.tools?.[who] ?? TOOLS[who], ...row.args(one)], work));
         bytes[who] = row.bytes?.(one);
       }
     }
@@ -118,7 +119,8 @@ function line({ row, used, bytes }: Measured): string {
   return `| ${row.name}${size} | ${seconds(stock)} | ${seconds(ours)} | ${ratio.toFixed(2)} | ${verdict} | ${of(used.stock, 'cpu').toFixed(2)} / ${of(used.ours, 'cpu').toFixed(2)} | ${Math.round(of(used.stock, 'peak'))} / ${Math.round(of(used.ours, 'peak'))} | ${used.ours.length} |`;
 }
 
-const rows = makeRows({ work, trees, port, slow }).filter(
+const setting = { root, work, trees, port, slow };
+const rows = [...makeRows(setting), ...makeHostRows(setting)].filter(
   (row) => only.test(row.name) && (row.slow !== true || slow !== undefined),
 );
 const measured = rows.flatMap((row, index) => measureRow(row, index) ?? []);

@@ -115,8 +115,7 @@ async function writeDeploymentRefs(sysroot: Sysroot, state: SysrootState, option
 /** Whether a commit is there that neither a ref nor a deployment names. */
 function hasOldCommits(sysroot: Sysroot, state: SysrootState): boolean {
   const kept = new Set([...sysroot.repo.listRefs().values(), ...state.deployments.map(({ checksum }) => checksum)]);
-  for (const { type, checksum } of sysroot.repo.listObjects())
-    if (type === 'commit' && !kept.has(checksum)) return true;
+  for (const { checksum } of sysroot.repo.listObjects({ only: 'commit' })) if (!kept.has(checksum)) return true;
   return false;
 }
 

@@ -229,14 +229,18 @@ export class Repo {
     return existsSync(this.partialPath(checksum)) ? 'partial' : 'complete';
   }
 
-  /** Every loose object, folder by folder; the helpers of content objects (payload links, split attributes) with `all` only. */
+  /**
+   * Every loose object (only commits, with `only`), folder by folder; the helpers of content objects (payload links, split
+   * attributes) with `all` only.
+   */
   *listObjects(
-    options: { all?: boolean | undefined } = {},
+    options: { all?: boolean | undefined; only?: 'commit' | undefined } = {},
   ): Generator<{ type: ObjectType; checksum: Checksum; path: string }> {
     const objects = join(this.path, 'objects');
     for (const prefix of readdirSync(objects).sort()) {
       if (!/^[0-9a-f]{2}$/.test(prefix)) continue;
       for (const name of readdirSync(join(objects, prefix))) {
+        if (options.only !== undefined && !name.endsWith(`.${options.only}`)) continue;
         const parsed = parseLooseName(prefix, name);
         if (parsed === null || (!options.all && helpers.has(parsed.type))) continue;
         yield { ...parsed, path: join(objects, prefix, name) };
