@@ -53,6 +53,27 @@ export function sliceSource(source: ByteSource, start: number, size: number): By
   };
 }
 
+const AHEAD = 1 << 18;
+
+/** A source that is read mostly from front to back in small pieces: it asks for large ones. */
+export function readAhead(source: ByteSource): ByteSource {
+  let window: Buffer = Buffer.alloc(0);
+  let start = 0;
+  return {
+    size: source.size,
+    read(offset, length) {
+      if (length >= AHEAD) return source.read(offset, length);
+      checkRange(source.size, offset, length);
+      if (offset < start || offset + length > start + window.length) {
+        // A new window, not the old one's memory: views of that may be in use.
+        window = source.read(offset, Math.min(AHEAD, source.size - offset));
+        start = offset;
+      }
+      return window.subarray(offset - start, offset - start + length);
+    },
+  };
+}
+
 /** Above this a spool goes on in a file. */
 const MEMORY_LIMIT = 8 << 20;
 

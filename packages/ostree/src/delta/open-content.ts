@@ -9,7 +9,8 @@ export interface OpenContent {
   close: () => void;
 }
 
-const WHOLE_LIMIT = 8 << 20;
+/** Packed kernels are below. */
+const WHOLE_LIMIT = 16 << 20;
 
 /**
  * A stored object's content for reading anywhere: in memory when it is small, else its own file, or a nameless one in

@@ -7,7 +7,7 @@ import { offsetSize } from '../gvariant/type.ts';
 import { asArray, asNumber, swap32, type Value } from '../gvariant/value.ts';
 import type { Checksum } from '../objects/checksum.ts';
 import { type Xattr, xattrsFromValue, xattrsToValue } from '../objects/xattrs.ts';
-import { type ByteSource, bufferSource, fileSource, Spool, sliceSource } from './bytes.ts';
+import { type ByteSource, bufferSource, fileSource, readAhead, Spool, sliceSource } from './bytes.ts';
 import type { DeltaPartHeader } from './superblock.ts';
 import { unpackXz } from './xz.ts';
 
@@ -114,7 +114,7 @@ export function parsePart(spool: ByteSource & Disposable): DeltaPart {
   return {
     modes,
     xattrs: xattrs.map(xattrsFromValue),
-    payload: sliceSource(spool, xattrsEnd, payloadEnd - xattrsEnd),
+    payload: readAhead(sliceSource(spool, xattrsEnd, payloadEnd - xattrsEnd)),
     operations: spool.read(payloadEnd, frame - payloadEnd),
     [Symbol.dispose]: () => spool[Symbol.dispose](),
   };
