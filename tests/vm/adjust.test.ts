@@ -28,7 +28,7 @@ describe('changes of a running host', { skip, concurrency: 1, timeout: 30 * 60_0
   /** Waits for a line of shell to succeed. */
   const until = async (condition: string, seconds: number) => {
     for (const end = Date.now() + seconds * 1000; ; await sleep(2000)) {
-      if ((await host.run(condition)).status === 0) return;
+      if ((await host.run(condition)).code === 0) return;
       assert.ok(Date.now() < end, `not within ${seconds} s: ${condition}`);
     }
   };
@@ -58,7 +58,7 @@ describe('changes of a running host', { skip, concurrency: 1, timeout: 30 * 60_0
     await host.check('atomic host upgrade');
     await host.check('atomic host apply-live --allow-replacement');
     assert.equal(await host.check('cat /usr/share/live /etc/live'), 'two\ntwo');
-    assert.equal((await host.run('touch /usr/x')).status === 0, false);
+    assert.equal((await host.run('touch /usr/x')).code === 0, false);
     assert.match(await host.check('atomic host status'), new RegExp(`LiveCommit: ${commit}`));
     await host.reboot();
     await host.expectBooted(commit, '2');
