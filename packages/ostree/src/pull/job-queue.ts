@@ -13,7 +13,7 @@ export interface JobQueueOptions<Job> {
 /** Runs jobs that find further jobs, until none are left. */
 export class JobQueue<Job> {
   readonly #options: JobQueueOptions<Job>;
-  readonly #jobs: Record<JobKind, Job[]> = { metadata: [], content: [] };
+  readonly #jobs: Record<JobKind, (Job | undefined)[]> = { metadata: [], content: [] };
   readonly #next: Record<JobKind, number> = { metadata: 0, content: 0 };
   readonly #running: Record<JobKind, number> = { metadata: 0, content: 0 };
   #failure: { error: unknown } | null = null;
@@ -49,6 +49,8 @@ export class JobQueue<Job> {
       if (kind === 'content' && this.#running.content >= this.#options.parallelContent) continue;
       const job = this.#jobs[kind][this.#next[kind]];
       if (job === undefined) continue;
+      // Not kept when it is done: there may be hundreds of thousands.
+      this.#jobs[kind][this.#next[kind]] = undefined;
       this.#next[kind]++;
       return { kind, job };
     }

@@ -5,6 +5,7 @@ import { parseDirTree } from '../objects/dirtree.ts';
 import type { MetadataType } from '../objects/type.ts';
 import { breather } from '../progress.ts';
 import { verifyBindings } from '../repo/bindings.ts';
+import { ObjectTable } from '../repo/object-table.ts';
 import type { Repo } from '../repo/repo.ts';
 import type { Transaction } from '../repo/transaction.ts';
 import { checkNotOlder } from './commit-check.ts';
@@ -45,7 +46,9 @@ export class Transfer {
   readonly #writer: ContentWriter;
   readonly #queue: JobQueue<Job>;
   readonly #breathe: () => Promise<void> | undefined;
-  readonly #seen = new Set<string>();
+  readonly #seen = new ObjectTable<true>();
+  /** Trees and where in the commit they are, when only parts of it are wanted. */
+  readonly #seenAt = new Set<string>();
   readonly #commits = new Map<Checksum, number>();
   /** Commits that will be whole when everything here is done. */
   readonly #completed = new Set<Checksum>();
@@ -149,16 +152,20 @@ export class Transfer {
 
   #addTree(checksum: Checksum, path: string): void {
     // With subpaths the same tree may be wanted in part here and whole there.
-    const key = this.#context.subpaths.all ? checksum : `${checksum} ${path}`;
-    if (this.#seen.has(key)) return;
-    this.#seen.add(key);
+    if (this.#context.subpaths.all) {
+      if (this.#seen.has('dirtree', checksum)) return;
+      this.#seen.set('dirtree', checksum, true);
+    } else {
+      const key = `${checksum} ${path}`;
+      if (this.#seenAt.has(key)) return;
+      this.#seenAt.add(key);
+    }
     this.#queue.add('metadata', { type: 'dirtree', checksum, path });
   }
 
   #addObject(type: 'dirmeta' | 'file', checksum: Checksum): void {
-    const key = `${type}${checksum}`;
-    if (this.#seen.has(key)) return;
-    this.#seen.add(key);
+    if (this.#seen.has(type, checksum)) return;
+    this.#seen.set(type, checksum, true);
     if (this.#transaction.hasObject(type, checksum)) return;
     this.#queue.add(type === 'file' ? 'content' : 'metadata', { type, checksum });
   }
