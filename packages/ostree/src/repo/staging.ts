@@ -145,11 +145,11 @@ function offer(path: string, mode: RepoMode): void {
   }
 }
 
-/** As {@link releaseStaging}, for what was not committed: another tool may go on with it as well. */
+/** As {@link releaseStaging}, for what was not committed: another tool may go on with it as well. One that was used stays, as stock's does. */
 export function abandonStaging(staging: Staging, mode: RepoMode): void {
   try {
-    offer(staging.path, mode);
-    rmdirSync(staging.path); // where nothing was left
+    if (readdirSync(staging.path).length === 0) rmdirSync(staging.path);
+    else offer(staging.path, mode);
   } catch {
     // What stays is of use, or the next of our own runs sorts it out.
   }
