@@ -18,6 +18,7 @@ import {
   type Announcer,
   automaticUpdatesLine,
   availableUpdate,
+  clearBad,
   deploy,
   finalizeStaged,
   holdUpdates,
@@ -371,7 +372,7 @@ describe('automatic updates', { skip }, () => {
     assert.match(updatesLines(refused).join('\n'), /2 \(\w+\) failed here: no light/);
     assert.deepEqual(did(await updateNow(machine.sysroot, machine.options)), ['check'], 'not by `now` either');
 
-    await publisher.publish('3', 2);
+    const v3 = await publisher.publish('3', 2);
     machine.now += 7 * HOUR;
     assert.deepEqual(did(await machine.run()), ['check', 'stage', 'reboot']);
     await machine.reboot();
@@ -384,6 +385,11 @@ describe('automatic updates', { skip }, () => {
     const back = await machine.run();
     assert.deepEqual(did(back), ['check']);
     assert.ok(back.decision.because.some(({ code }) => code === 'left'));
+    // The checks may find it bad too; once somebody clears it, it is taken like any other.
+    await markBad(machine.sysroot, 'test', { checksum: v3, reason: 'no sound', when: '', by: 'health' });
+    await clearBad(machine.sysroot, 'test', v3);
+    assert.deepEqual(did(await machine.run()), ['stage', 'reboot']);
+    assert.equal(machine.versions[0], '3');
     await publisher.publish('4', 3);
     machine.now += 7 * HOUR;
     assert.deepEqual(did(await machine.run()), ['check', 'stage', 'reboot']);

@@ -1,5 +1,6 @@
 import { AtomicError, type BeginOptions, type Checksum, isChecksum } from '@atomic/ostree';
 import type { Sysroot } from '../sysroot.ts';
+import { pardonCommits } from '../updates/state.ts';
 import { fieldsOf, listOf, readJson, type Stored, stateFolder, textOf, writeJson } from './files.ts';
 
 /** A commit that failed here, or that somebody does not want here again. */
@@ -88,5 +89,11 @@ export async function clearBad(
   if (stored.kind !== 'none') {
     writeJson(path(sysroot, os), { commits: list.filter((commit) => !cleared.includes(commit)) }, stored.kind);
   }
+  // Going back from them was the health checks' doing, and is forgiven too.
+  await pardonCommits(
+    sysroot,
+    os,
+    cleared.map(({ checksum }) => checksum),
+  );
   return cleared;
 }

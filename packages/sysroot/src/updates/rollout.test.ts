@@ -42,6 +42,12 @@ test('a start of its own, a pause, nothing said', () => {
   assert.equal(rolloutOf('b'.repeat(64), said('duration=1h'), summary).paused, false);
 });
 
+test('a commit from beyond all calendars is not offered, and breaks nothing', () => {
+  for (const when of [1e18, -1e18, Number.NaN, Number.POSITIVE_INFINITY]) {
+    assert.equal(offeredAt(parseRollout('duration=1d'), when, 0.5), null);
+  }
+});
+
 test('what nobody understands is refused', () => {
   for (const text of [
     'duration=',

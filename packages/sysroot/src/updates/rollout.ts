@@ -18,6 +18,8 @@ export interface Rollout {
 const AT_ONCE: Rollout = { start: 0, paused: false, curve: [[0, 1]] };
 /** Nobody, until the publisher says otherwise. */
 export const PAUSED: Rollout = { ...AT_ONCE, paused: true };
+/** Nothing starts later than in the year 9000. */
+const LAST_START = 221_845_392_000;
 /** Corners of a slow beginning: a quarter of the hosts in the first half of the time. */
 const GENTLE = 16;
 
@@ -98,8 +100,9 @@ export function placeOf(machineId: string, checksum: Checksum): number {
 
 /** When a host at `place` may take the commit (Unix seconds); null while the roll-out is paused. */
 export function offeredAt(rollout: Rollout, commitTime: number, place: number): number | null {
-  if (rollout.paused) return null;
   const start = rollout.start ?? commitTime;
+  // A time that no calendar shows never comes.
+  if (rollout.paused || !(Math.abs(start) <= LAST_START)) return null;
   let [before, below] = rollout.curve[0] ?? [0, 1];
   for (const [seconds, share] of rollout.curve) {
     if (share >= place) {

@@ -11,7 +11,7 @@ import { loadUpdatesConfig, type UpdatesConfig, writeUpdatesConfig } from './con
 import { gatherFacts, leftDeployments, type Surroundings, settingsRoot } from './facts.ts';
 import { lookAtBranch } from './look.ts';
 import { type Decision, nameOf, plan, type UpdateFacts } from './plan.ts';
-import { type Candidate, changeUpdatesState, loadUpdatesState, type UpdatesState } from './state.ts';
+import { type Candidate, changeUpdatesState, loadUpdatesState, MOST_COMMITS, type UpdatesState } from './state.ts';
 
 export interface UpdatesOptions extends BeginOptions {
   os?: string | undefined;
@@ -75,14 +75,16 @@ export async function viewUpdates(sysroot: Sysroot, options: UpdatesOptions = {}
 
 /** Takes down what the deployments tell: what somebody went back from, what has come up, whom nothing waits for. */
 export function remember(state: UpdatesState, deployments: SysrootState, os: string, facts: UpdateFacts): UpdatesState {
-  // The newest count: a branch moves on.
+  // What runs by now may be left again.
+  const pardoned = state.pardoned.filter((checksum) => checksum !== facts.base);
   const left = [...new Set([...state.left, ...leftDeployments(deployments, os)])]
-    .filter((checksum) => checksum !== facts.base)
-    .slice(-16);
+    .filter((checksum) => checksum !== facts.base && !pardoned.includes(checksum))
+    .slice(-MOST_COMMITS);
   const pending = facts.pending?.checksum;
   return {
     ...state,
     left,
+    pardoned,
     blocked: state.blocked?.checksum === pending ? state.blocked : null,
     attempts: state.attempts?.checksum === facts.base ? null : state.attempts,
     scheduled: state.scheduled?.boot === facts.boot && state.scheduled.checksum === pending ? state.scheduled : null,

@@ -35,6 +35,8 @@ export interface UpdatesState {
   endOfLife: string | null;
   /** Commits the administrator went back from: nothing for an automatic update. */
   left: Checksum[];
+  /** Commits that somebody cleared: they may be taken, though the machine went back from them. */
+  pardoned: Checksum[];
   /** Since when people or inhibitors put off the reboot into this commit. */
   blocked: { checksum: Checksum; since: number } | null;
   /** Reboots into a commit that did not come up with it. */
@@ -45,6 +47,9 @@ export interface UpdatesState {
   hold: { until: number | null; why: string } | null;
 }
 
+/** So many commits are kept in each list: branches move on. */
+export const MOST_COMMITS = 16;
+
 export const FRESH_STATE: UpdatesState = {
   checked: null,
   succeeded: null,
@@ -53,6 +58,7 @@ export const FRESH_STATE: UpdatesState = {
   candidates: [],
   endOfLife: null,
   left: [],
+  pardoned: [],
   blocked: null,
   attempts: null,
   scheduled: null,
@@ -114,6 +120,7 @@ function parseState(value: unknown): UpdatesState | null {
     candidates: listOf(fields.get('candidates'), parseCandidate) ?? [],
     endOfLife: textOf(fields.get('endOfLife')),
     left: listOf(fields.get('left'), checksumOf) ?? [],
+    pardoned: listOf(fields.get('pardoned'), checksumOf) ?? [],
     blocked: part('blocked', (inner) => {
       const [checksum, since] = [checksumOf(inner.get('checksum')), numberOf(inner.get('since'))];
       return checksum === null || since === null ? null : { checksum, since };
@@ -158,4 +165,15 @@ export async function changeUpdatesState(
   const after = change(before);
   if (JSON.stringify(after) !== JSON.stringify(before)) writeJson(path, after, stored.kind);
   return after;
+}
+
+/** Lets automatic updates take commits again that somebody, or the health checks, went back from. */
+export async function pardonCommits(sysroot: Sysroot, os: string, checksums: readonly Checksum[]): Promise<void> {
+  if (checksums.length === 0) return;
+  await changeUpdatesState(sysroot, os, (state) => ({
+    ...state,
+    left: state.left.filter((one) => !checksums.includes(one)),
+    pardoned: [...new Set([...state.pardoned, ...checksums])].slice(-MOST_COMMITS),
+    attempts: state.attempts !== null && checksums.includes(state.attempts.checksum) ? null : state.attempts,
+  }));
 }
