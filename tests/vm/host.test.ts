@@ -57,15 +57,17 @@ describe('the life of a host', { skip, concurrency: 1, timeout: 40 * 60_000 }, (
       await host.check('atomic host upgrade');
       await host.reboot();
       await host.expectBooted(commit, version);
+      await host.judged();
     }
     assert.deepEqual((await host.deployments()).order, [versions[2], versions[1], lab.v1.commit]);
-    await host.check('atomic host pin --unpin 2');
+    await host.check('atomic host unpin 2');
   });
 
   scenario('rolled back, then kernel arguments changed on the old version', async () => {
     await host.check('echo from-4 > /etc/fourth.conf; atomic host rollback');
     await host.check('atomic host kargs --append=atomic.test=yes --append-if-missing=quiet');
     await host.reboot();
+    await host.expectBooted(versions[1] ?? '', '3');
     const cmdline = (await host.check('cat /proc/cmdline')).split(' ');
     assert.equal(cmdline.filter((word) => word === 'atomic.test=yes').length, 1);
     assert.equal(cmdline.filter((word) => word === 'quiet').length, 1);

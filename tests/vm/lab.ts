@@ -296,6 +296,11 @@ export class Host implements AsyncDisposable {
     await this.machine.login({ ...LOGIN, timeoutSeconds: BOOT_SECONDS });
   }
 
+  /** Wait until the health checks have judged this boot. */
+  async judged(): Promise<void> {
+    await this.check('systemctl start atomic-health-check.service');
+  }
+
   /** The commits of the deployments, and which of them runs. */
   async deployments(): Promise<{ order: string[]; booted: string | undefined }> {
     const { deployments } = await this.status();
