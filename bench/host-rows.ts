@@ -17,6 +17,7 @@ export function makeHostRows({ work, trees, port, root }: Setting): Row[] {
   const stock = (...args: string[]): string => run(work, 'env', SETTING, STOCK, ...args);
   const disk = join(work, 'host-disk');
   const repo = join(disk, 'ostree/repo');
+  const server = `${trees.archive}-host`;
   /** Where the kernel of a tree must be to boot; Debian's packages put it elsewhere. */
   const modules = 'usr/lib/modules/6.1.0';
 
@@ -30,7 +31,7 @@ export function makeHostRows({ work, trees, port, root }: Setting): Row[] {
     const [kernel = ''] = run(tree, 'sh', '-c', 'ls boot/vmlinuz-*').split('\n');
     cpSync(join(tree, kernel), join(tree, modules, 'vmlinuz'));
     writeFileSync(join(tree, modules, 'initramfs.img'), Buffer.alloc(20_000_000, `initramfs of ${ref}`));
-    stock('commit', `--repo=${repo}`, `--branch=host/${ref}`, '--link-checkout-speedup', tree);
+    stock('commit', `--repo=${repo}`, `--branch=host/${ref}`, '--bind-ref=host/main', '--link-checkout-speedup', tree);
     stock('refs', `--repo=${repo}`, '--delete', ref);
     rmSync(tree, { recursive: true });
   };
@@ -42,16 +43,27 @@ export function makeHostRows({ work, trees, port, root }: Setting): Row[] {
     stock('admin', 'os-init', `--sysroot=${disk}`, OS);
     bootable('v1');
     bootable('v2');
-    // What a server would have, for the look at it.
-    stock('init', `--repo=${trees.archive}-host`, '--mode=archive');
-    stock('pull-local', `--repo=${trees.archive}-host`, '--commit-metadata-only', repo, 'host/v1');
     const url = `http://127.0.0.1:${port}/archive-host`;
     stock('remote', 'add', `--repo=${repo}`, '--no-gpg-verify', 'origin', url);
-    stock('refs', `--repo=${repo}`, '--create=origin:host/v1', 'host/v1');
-    stock('admin', 'deploy', `--sysroot=${disk}`, `--os=${OS}`, '--karg=root=LABEL=root', 'origin:host/v1');
+    stock('refs', `--repo=${repo}`, '--create=origin:host/main', 'host/v1');
+    stock('admin', 'deploy', `--sysroot=${disk}`, `--os=${OS}`, '--karg=root=LABEL=root', 'origin:host/main');
     const [deployed = ''] = run(disk, 'sh', '-c', `ls -d ostree/deploy/${OS}/deploy/*.0`).split('\n');
     for (const name of ['hostname', 'machine-id', 'ssh/local.conf'])
       writeFileSync(join(disk, deployed, 'etc', name), name);
+  };
+  /** Serves the branch that the disk follows, at that version. */
+  const serve = (version: 'v1' | 'v2') => (): void => {
+    makeDisk();
+    stock('init', `--repo=${server}`, '--mode=archive');
+    stock('pull-local', `--repo=${server}`, repo, `host/${version}`);
+    stock('refs', `--repo=${server}`, '--create=host/main', '--force', `host/${version}`);
+  };
+  /** A disk that has not seen version 2. */
+  const copyOld = (one: Run): void => {
+    copyDisk(one);
+    const copied = join(work, one.fresh, 'ostree/repo');
+    stock('refs', `--repo=${copied}`, '--delete', 'host/v2');
+    stock('prune', `--repo=${copied}`, '--refs-only');
   };
   const copyDisk = ({ fresh }: Run): void => {
     run(work, 'cp', '-al', disk, fresh);
@@ -83,10 +95,19 @@ export function makeHostRows({ work, trees, port, root }: Setting): Row[] {
     {
       name: 'host: `atomic host upgrade`, nothing new, beside `ostree admin upgrade`',
       budget: 10,
-      pair: makeDisk,
+      pair: serve('v1'),
       tools: atomic,
       prefix: ENV,
       args: ({ who }) => [who === 'ours' ? 'host' : 'admin', 'upgrade', `--sysroot=${disk}`, `--os=${OS}`],
+    },
+    {
+      name: 'host: `atomic host upgrade` to the security updates, beside `ostree admin upgrade`',
+      budget: 60,
+      pair: serve('v2'),
+      before: copyOld,
+      tools: atomic,
+      prefix: ENV,
+      args: ({ who, fresh }) => [who === 'ours' ? 'host' : 'admin', 'upgrade', `--sysroot=${fresh}`, `--os=${OS}`],
     },
   ];
 }
