@@ -47,11 +47,7 @@ export function validateFileName(name: string): string {
 
 /** Serialises a dirtree, sorting its entries. */
 export function serializeDirTree(tree: DirTree): Buffer {
-  const sorted = <T extends { name: string }>(entries: T[]) =>
-    entries
-      .map((entry) => ({ entry, key: Buffer.from(entry.name) }))
-      .sort((a, b) => Buffer.compare(a.key, b.key))
-      .map(({ entry }) => entry);
+  const sorted = <T extends { name: string }>(entries: T[]) => entries.toSorted((a, b) => compareNames(a.name, b.name));
   return encode(TYPE, [
     sorted(tree.files).map(({ name, checksum }) => [validateFileName(name), checksumToBytes(checksum)]),
     sorted(tree.dirs).map((dir) => [validateFileName(dir.name), checksumToBytes(dir.tree), checksumToBytes(dir.meta)]),
