@@ -360,6 +360,23 @@ describe('automatic updates', { skip }, () => {
     assert.equal(machine.versions[0], '5');
   });
 
+  test('a barrier far back is found; where the server has no history left, the newest is taken', async () => {
+    const publisher = new Publisher();
+    await publisher.publish('1', 0);
+    await using server = await serveFolder(publisher.repo.path);
+    const machine = await Machine.install(publisher, server.port);
+    const cut = await Machine.install(publisher, server.port);
+    const barrier = await publisher.publish('2', 0.1, { 'atomic.barrier': { type: 'b', value: true } });
+    for (let at = 3; at <= 14; at++) await publisher.publish(`${at}`, at / 10);
+    for (const one of [machine, cut]) one.set('policy=stage');
+    assert.deepEqual(did(await machine.run()), ['check', 'stage']);
+    assert.deepEqual(machine.versions, ['2', '1*']);
+    stock('prune', `--repo=${publisher.repo.path}`, '--refs-only', '--depth=3');
+    assert.equal(publisher.repo.hasObject('commit', barrier), false);
+    assert.deepEqual(did(await cut.run()), ['check', 'stage']);
+    assert.deepEqual(cut.versions, ['14', '1*']);
+  });
+
   test('a version that failed here, or that somebody went back from, is not taken again; a newer one is', async () => {
     const publisher = new Publisher();
     await publisher.publish('1', 0);

@@ -346,6 +346,12 @@ const TABLE: Row[] = [
     next: NOW + 100,
   },
   {
+    name: 'a shutdown that somebody else planned will do',
+    facts: { pending: update(V2), shutdownPlanned: true },
+    now: 'wait',
+    why: 'scheduled',
+  },
+  {
     name: 'called off',
     facts: { pending: update(V2) },
     state: { scheduled: { checksum: V2, at: NOW - 86_300, boot: 'boot-1' } },
@@ -459,6 +465,7 @@ describe('whatever is the case', () => {
         if (decision.now !== 'reboot') return;
         reboots++;
         assert.equal(settings.policy, 'apply');
+        assert.ok(!around.shutdownPlanned);
         assert.equal(around.pending?.kind, 'update');
         assert.equal(decision.checksum, around.pending?.checksum);
         assert.ok(!around.bad.has(decision.checksum) && around.pending?.locked === false && !around.onTrial);

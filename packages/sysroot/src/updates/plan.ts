@@ -303,6 +303,9 @@ function planReboot(
     const again = scheduled.at + CALLED_OFF;
     if (again > now) return wait(reason('called-off', 'somebody called the announced reboot off', again));
   }
+  if (facts.shutdownPlanned) {
+    return wait(reason('scheduled', `somebody planned a shutdown: ${nameOf(pending)} comes up after it`));
+  }
   if (config.windows.length > 0 && windows.open.length === 0) {
     return wait(reason('window', `the reboot into ${nameOf(pending)} waits for a window`, seconds(windows.next?.open)));
   }

@@ -182,9 +182,12 @@ export function automaticUpdatesLine(
   return `AutomaticUpdates: ${policy}; ${unit}: last run ${ago} ago${trouble === null ? '' : ' failed'}`;
 }
 
+/** So many failures in a row are no hiccup. */
+const MANY = 3;
+
 /**
  * The age of the last successful look at the server as a health item; null where nothing looks. Never looked counts as
- * well until three looks in a row have failed.
+ * well until three looks in a row have failed; so does an update that cannot be staged, until then.
  */
 export function lastCheckHealth(
   sysroot: Sysroot,
@@ -208,8 +211,11 @@ export function lastCheckHealth(
       ? 'no successful look at the server yet'
       : `last looked at the server ${formatDuration(now - succeeded)} ago`;
   if (hold !== null && (hold.until === null || hold.until > now)) return item('ok', `${last}; held: ${hold.why}`);
+  if (trouble !== null && trouble.doing === 'stage' && trouble.times >= MANY) {
+    return item('failed', `an update could not be fetched and staged ${trouble.times} times: ${trouble.error}`);
+  }
   const failing = trouble !== null && trouble.doing === 'check';
   const why = failing ? `${last}: ${trouble.error}` : last;
-  const stale = succeeded === null ? failing && trouble.times >= 3 : now - succeeded > config.staleAfter;
+  const stale = succeeded === null ? failing && trouble.times >= MANY : now - succeeded > config.staleAfter;
   return item(stale ? 'failed' : 'ok', why);
 }
