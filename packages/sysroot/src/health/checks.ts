@@ -20,17 +20,27 @@ export interface CheckPlan {
   seconds: number;
 }
 
+/** How long there is to wait for something to become well. */
+interface Time {
+  /** By the machine's clock. */
+  until: number;
+  /** A required check has failed for good: nobody waits any longer. */
+  decided: boolean;
+}
+
+const NOT_WAITED_FOR = 'not waited for: another check failed';
+
 /**
  * Runs every check, all kinds beside each other, until each came to an end or the time is up. Never throws for what a
  * check does.
  */
 export async function runChecks(machine: CheckedMachine, plan: CheckPlan): Promise<CheckResult[]> {
-  const until = machine.clock() + plan.seconds;
+  const time: Time = { until: machine.clock() + plan.seconds, decided: false };
   const groups = await Promise.all([
-    scripts(machine, plan, until),
-    units(machine, plan, until),
-    network(machine, plan, until),
-    engines(machine, plan, until),
+    scripts(machine, plan, time),
+    units(machine, plan, time),
+    network(machine, plan, time),
+    engines(machine, plan, time),
   ]);
   const settings = plan.problems.map(
     (problem): CheckResult => ({ name: 'settings', required: false, state: 'failed', seconds: 0, output: problem }),
@@ -51,7 +61,7 @@ export function failureOf(checks: readonly CheckResult[]): Failure | null {
   return { reason: `${first.name}: ${why === '' ? first.state : why}${others}`, output: first.output };
 }
 
-async function scripts(machine: CheckedMachine, plan: CheckPlan, until: number): Promise<CheckResult[]> {
+async function scripts(machine: CheckedMachine, plan: CheckPlan, time: Time): Promise<CheckResult[]> {
   const off = disabledScripts(plan.root);
   const results: CheckResult[] = [];
   for (const kind of ['required', 'wanted'] as const) {
@@ -65,8 +75,10 @@ async function scripts(machine: CheckedMachine, plan: CheckPlan, until: number):
         continue;
       }
       // One second at least: what there is no time for fails as too slow, not as never run.
-      const seconds = Math.max(1, Math.min(plan.config.scriptSeconds, until - machine.clock()));
-      results.push(await runScript(machine, script, seconds));
+      const seconds = Math.max(1, Math.min(plan.config.scriptSeconds, time.until - machine.clock()));
+      const result = await runScript(machine, script, seconds);
+      if (result.required && result.state !== 'ok') time.decided = true;
+      results.push(result);
     }
   }
   return results;
@@ -84,7 +96,7 @@ const INTERVAL = 2;
 /** For units that nothing has started: a timer or a path may, but the boot is over. */
 const GRACE = 15;
 
-async function units(machine: CheckedMachine, plan: CheckPlan, until: number): Promise<CheckResult[]> {
+async function units(machine: CheckedMachine, plan: CheckPlan, time: Time): Promise<CheckResult[]> {
   const watched = new Map<string, WatchedUnit>();
   const { config, baseline } = plan;
   if (config.defaultChecks) {
@@ -96,69 +108,75 @@ async function units(machine: CheckedMachine, plan: CheckPlan, until: number): P
   if (list.length === 0) return [];
   const names = list.map(({ name }) => name);
   const start = machine.clock();
-  let before: UnitState[] | null = null;
+  let previous: UnitState[] | null = null;
   for (;;) {
     const states = await unitStates(machine, names);
     const seconds = machine.clock() - start;
-    const late = machine.clock() + INTERVAL > until;
-    if (states !== null) {
-      const settled = list.every((unit, index) => isSettled(unit, states[index], seconds));
-      // A service that falls over is well for an instant each time it is started again.
-      const steady = before !== null && states.every(({ restarts }, index) => restarts === before?.[index]?.restarts);
-      const failed = list.some((unit, index) => unit.required && outcome(unit, states[index]) === 'failed');
-      if (late || (settled && (steady || failed))) {
-        return list.map((unit, index) => report(unit, states[index], seconds, settled && (steady || failed)));
-      }
-      before = settled ? states : null;
-    } else if (late) {
-      return list.map((unit) => report(unit, undefined, seconds, false));
-    }
+    const late = machine.clock() + INTERVAL > time.until;
+    const looks = list.map((unit, index) => look(unit, states?.[index], previous?.[index], seconds));
+    const required = looks.filter(({ unit }) => unit.required);
+    if (required.some(({ found }) => found === 'failed')) time.decided = true;
+    // A service that falls over is well for an instant each time it is started again: two looks have to agree.
+    const well = previous !== null && required.every(({ found, grew }) => found !== 'waiting' && !grew);
+    if (late || time.decided || well) return looks.map((one) => report(one, seconds, late));
+    previous = states;
     await machine.sleep(INTERVAL);
   }
 }
 
-function outcome(unit: WatchedUnit, state: UnitState | undefined): 'ok' | 'failed' | 'skipped' {
-  const judged = state === undefined ? 'failed' : judgeUnit(state);
-  if (judged === 'ok') return 'ok';
-  return judged === 'gone' && unit.why === 'before' ? 'skipped' : 'failed';
+/** What one look at a unit found. */
+interface Look {
+  unit: WatchedUnit;
+  found: 'ok' | 'failed' | 'skipped' | 'waiting';
+  /** It was started again since the look before. */
+  grew: boolean;
+  what: string;
 }
 
-function isSettled(unit: WatchedUnit, state: UnitState | undefined, seconds: number): boolean {
-  const judged = state === undefined ? 'waiting' : judgeUnit(state);
-  return judged !== 'waiting' && (judged !== 'idle' || seconds >= GRACE || !unit.required);
+function look(unit: WatchedUnit, state: UnitState | undefined, before: UnitState | undefined, seconds: number): Look {
+  if (state === undefined) return { unit, found: 'waiting', grew: false, what: 'systemd does not answer' };
+  const judged = judgeUnit(state);
+  const grew = before !== undefined && state.restarts > before.restarts;
+  const what = describeUnit(state);
+  if (judged === 'idle') return { unit, found: seconds < GRACE ? 'waiting' : 'failed', grew, what };
+  if (judged === 'gone') return { unit, found: unit.why === 'before' ? 'skipped' : 'failed', grew, what };
+  return { unit, found: judged, grew, what };
 }
 
-function report(unit: WatchedUnit, state: UnitState | undefined, seconds: number, settled: boolean): CheckResult {
-  const found = outcome(unit, state);
-  const what = state === undefined ? 'systemd does not answer' : describeUnit(state);
-  const ran = unit.why === 'before' && found !== 'ok' ? `${what}; it ran before the switch` : what;
-  const unsteady = found === 'ok' && !settled && state !== undefined && state.restarts > 0;
-  return {
-    name: `unit ${unit.name}`,
-    required: unit.required,
-    state: unsteady ? 'failed' : found === 'failed' && !settled ? 'timed-out' : found,
-    seconds,
-    output: ran,
-  };
+/** What comes of the last look. `late`: there was no more time, else it was decided. */
+function report({ unit, found, grew, what }: Look, seconds: number, late: boolean): CheckResult {
+  const { name, required, why } = unit;
+  const was = why === 'before' && found !== 'ok' ? `${what}; it ran before the switch` : what;
+  const result = { name: `unit ${name}`, required, seconds, output: was };
+  if (found === 'waiting') {
+    // Wanted ones are not waited for: what they are now counts.
+    if (late || !required) return { ...result, state: 'timed-out' };
+    return { ...result, state: 'skipped', output: `${was}; ${NOT_WAITED_FOR}` };
+  }
+  return { ...result, state: found === 'ok' && grew ? 'failed' : found };
 }
 
 /** What one attempt at a server or an engine may take. */
 const ATTEMPT = 15;
 
-/** Tries something until it works or the time is up. */
+/** Tries something until it works, the time is up, or all is decided. */
 async function persist(
   machine: CheckedMachine,
   name: string,
-  until: number,
+  time: Time,
   attempt: (seconds: number) => Promise<void>,
 ): Promise<CheckResult> {
   const start = machine.clock();
   for (;;) {
     try {
-      await attempt(Math.max(1, Math.min(ATTEMPT, until - machine.clock())));
+      await attempt(Math.max(1, Math.min(ATTEMPT, time.until - machine.clock())));
       return { name, required: true, state: 'ok', seconds: machine.clock() - start, output: '' };
     } catch (error) {
-      if (machine.clock() + INTERVAL > until) {
+      if (time.decided) {
+        return { name, required: true, state: 'skipped', seconds: machine.clock() - start, output: NOT_WAITED_FOR };
+      }
+      if (machine.clock() + INTERVAL > time.until) {
+        time.decided = true;
         const output = `${error instanceof Error ? error.message : String(error)}; it answered before the switch`;
         return { name, required: true, state: 'failed', seconds: machine.clock() - start, output };
       }
@@ -167,23 +185,23 @@ async function persist(
   }
 }
 
-async function network(machine: CheckedMachine, plan: CheckPlan, until: number): Promise<CheckResult[]> {
+async function network(machine: CheckedMachine, plan: CheckPlan, time: Time): Promise<CheckResult[]> {
   const { config, baseline, repo } = plan;
   const remote = baseline?.server ?? null;
   // Without a URL it is no longer a remote here.
   if (!config.defaultChecks || remote === null || repo.remoteOption(remote, 'url') === undefined) return [];
   const check = (seconds: number) => machine.reach(repo, remote, seconds);
-  return [await persist(machine, `update server of ${remote}`, until, check)];
+  return [await persist(machine, `update server of ${remote}`, time, check)];
 }
 
-async function engines(machine: CheckedMachine, plan: CheckPlan, until: number): Promise<CheckResult[]> {
+async function engines(machine: CheckedMachine, plan: CheckPlan, time: Time): Promise<CheckResult[]> {
   const { config, baseline } = plan;
   if (!config.defaultChecks || baseline === null) return [];
   return await Promise.all(
     baseline.engines
       .filter((engine) => hasEngine(plan.root, engine))
       .map((engine) =>
-        persist(machine, `container engine ${engine}`, until, async (seconds) => {
+        persist(machine, `container engine ${engine}`, time, async (seconds) => {
           if (!(await engineAnswers(machine, engine, seconds))) throw new Error('no answer');
         }),
       ),

@@ -90,6 +90,23 @@ describe('the life of a version', { skip }, () => {
     assert.ok(fake.time >= 14 && fake.time < 60, `${fake.time} s`);
   });
 
+  test('once a required check has failed, nobody waits for the others; wanted units are never waited for', async () => {
+    const fake = new Fake();
+    const settings = 'RequiredUnits=bad.service slow.service\nWantedUnits=lazy.service\n';
+    await fake.add('1', { 'usr/lib/atomic/health.d/a.conf': `[Health]\n${settings}` });
+    fake.unit('bad.service', 'failed', { Result: 'signal' });
+    fake.unit('slow.service', 'activating', { SubState: 'start' });
+    fake.unit('lazy.service', 'activating', { SubState: 'start' });
+    fake.boot();
+    const states = async () => (await checkNow(fake.open(), fake.options)).checks.map(({ state }) => state).sort();
+    assert.deepEqual(await states(), ['failed', 'skipped', 'timed-out']);
+    assert.equal(fake.time, 0);
+    fake.unit('bad.service', 'active');
+    fake.unit('slow.service', 'active');
+    assert.deepEqual(await states(), ['ok', 'ok', 'timed-out']);
+    assert.ok(fake.time < 10, `${fake.time} s`);
+  });
+
   test('the update server has to be reached if it was before', async () => {
     const fake = new Fake();
     const one = await fake.add('1');
