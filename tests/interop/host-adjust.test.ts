@@ -217,6 +217,7 @@ describe('atomic host on a disk of stock', { skip }, () => {
       accounts: { added: ['user b'], conflicts: [{ file: 'passwd', name: 'a', id: '101', heldBy: 'me' }] },
     });
     const status = atomic(['status']);
+    assert.match(atomic(['config', 'diff']), /^M {4}dracut\.conf$[\s\S]*^C {4}dracut\.conf$/m);
     assert.match(status, /EtcConflicts: dracut\.conf\n +AccountsNotAdded: a \(101 is me\)/);
     assert.match(stock('admin', `--sysroot=${root}`, 'status'), /test [0-9a-f]{64}/, 'stock goes on');
   });

@@ -150,7 +150,11 @@ export async function report(
   options: ChangeFlags & { unchanged: string },
 ): Promise<number> {
   const { deployment, from, to } = result;
-  if (ctx.json) ctx.printJson({ ...result, deployment: deployment === null ? null : brief(deployment) });
+  if (ctx.json) {
+    const { etcFacts } = await import('@atomic/sysroot');
+    const one = deployment === null ? null : { ...brief(deployment), ...etcFacts(sysroot, deployment) };
+    ctx.printJson({ ...result, deployment: one });
+  }
   if (!result.changed) {
     if (!ctx.json) ctx.print(options.unchanged);
     return options.unchangedExit77 ? UNCHANGED : 0;

@@ -33,7 +33,9 @@ export async function reportRedeployed(
   extra: Record<string, unknown> = {},
 ): Promise<number> {
   if (ctx.json) {
-    ctx.printJson({ changed: deployment !== null, ...extra, deployment: deployment && brief(deployment) });
+    const { etcFacts } = await import('@atomic/sysroot');
+    const one = deployment && { ...brief(deployment), ...etcFacts(sysroot, deployment) };
+    ctx.printJson({ changed: deployment !== null, ...extra, deployment: one });
   }
   if (deployment === null) {
     if (!ctx.json) ctx.print('No changes.');

@@ -214,7 +214,8 @@ function liveFacts(sysroot: Sysroot, deployment: Deployment): Partial<Deployment
   };
 }
 
-function etcFacts(sysroot: Sysroot, deployment: Deployment): Partial<DeploymentStatus> {
+/** What the /etc of a deployment got otherwise than somebody may expect; nothing for most. */
+export function etcFacts(sysroot: Sysroot, deployment: Deployment): Pick<DeploymentStatus, 'etc-conflicts'> {
   const report = readEtcReport(sysroot, deployment);
   if (report === null || report.conflicts.length + report.accounts.conflicts.length === 0) return {};
   const { final, conflicts, accounts } = report;
