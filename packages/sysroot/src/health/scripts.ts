@@ -43,7 +43,8 @@ export async function runScript(
   seconds: number,
 ): Promise<CheckResult> {
   const start = machine.clock();
-  const ran = await machine.run('bash', [script.path], { seconds });
+  // Both outputs through one pipe: what was said last is the last.
+  const ran = await machine.run('sh', ['-c', 'exec bash "$0" 2>&1', script.path], { seconds });
   const result = { name: `script ${script.name}`, required: script.required, seconds: machine.clock() - start };
   switch (ran.kind) {
     case 'exited':
