@@ -119,6 +119,14 @@ describe('verdicts', () => {
     assert.deepEqual(decideVerdict(facts(old, [old]), null), { do: 'rest' });
   });
 
+  test('a verdict that comes after the deadline changes nothing', () => {
+    const young = candidate('b');
+    const trial: TrialRecord = { state: 'failed', deployment: id('b'), failure, at: '' };
+    const late = facts(young, [young, candidate('a', { proven: true })], { trial });
+    assert.equal(decideVerdict(late, null).do, 'mark-bad');
+    assert.equal(decideVerdict(late, failure).do, 'mark-bad');
+  });
+
   test('red on what is new is noted before anything is done', () => {
     const young = candidate('b');
     const step = decideVerdict(facts(young, [young, candidate('a', { proven: true })]), failure);

@@ -150,6 +150,8 @@ function goBack(facts: Facts, trial: TrialRecord & { state: 'failed' }, failed: 
 /** What to do with the verdict of what runs; {@link decide} takes over from what this notes. */
 export function decideVerdict(facts: Facts, failure: Failure | null): Step {
   const { booted, trial } = facts;
+  // The deadline was first: what it began is not undone.
+  if (trial?.state === 'failed' && sameDeployment(trial.deployment, booted)) return decide(facts);
   if (failure === null) {
     // Only an administrator takes a mark back.
     if (!booted.proven && !booted.bad) return { do: 'prove', deployment: booted };
