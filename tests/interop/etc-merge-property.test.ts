@@ -22,7 +22,7 @@ import { deploy, makeOrigin, mergeEtc, readEtcReport, Sysroot } from '@atomic/sy
 import fc from 'fast-check';
 
 /** The /etc merge on random trees, three ways: by stock's `ostree admin deploy`, by our deploy, by our merge alone. */
-const CASES = 300;
+const CASES = 200;
 const CLASHES = 5;
 
 const stockThere = spawnSync('ostree', ['--version']).status === 0;

@@ -57,7 +57,7 @@ export async function factoryReset(sysroot: Sysroot, options: RedeployOptions = 
     return await redeploy(
       sysroot,
       {
-        rev: from.checksum,
+        from,
         kargs: from.kargs.filter((karg) => !isKarg(karg)),
         origin: (origin) => origin.set(GROUP, KEY, token),
         keepEtc: false,

@@ -43,6 +43,10 @@ export async function reportRedeployed(
   }
   if (!ctx.json) ctx.print(`${deployment.staged ? 'Staged' : 'Deployed'}: ${named(deployment)}`);
   await warnOfConflicts(ctx, sysroot, deployment);
+  if (deployment.finalizationLocked) {
+    if (!ctx.json) ctx.print(`Locked until: atomic host finalize-deployment ${deployment.checksum}`);
+    return 0;
+  }
   await next(ctx, sysroot, options.reboot);
   return 0;
 }

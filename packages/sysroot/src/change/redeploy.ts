@@ -20,6 +20,8 @@ export interface RedeployOptions extends BeginOptions {
 
 /** What is different about the new deployment. */
 export interface Redeployment {
+  /** Which is deployed again; default: what would boot next. */
+  from?: Deployment | undefined;
   kargs?: readonly string[] | undefined;
   /** Changes the copy of the origin that the new deployment gets. */
   origin?: ((origin: KeyFile) => void) | undefined;
@@ -36,7 +38,7 @@ export const nextDeployment = (sysroot: Sysroot, os?: string): Deployment => {
 };
 
 /**
- * Deploys the commit that would boot next again, with something about it changed; what ran stays to go back to. The
+ * Deploys a commit again, with something about it changed; what ran stays to go back to. The
  * lock of what was staged stays on what replaces it.
  */
 export async function redeploy(
@@ -47,10 +49,11 @@ export async function redeploy(
   using _lock = await sysroot.lock(options);
   const state = sysroot.load();
   const os = chooseOs(state, options.os);
-  const base = baseDeployment(state, os);
+  const next = baseDeployment(state, os);
+  const base = change.from ?? next;
   const origin = inheritOrigin(requireOrigin(base), base.origin?.get('origin', 'override-commit'));
   change.origin?.(origin);
-  const locked = options.lockFinalization === true || base.finalizationLocked;
+  const locked = options.lockFinalization === true || next.finalizationLocked;
   const stage = options.stage ?? (locked || state.booted?.os === os);
   const deployment = await deploy(sysroot, {
     ...options,
