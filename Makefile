@@ -16,6 +16,9 @@ setup: ## install what the other targets need: Debian packages (as root) and loc
 build: setup ## bundle the programs into build/bin, where bin/ostree and bin/atomic find them
 	@$(NODE) --disable-warning=ExperimentalWarning tools/build.ts
 
+faults-host: build ## kill deploying, switching, rolling back and cleaning up, and fail each of their system calls (an hour)
+	@FAULTS=host $(NODE) --disable-warning=ExperimentalWarning --test tests/faults/sysroot.test.ts
+
 pack: setup ## make the npm package of packages/ostree in build/pack
 	@$(NODE) --disable-warning=ExperimentalWarning tools/pack.ts build/pack
 

@@ -14,7 +14,7 @@ export function missing(): string | false {
 }
 
 /** FAULTS=all: each error at each point. */
-export const ALL = process.env['FAULTS'] === 'all';
+const ALL = process.env['FAULTS'] === 'all';
 
 /** Declares a test that breaks a scenario at each of its points. */
 export function testScenario(scenario: Scenario, options: SweepOptions & { skip: string | false }): void {
