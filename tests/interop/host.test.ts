@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -7,7 +8,9 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { serveFolder } from '@atomic/ostree';
 import {
+  activeTransaction,
   availableUpdate,
+  cancelTransaction,
   configDiff,
   deployVersion,
   finalizeDeployment,
@@ -98,6 +101,8 @@ const origins = (root: string) =>
 describe('atomic host', { skip }, () => {
   let url = '';
   let down = false;
+  /** Answers that are longer than this many bytes never come to their end. */
+  let stallAfter = Number.POSITIVE_INFINITY;
   /** Bytes on the wire, both ways, headers and all. */
   let wire = 0;
 
@@ -121,6 +126,7 @@ describe('atomic host', { skip }, () => {
         sockets.add(from);
         from.on('data', (chunk: Buffer) => {
           wire += chunk.length;
+          if (from === upstream && upstream.bytesRead > stallAfter) return;
           to.write(chunk);
         });
         from.on('end', () => to.end());
@@ -343,6 +349,50 @@ describe('atomic host', { skip }, () => {
     assert.deepEqual([only.added, only.changed, only.removed], [['ssh', 'ssh/key'], [], []]);
     const listed = stock('admin', 'config-diff', `--sysroot=${root}`, '--os=test').split('\n').sort();
     assert.deepEqual(listed, ['A    ssh', 'A    ssh/key', 'D    motd', 'M    hostname']);
+  });
+
+  test('an upgrade at work is seen and can be cancelled; nothing of it is left, and the next one goes on', async () => {
+    const big = publish('os/big', 70);
+    const root = stockDisk('os/big', url);
+    const next = publish('os/big', 71, { 'usr/share/large': 'x'.repeat(3_000_000) });
+    const bin = join(import.meta.dirname, '../../bin/atomic');
+    stallAfter = 1000;
+    wire = 0;
+    try {
+      const child = spawn(bin, ['host', 'upgrade', `--sysroot=${root}`], { env, stdio: ['ignore', 'ignore', 'pipe'] });
+      let said = '';
+      child.stderr.setEncoding('utf8').on('data', (text: string) => {
+        said += text;
+      });
+      const closed = once(child, 'close');
+      const title = `upgrade --sysroot=${root}`;
+      const lock = join(root, 'ostree/lock');
+      while (activeTransaction(lock)?.title !== title) await new Promise((done) => setTimeout(done, 20));
+      const report = await statusReport(open(root));
+      assert.equal(report.json.transaction?.[0], title);
+      const text = statusLines(report).join('\n');
+      assert.match(
+        text,
+        /^State: busy\nTransaction: upgrade --sysroot=.*\n {2}Initiator: process \d+, began \d+ s ago\n/,
+      );
+      // Its handlers are in place once it speaks with the server.
+      while (wire === 0) await new Promise((done) => setTimeout(done, 20));
+      const ended = await cancelTransaction(lock);
+      assert.equal(ended?.pid, child.pid);
+      const [status] = await closed;
+      assert.equal(status, 143, said);
+      assert.match(said, /Interrupted by SIGTERM/);
+    } finally {
+      stallAfter = Number.POSITIVE_INFINITY;
+    }
+    assert.equal(activeTransaction(join(root, 'ostree/lock')), null);
+    assert.deepEqual(
+      open(root)
+        .load()
+        .deployments.map(({ checksum }) => checksum),
+      [big],
+    );
+    assert.equal((await upgrade(open(root))).deployment?.checksum, next);
   });
 
   test('the commands', async () => {

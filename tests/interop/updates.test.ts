@@ -76,6 +76,7 @@ class Publisher {
     put('usr/lib/modules/6.1/vmlinuz', `kernel`);
     put('usr/lib/modules/6.1/initramfs.img', `initramfs`);
     put('usr/share/version', version);
+    put('usr/lib/systemd/system/atomic-update.timer', '[Timer]\n');
     put('usr/etc/hostname', 'default\n');
     const { commit } = await commitTree(this.repo, {
       trees: [{ dir: tree }],

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { AtomicError } from '@atomic/ostree';
 import type { SysrootState } from '../deployment.ts';
 import { formatDuration } from '../duration.ts';
@@ -168,9 +169,12 @@ export function automaticUpdatesLine(
   deployments: SysrootState = sysroot.load(),
 ): string | null {
   const unit = 'atomic-update.timer';
+  const root = settingsRoot(sysroot, deployments, os);
+  // A policy that nothing carries out is none.
+  if (!existsSync(`${root}/usr/lib/systemd/system/${unit}`)) return null;
   let policy: Policy;
   try {
-    policy = loadPolicy(settingsRoot(sysroot, deployments, os));
+    policy = loadPolicy(root);
   } catch (error) {
     if (error instanceof AtomicError) return `AutomaticUpdates: ${unit}: ${error.message}`;
     throw error;
