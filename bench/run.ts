@@ -143,7 +143,8 @@ const stockVersion = /Version: '(.*)'/.exec(run(work, TOOLS.stock, '--version'))
 const report = `# Measurements
 
 Written by \`make bench\`: wall seconds, medians of alternating runs, warm cache, process start included; \`sync\` before
-each. Above 1 ours is faster; ✗ marks what falls short of its aim. Memory is the most a run held, in MiB.
+each. Above 1 ours is faster; ✗ marks what falls short of its aim, and [BOUNDS.md](BOUNDS.md) says what bounds it. Memory is
+the most a run held, in MiB.
 
 - ${new Date().toISOString().slice(0, 10)}, ${cpus().length} × ${cpus()[0]?.model ?? 'unknown'}, ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${run(work, 'sh', '-c', 'uname -r | cut -d. -f1,2')}, load at the end ${loadavg()[0]?.toFixed(1)}
 - Node ${process.versions.node}, stock ostree ${stockVersion}, scratch on ${run(work, 'stat', '-f', '-c', '%T', '.')}
