@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -16,6 +17,7 @@ beforeEach(async () => {
 const etc = (name: string) => readFileSync(`${system.tree()}/etc/${name}`, 'utf8');
 const statePath = () => `${system.root}/ostree/deploy/os/var/lib/atomic/try/state.json`;
 const state = (): Record<string, unknown> => JSON.parse(readFileSync(statePath(), 'utf8'));
+const straceMissing = spawnSync('strace', ['-V']).status === 0 ? false : 'needs strace';
 /** The command that systemd was told to run later. */
 const LATER = `$(grep '^systemd-run' /run/systemctl.log | tail -1 | sed 's/.* -- //')`;
 
@@ -96,6 +98,32 @@ describe('atomic host try', { skip }, () => {
     assert.equal(etc('conf'), 'default 1');
     assert.equal(state()['phase'], 'reverted');
     assert.equal(system.inside('atomic host try --resume'), '', 'once');
+  });
+
+  test('killed at any renaming or unlinking of the taking back, the next boot completes it', {
+    skip: straceMissing,
+  }, (t) => {
+    system.inside(
+      `mkdir /etc/d; echo 1 > /etc/d/one; echo 2 > /etc/d/two; ln -s one /etc/d/link; echo 3 > /etc/d/gone`,
+    );
+    const wanted = system.inside('cd /etc; find . -type f | sort | xargs sha256sum; readlink d/link');
+    let cuts = 0;
+    for (let whole = false; !whole; cuts++) {
+      assert.ok(cuts < 40);
+      const out = system.inside(`
+        atomic host try --timeout=1s -- sh -c '
+          echo x > /etc/d/one; rm -r /etc/d/two /etc/d/link; mkdir /etc/d/two; echo x > /etc/d/link; rm /etc/d/gone; echo x > /etc/new'
+        strace -f -qq -o /dev/null -e trace=rename,unlink -e inject=rename,unlink:signal=KILL:when=${cuts + 1} \\
+          atomic host try --revert > /dev/null 2>&1 && echo whole
+        sleep 1
+        atomic host try --resume > /dev/null
+        atomic host try --status`);
+      assert.match(out, /^Taken back: /m);
+      assert.equal(system.inside('cd /etc; find . -type f | sort | xargs sha256sum; readlink d/link'), wanted);
+      whole = /^whole$/m.test(out);
+    }
+    t.diagnostic(`${cuts - 1} cuts`);
+    assert.ok(cuts > 3);
   });
 
   test('rebooted into what was tried: back to the deployment it began in', async () => {
