@@ -129,27 +129,6 @@ test('a boot that hangs: its deadline ends it', TIMEOUT, async (t) => {
   assert.match(bad?.output ?? '', /forever\.service/);
 });
 
-test('emergency mode, with nobody there: the deadline ends it too', TIMEOUT, async (t) => {
-  await using host = await lab.host({ loader: 'grub-bios' });
-  const device = '/dev/disk/by-label/missing';
-  await lab.commit({
-    version: '6',
-    files: {
-      'usr/etc/fstab': `${device} /var/missing ext4 x-systemd.device-timeout=5s 0 2\n`,
-      'usr/lib/atomic/health.d/slow.conf': '[Health]\nDeadlineSec=60\n',
-    },
-  });
-  await host.check('atomic host upgrade');
-  const start = performance.now();
-  await host.machine.reboot();
-  await host.rebootsByItself();
-  t.diagnostic(`from reboot into emergency mode to a login in the old version: ${seconds(start)} s`);
-  assert.match(host.log, /emergency mode/);
-  await host.expectBooted(lab.v1.commit, '1');
-  const [bad] = (await health(host)).bad;
-  assert.match(bad?.reason ?? '', /no verdict within 60 s/);
-});
-
 function seconds(start: number): string {
   return ((performance.now() - start) / 1000).toFixed(0);
 }
