@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -330,6 +330,51 @@ describe('atomic host', { skip }, () => {
     ]) {
       assert.match(text, line);
     }
+  });
+
+  test('signatures are shown as rpm-ostree shows them, and what gpg said is kept until the next boot', {
+    skip: !has('gpg') && 'needs gpg',
+  }, async () => {
+    const home = join(scratch, 'gnupg');
+    mkdirSync(home, { mode: 0o700 });
+    const gpg = (...args: string[]) =>
+      execFileSync('gpg', ['--homedir', home, '--batch', '--passphrase', '', ...args], {
+        encoding: 'utf8',
+        env,
+        stdio: ['ignore', 'pipe', 'ignore'],
+      });
+    ended.push(() => void spawnSync('gpgconf', ['--homedir', home, '--kill', 'all']));
+    gpg('--quick-generate-key', 'Publisher <p@example.org>', 'ed25519', 'sign', 'never');
+    const key = /^fpr:+([0-9A-F]+):/m.exec(gpg('--with-colons', '-k'))?.[1] ?? '';
+    const root = stockDisk('os/main', url);
+    const repo = `--repo=${root}/ostree/repo`;
+    const { checksum } = first(open(root));
+    stock('config', repo, '--group=remote "origin"', 'set', 'gpg-verify', 'true');
+    const host = boot(root);
+    const shown = async (verbose = false) => statusLines(await statusReport(host), { verbose }).join('\n');
+    assert.match(await shown(), /\n {13}GPGSignature: \(unsigned\)/);
+    stock('gpg-sign', repo, `--gpg-homedir=${home}`, checksum, key);
+    assert.match(await shown(), new RegExp(`\\n {13}GPGSignature: Can't check signature: public key ${key} not found`));
+    rmSync(join(host.run, 'atomic'), { recursive: true });
+    const exported = join(scratch, 'key.asc');
+    gpg('--armor', '--output', exported, '--export', key);
+    stock('remote', repo, 'gpg-import', 'origin', `--keyring=${exported}`);
+    assert.match(await shown(), new RegExp(`\\n {13}GPGSignature: Valid signature by ${key}`));
+    assert.match(
+      await shown(true),
+      /GPGSignature: 1 signature\n {27}Signature made .*\n {27}Good signature from "Publisher <p@example.org>"/,
+    );
+    const [status] = (await hostStatus(host)).deployments;
+    assert.deepEqual(
+      [status?.['gpg-enabled'], status?.signatures?.[0]?.[0], status?.signatures?.[0]?.[5]],
+      [true, true, key],
+    );
+    // The kept answer counts while it is root's alone.
+    const kept = join(host.run, 'atomic/signatures/origin', checksum);
+    writeFileSync(kept, readFileSync(kept, 'utf8').replace('"good"', '"bad"'));
+    assert.match(await shown(), /Invalid signature by/);
+    chmodSync(kept, 0o666);
+    assert.match(await shown(), /Valid signature by/);
   });
 
   test('config diff: what was added, changed and removed, and how', async () => {
