@@ -50,6 +50,15 @@ describe('the life of a version', { skip }, () => {
     assert.equal(healthReport(fake.open()).state, 'good');
   });
 
+  test('what a server calls a version is no escape sequence at login', async () => {
+    const fake = new Fake();
+    await fake.add('1');
+    await fake.judged();
+    await fake.add('2\x1b]0;owned\x07\n', required('exit 1\n'));
+    await fake.judged();
+    assert.match(fake.motd(), /^\n\*\*\* 2\]0;owned \([0-9a-f]{10}\) failed, /);
+  });
+
   test('units that the new tree no longer has, or that were switched off, need not be up', async () => {
     const fake = new Fake();
     await fake.add('1');

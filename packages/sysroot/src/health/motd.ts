@@ -28,6 +28,7 @@ function motdText({ state, summary }: HealthReport): string | null {
     case 'rolling-back':
     case 'rolled-back':
     case 'stranded':
-      return `\n*** ${summary}\n    See: atomic host health\n\n`;
+      // A version is what a server says, and this goes to terminals.
+      return `\n*** ${summary.replace(/[\x00-\x1f\x7f-\x9f]/g, '')}\n    See: atomic host health\n\n`;
   }
 }
