@@ -1,6 +1,16 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -227,6 +237,13 @@ describe('automatic updates', { skip }, () => {
     const machine = await Machine.install(publisher, server.port);
     assert.deepEqual(machine.versions, ['1*']);
     assert.equal(lastCheckHealth(machine.sysroot, 'test', machine.now)?.state, 'ok');
+
+    mkdirSync(join(machine.sysroot.root, 'etc/systemd/system'), { recursive: true });
+    const mask = join(machine.sysroot.root, 'etc/systemd/system/atomic-update.timer');
+    symlinkSync('/dev/null', mask);
+    assert.match(updatesLines(await machine.view()).join('\n'), /nothing of this happens by itself: .* is masked/);
+    assert.equal(lastCheckHealth(machine.sysroot, 'test', machine.now), null);
+    rmSync(mask);
 
     machine.set('policy=none');
     assert.deepEqual(did(await machine.run()), []);

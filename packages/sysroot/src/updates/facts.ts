@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readlinkSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { AtomicError, type Checksum, parseRefspec } from '@atomic/ostree';
@@ -26,6 +26,23 @@ export function runningDeployment(state: SysrootState, os: string): Deployment |
 export function settingsRoot(sysroot: Sysroot, state: SysrootState, os: string): string {
   const base = runningDeployment(state, os);
   return base === null || base.booted ? sysroot.root : sysroot.layout.deployment(base);
+}
+
+export const UPDATE_TIMER = 'atomic-update.timer';
+
+/** Why nothing of this happens by itself: the timer that would start it is not there, or masked; null when it is. */
+export function timerProblem(root: string): string | null {
+  if (!existsSync(join(root, 'usr/lib/systemd/system', UPDATE_TIMER))) return `this tree has no ${UPDATE_TIMER}`;
+  const own = readLink(join(root, 'etc/systemd/system', UPDATE_TIMER));
+  return own === '/dev/null' ? `${UPDATE_TIMER} is masked` : null;
+}
+
+function readLink(path: string): string | null {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return null;
+  }
 }
 
 /** What boots next instead of what runs. */

@@ -514,11 +514,12 @@ describe('whatever is the case', () => {
   test('the forecast agrees: whoever reboots now was told so, and nobody is told of a reboot that policy forbids', () => {
     fc.assert(
       fc.property(all, ([c, s, f]) => {
-        const view = { os: 'test', now: NOW, config: config(c), state: state(s), facts: facts(f) };
+        const view = { os: 'test', timer: null, now: NOW, config: config(c), state: state(s), facts: facts(f) };
         const decision = plan(view.config, NOW, view.state, view.facts);
         const coming = forecast({ ...view, decision });
         if (decision.now === 'reboot') assert.ok(coming.reboots && coming.earliest === NOW);
         if (view.config.policy !== 'apply') assert.ok(!coming.reboots);
+        assert.ok(!forecast({ ...view, decision, timer: 'it is masked' }).reboots);
         if (coming.reboots) {
           assert.ok(coming.earliest >= NOW && (coming.latest === null || coming.latest >= coming.earliest));
           if (view.config.windows.length > 0) {

@@ -1,10 +1,9 @@
-import { existsSync } from 'node:fs';
 import { AtomicError } from '@atomic/ostree';
 import type { SysrootState } from '../deployment.ts';
 import { formatDuration } from '../duration.ts';
 import type { Sysroot } from '../sysroot.ts';
 import { loadPolicy, loadUpdatesConfig, type Policy } from './config.ts';
-import { runningDeployment, settingsRoot } from './facts.ts';
+import { runningDeployment, settingsRoot, timerProblem, UPDATE_TIMER } from './facts.ts';
 import { nameOf, newerThanBase } from './plan.ts';
 import { offeredAt } from './rollout.ts';
 import type { UpdatesView } from './run.ts';
@@ -26,6 +25,7 @@ export type Forecast =
 export function forecast(view: UpdatesView): Forecast {
   const { config, state, now, decision } = view;
   const never = (why: string): Forecast => ({ reboots: false, why });
+  if (view.timer !== null) return never(view.timer);
   if (config.policy !== 'apply') return never(`policy ${config.policy}`);
   const { hold } = state;
   const held = hold !== null && (hold.until === null || hold.until > now);
@@ -118,6 +118,7 @@ export function updatesLines(view: UpdatesView): string[] {
           : `opens ${at(Math.ceil(next.open / 1000))}`;
     put('Window', `${window.name}: ${formatWindow(window)}; ${when}`);
   }
+  if (view.timer !== null) put('Warning', `nothing of this happens by itself: ${view.timer}`);
   for (const warning of config.warnings) put('Warning', warning);
   return lines;
 }
@@ -157,6 +158,7 @@ export function updatesJson(view: UpdatesView): unknown {
     hold: state.hold,
     facts: { ...rest, bad: Object.fromEntries(bad) },
     settings: Object.fromEntries(config.sources),
+    timer: view.timer,
     warnings: config.warnings,
   };
 }
@@ -168,22 +170,21 @@ export function automaticUpdatesLine(
   now: number = Math.floor(Date.now() / 1000),
   deployments: SysrootState = sysroot.load(),
 ): string | null {
-  const unit = 'atomic-update.timer';
   const root = settingsRoot(sysroot, deployments, os);
   // A policy that nothing carries out is none.
-  if (!existsSync(`${root}/usr/lib/systemd/system/${unit}`)) return null;
+  if (timerProblem(root) !== null) return null;
   let policy: Policy;
   try {
     policy = loadPolicy(root);
   } catch (error) {
-    if (error instanceof AtomicError) return `AutomaticUpdates: ${unit}: ${error.message}`;
+    if (error instanceof AtomicError) return `AutomaticUpdates: ${UPDATE_TIMER}: ${error.message}`;
     throw error;
   }
   if (policy === 'none') return null;
   const { checked, trouble } = loadUpdatesState(sysroot, os);
-  if (checked === null) return `AutomaticUpdates: ${policy}; ${unit}: no runs yet`;
+  if (checked === null) return `AutomaticUpdates: ${policy}; ${UPDATE_TIMER}: no runs yet`;
   const ago = formatDuration(now - checked);
-  return `AutomaticUpdates: ${policy}; ${unit}: last run ${ago} ago${trouble === null ? '' : ' failed'}`;
+  return `AutomaticUpdates: ${policy}; ${UPDATE_TIMER}: last run ${ago} ago${trouble === null ? '' : ' failed'}`;
 }
 
 /** So many failures in a row are no hiccup. */
@@ -201,8 +202,10 @@ export function lastCheckHealth(
   const deployments = sysroot.load();
   const item = (state: 'ok' | 'failed', message: string) => ({ name: 'updates' as const, state, message });
   let config: ReturnType<typeof loadUpdatesConfig>;
+  const root = settingsRoot(sysroot, deployments, os);
+  if (timerProblem(root) !== null) return null;
   try {
-    config = loadUpdatesConfig(settingsRoot(sysroot, deployments, os));
+    config = loadUpdatesConfig(root);
   } catch (error) {
     if (error instanceof AtomicError) return item('failed', error.message);
     throw error;

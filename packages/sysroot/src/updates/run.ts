@@ -8,7 +8,7 @@ import { loadBadCommits } from '../health/bad-commits.ts';
 import type { Sysroot } from '../sysroot.ts';
 import { type Announcer, announcer } from './announce.ts';
 import { loadUpdatesConfig, type UpdatesConfig, writeUpdatesConfig } from './config.ts';
-import { gatherFacts, leftDeployments, type Surroundings, settingsRoot } from './facts.ts';
+import { gatherFacts, leftDeployments, type Surroundings, settingsRoot, timerProblem } from './facts.ts';
 import { lookAtBranch } from './look.ts';
 import { type Decision, nameOf, plan, type UpdateFacts } from './plan.ts';
 import { type Candidate, changeUpdatesState, loadUpdatesState, MOST_COMMITS, type UpdatesState } from './state.ts';
@@ -31,6 +31,8 @@ export interface UpdatesView {
   config: UpdatesConfig;
   state: UpdatesState;
   facts: UpdateFacts;
+  /** Why nothing starts this by itself; null: the timer does. */
+  timer: string | null;
   decision: Decision;
 }
 
@@ -56,10 +58,12 @@ export async function survey(
   const os = chooseOs(deployments, options.os);
   const bad = new Map([...loadBadCommits(sysroot, os)].map(([checksum, { reason }]) => [checksum, reason]));
   const onTrial = readTrial(sysroot, deployments) !== null;
+  const root = settingsRoot(sysroot, deployments, os);
   return {
     os,
     now: (options.clock ?? unixNow)(),
-    config: loadUpdatesConfig(settingsRoot(sysroot, deployments, os)),
+    config: loadUpdatesConfig(root),
+    timer: timerProblem(root),
     state: loadUpdatesState(sysroot, os),
     facts: await gatherFacts(sysroot, deployments, os, bad, onTrial, options.around),
     deployments,
