@@ -1,6 +1,5 @@
 import { execFile } from 'node:child_process';
 import { lstatSync, readlinkSync, type Stats } from 'node:fs';
-import { errnoCode } from '@atomic/linux';
 import { AtomicError } from '@atomic/ostree';
 import { baseDeployment, chooseOs } from './change/change.ts';
 import type { Deployment } from './deployment.ts';
@@ -96,12 +95,12 @@ async function unifiedDiff(
   labels: readonly string[],
   signal: AbortSignal | undefined,
 ): Promise<string> {
-  const args = ['-u', ...labels.flatMap((label) => ['--label', label]), '--', ...files];
+  const args = ['LC_ALL=C', 'diff', '-u', ...labels.flatMap((label) => ['--label', label]), '--', ...files];
   return await new Promise((resolve, reject) => {
-    execFile('diff', args, { signal, maxBuffer: 1 << 26, env: { ...process.env, LC_ALL: 'C' } }, (error, stdout) => {
+    execFile('env', args, { signal, maxBuffer: 1 << 26 }, (error, stdout) => {
       // 1: they differ.
       if (error === null || error.code === 1) resolve(stdout);
-      else if (errnoCode(error) === 'ENOENT') {
+      else if (error.code === 127) {
         reject(new AtomicError('not-found', 'cannot run diff', { hint: 'install diffutils, or leave out --content' }));
       } else reject(new AtomicError('failed', `diff ${files.join(' ')}: ${error.message}`, { cause: error }));
     });
