@@ -14,7 +14,10 @@ import {
   configDiff,
   deployVersion,
   finalizeDeployment,
+  historyEntries,
   hostStatus,
+  markBad,
+  noteBoot,
   readHistory,
   rebase,
   Sysroot,
@@ -440,6 +443,27 @@ describe('atomic host', { skip }, () => {
     assert.equal((await upgrade(open(root))).deployment?.checksum, next);
   });
 
+  test('each boot is noted once, and the history tells what made what runs', async () => {
+    publish('os/two', 80);
+    const root = stockDisk('os/main', url);
+    assert.equal(noteBoot(open(root), 'none'), null, 'a disk that does not run');
+    const host = boot(root);
+    assert.equal(noteBoot(host, 'first')?.event, 'boot');
+    assert.equal(noteBoot(host, 'first'), null);
+    noteBoot(host, 'second');
+    await rebase(open(root), { refspec: 'os/two' });
+    noteBoot(boot(root), 'third');
+    const entries = historyEntries(readHistory(open(root), 'test'));
+    assert.deepEqual(
+      entries.map(({ deployment, boots, command }) => [deployment.origin, boots, command]),
+      [
+        ['origin:os/two', 1, 'as tested'],
+        ['origin:os/main', 2, undefined],
+      ],
+    );
+    assert.ok((entries[1]?.created ?? 0) > 1_700_000_000, 'what stock made has the time of its tree');
+  });
+
   test('the commands', async () => {
     const root = stockDisk('os/main', `file://${served}`);
     const atomic = (...args: string[]) =>
@@ -448,9 +472,14 @@ describe('atomic host', { skip }, () => {
         env,
       });
     assert.equal(atomic('cancel').stdout, 'No active transaction.\n');
+    const moving = publish('os/next', 90);
+    const mark = { checksum: moving, reason: 'it hums', when: '2026-01-01T00:00:00Z', by: 'administrator' } as const;
+    await markBad(open(root), 'test', mark);
     assert.match(atomic('rebase').stderr, /Must specify refspec, or -b branch or -m remote/);
     const moved = atomic('rebase', '--branch=os/next', '-m', 'mirror');
     assert.match(moved.stdout, /^Rebasing to mirror:os\/next\nDeployed: .*\nDiff: /m, moved.stderr);
+    assert.match(moved.stderr, /warning: 90 \([0-9a-f]{10}\) is marked bad on this machine: it hums/);
+    assert.match(atomic('status').stdout, /\n {22}Bad: it hums\n/);
     assert.match(atomic('history').stdout, /No entries found/, 'nothing was booted yet');
     const [entry] = readHistory(open(root), 'test');
     assert.match(entry?.command ?? '', /^rebase --branch=os\/next -m mirror --sysroot=/);

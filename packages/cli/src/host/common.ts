@@ -142,6 +142,14 @@ export async function warnOfConflicts(ctx: Context, sysroot: Sysroot, deployment
   }
 }
 
+/** What automatic updates would not take, people may; they are told. */
+async function warnOfBad(ctx: Context, sysroot: Sysroot, deployment: Deployment | null): Promise<void> {
+  if (deployment === null) return;
+  const { loadBadCommits } = await import('@atomic/sysroot');
+  const bad = loadBadCommits(sysroot, deployment.os).get(deployment.checksum);
+  if (bad !== undefined) ctx.warn(`warning: ${named(deployment)} is marked bad on this machine: ${bad.reason}`);
+}
+
 /** Says what an upgrade or its like came to, and ends it; resolves to the exit status. */
 export async function report(
   ctx: Context,
@@ -169,6 +177,7 @@ export async function report(
     if (deployment?.finalizationLocked) ctx.print(`Locked until: atomic host finalize-deployment ${to.checksum}`);
   }
   await warnOfConflicts(ctx, sysroot, deployment);
+  await warnOfBad(ctx, sysroot, deployment);
   if (deployment !== null && !deployment.finalizationLocked) await next(ctx, sysroot, options.reboot);
   return 0;
 }
