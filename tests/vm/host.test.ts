@@ -1,7 +1,7 @@
 // The life of a host in real machines, where what matters is not the boot loader: the kernel is the one that the disk's
 // own first boot entry names, loaded by QEMU. One machine goes through several scenarios, each from where the last left.
 import assert from 'node:assert/strict';
-import { after, before, describe, type TestContext, test } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 import { type Host, Lab, skip } from './lab.ts';
 
 describe('the life of a host', { skip, concurrency: 1, timeout: 40 * 60_000 }, () => {
@@ -16,10 +16,10 @@ describe('the life of a host', { skip, concurrency: 1, timeout: 40 * 60_000 }, (
     await lab[Symbol.asyncDispose]();
   });
   /** A test whose console can be seen when it fails. */
-  const scenario = (name: string, work: (t: TestContext) => Promise<void>) =>
-    test(name, async (t) => {
+  const scenario = (name: string, work: () => Promise<void>) =>
+    test(name, async () => {
       try {
-        await work(t);
+        await work();
       } catch (error) {
         console.log(host.log.slice(-3000));
         throw error;

@@ -149,6 +149,7 @@ export class Lab implements AsyncDisposable {
     }
     const metadata = new Map(this.repo.loadCommit(base).metadata);
     metadata.set('version', stringVariant(version));
+    metadata.set('ostree.ref-binding', { type: 'as', value: [branch] });
     const trees = [{ ref: base }, { dir: overlay }];
     const { commit } = await commitTree(this.repo, { trees, branch, subject: `version ${version}`, metadata });
     await rm(overlay, { recursive: true });
