@@ -9,6 +9,7 @@ import type { ByteSource } from './bytes.ts';
 import { type OpenContent, openContent } from './open-content.ts';
 import { readSteps, type Segment, type Step } from './operations.ts';
 import { type DeltaPart, openDeltaPart, type PartFile } from './part.ts';
+import { PartSink } from './part-sink.ts';
 import type { DeltaPartHeader } from './superblock.ts';
 
 export interface ApplyPartOptions {
@@ -25,29 +26,39 @@ const PIECE = 1 << 20;
 export const hasAllPartObjects = (transaction: Transaction, header: DeltaPartHeader): boolean =>
   header.objects.every(({ type, checksum }) => transaction.hasObject(type, checksum));
 
-/**
- * Applies one part of a delta: makes its objects, each verified, in a transaction. Objects that are there already are
- * passed over. Throws `corrupt` for a part that is damaged or wrong, and `not-found` when an object it builds upon is
- * missing. Memory stays bounded however large the part is. Returns the bytes of content it wrote.
- */
+/** As {@link makePart}, in a transaction, on this thread. */
 export async function applyDeltaPart(
   transaction: Transaction,
   header: DeltaPartHeader,
   file: PartFile,
   options: ApplyPartOptions = {},
 ): Promise<number> {
+  return await PartSink.within(transaction, (sink) => makePart(sink, header, file, options));
+}
+
+/**
+ * Applies one part of a delta: makes its objects, each verified. Objects that are there already are passed over. Throws
+ * `corrupt` for a part that is damaged or wrong, and `not-found` when an object it builds upon is missing. Memory stays
+ * bounded however large the part is. Returns the bytes of content it wrote.
+ */
+export async function makePart(
+  sink: PartSink,
+  header: DeltaPartHeader,
+  file: PartFile,
+  options: ApplyPartOptions = {},
+): Promise<number> {
   if (header.version > 0) throw corrupt(`Delta part has too new version ${header.version}`);
   if (header.objects.length === 0) return 0;
-  using part = await openDeltaPart(header, file, { ...options, folder: transaction.stageDir });
-  using sources = new Sources(transaction);
+  using part = await openDeltaPart(header, file, { ...options, folder: sink.stageDir });
+  using sources = new Sources(sink);
   const breathe = breather(options.signal);
   let written = 0;
   for (const step of readSteps(part, header.objects)) {
     const { object } = step;
-    if (!transaction.hasObject(object.type, object.checksum)) {
-      if (step.kind === 'metadata') writeMetadata(transaction, part, step);
+    if (!sink.has(object.type, object.checksum)) {
+      if (step.kind === 'metadata') writeMetadata(sink, part, step);
       else {
-        await writeContent(transaction, part, step, sources);
+        await writeContent(sink, part, step, sources);
         written += step.size;
       }
     }
@@ -56,14 +67,14 @@ export async function applyDeltaPart(
   return written;
 }
 
-function writeMetadata(transaction: Transaction, part: DeltaPart, step: Extract<Step, { kind: 'metadata' }>): void {
+function writeMetadata(sink: PartSink, part: DeltaPart, step: Extract<Step, { kind: 'metadata' }>): void {
   const { type, checksum } = step.object;
   if (type === 'file') return;
-  transaction.writeMetadata(type, part.payload.read(step.offset, step.length), { expected: checksum });
+  sink.metadata(type, part.payload.read(step.offset, step.length), checksum);
 }
 
 async function writeContent(
-  transaction: Transaction,
+  sink: PartSink,
   part: DeltaPart,
   step: Extract<Step, { kind: 'content' }>,
   sources: Sources,
@@ -79,19 +90,19 @@ async function writeContent(
     // Stock's own deltas end it with no NUL; what is after one would be lost.
     header.target = part.payload.read(target.offset, target.length).toString().replace(/\0.*$/s, '');
     if (header.target === '') throw corrupt(`Corrupted file object ${checksum}: a symlink without target`);
-    await transaction.writeContent({ header, size: 0, source: Buffer.alloc(0) }, checksum);
+    await sink.content({ header, size: 0, source: Buffer.alloc(0) }, checksum);
     return;
   }
   const open = await sources.openAll(
     step.segments.flatMap((segment) => (segment.kind === 'payload' ? [] : [segment.source])),
   );
   if (step.size > WHOLE_LIMIT) {
-    await transaction.writeContent({ header, size: step.size, source: streamed(part, step, open) }, checksum);
+    await sink.content({ header, size: step.size, source: streamed(part, step, open) }, checksum);
     return;
   }
   const made = [...contentPieces(part.payload, step.segments, step.size, open)];
   const source = made.length === 1 && made[0] !== undefined ? made[0] : Buffer.concat(made);
-  await transaction.writeContent({ header, size: step.size, source }, checksum);
+  await sink.content({ header, size: step.size, source }, checksum);
 }
 
 type Opener = (checksum: Checksum) => ByteSource;
@@ -127,17 +138,17 @@ function* contentPieces(
 
 /** The objects that the object being made builds upon (one, in all deltas there are), opened for reading anywhere. */
 export class Sources implements Disposable {
-  readonly #transaction: Transaction;
+  readonly #sink: PartSink;
   readonly #opened = new Map<Checksum, OpenContent>();
 
-  constructor(transaction: Transaction) {
-    this.#transaction = transaction;
+  constructor(sink: PartSink) {
+    this.#sink = sink;
   }
 
   async openAll(checksums: Iterable<Checksum>): Promise<Opener> {
     const wanted = new Set(checksums);
     if ([...this.#opened.keys()].some((checksum) => !wanted.has(checksum))) this[Symbol.dispose]();
-    const { repo, stageDir } = this.#transaction;
+    const { repo, stageDir } = this.#sink;
     for (const checksum of wanted) {
       if (!this.#opened.has(checksum)) this.#opened.set(checksum, await openContent(repo.loadFile(checksum), stageDir));
     }

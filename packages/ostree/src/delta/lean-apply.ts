@@ -26,6 +26,7 @@ import {
   StreamReader,
 } from './lean-format.ts';
 import { checkPart, type DeltaMode, freeSpace, type PartFile } from './part.ts';
+import { PartSink } from './part-sink.ts';
 import { MAX_PREDICTED, type Prediction, Predictor, segmentsOf, stretchPieces } from './predict.ts';
 import type { DeltaObject, DeltaPartHeader } from './superblock.ts';
 import { openUnpacked } from './unpacked-kernel.ts';
@@ -39,12 +40,23 @@ const MAX_KERNEL = 256 << 20;
 /** No stretch is described in less than this many bytes, so there cannot be more than the stream has room for. */
 const MIN_STRETCH = 3;
 
+/** As {@link makeLeanPart}, in a transaction, on this thread. */
+export async function applyLeanPart(
+  transaction: Transaction,
+  header: DeltaPartHeader,
+  lean: LeanPart,
+  file: PartFile,
+  options: ApplyPartOptions = {},
+): Promise<number> {
+  return await PartSink.within(transaction, (sink) => makeLeanPart(sink, header, lean, file, options));
+}
+
 /**
  * Applies a lean part instead of the part it stands beside, `header`, whose objects it makes. As with any part, each
  * object is verified. Returns the bytes of content it wrote. Throws `corrupt` and `unsupported`, upon which the other part is to be used.
  */
-export async function applyLeanPart(
-  transaction: Transaction,
+export async function makeLeanPart(
+  sink: PartSink,
   header: DeltaPartHeader,
   lean: LeanPart,
   file: PartFile,
@@ -55,8 +67,8 @@ export async function applyLeanPart(
   try {
     const packed = Buffer.isBuffer(file) ? bufferSource(file) : fileSource(fd ?? -1, fstatSync(fd ?? -1).size);
     checkPart(packed, lean.checksum);
-    const streams = await openStreams(packed, header, transaction.stageDir, spools, options.signal);
-    return await new LeanReader(transaction, header, streams).run(options.signal);
+    const streams = await openStreams(packed, header, sink.stageDir, spools, options.signal);
+    return await new LeanReader(sink, header, streams).run(options.signal);
   } finally {
     for (const spool of spools) spool[Symbol.dispose]();
     if (fd !== null) closeSync(fd);
@@ -104,7 +116,7 @@ interface Patch {
 
 /** Makes the objects of a lean part, in the order of its streams. */
 class LeanReader {
-  readonly #transaction: Transaction;
+  readonly #sink: PartSink;
   readonly #header: DeltaPartHeader;
   readonly #streams: ReadonlyMap<StreamName, StreamReader>;
   readonly #modes: DeltaMode[];
@@ -114,8 +126,8 @@ class LeanReader {
   #made = 0;
   #written = 0;
 
-  constructor(transaction: Transaction, header: DeltaPartHeader, streams: ReadonlyMap<StreamName, StreamReader>) {
-    this.#transaction = transaction;
+  constructor(sink: PartSink, header: DeltaPartHeader, streams: ReadonlyMap<StreamName, StreamReader>) {
+    this.#sink = sink;
     this.#header = header;
     this.#streams = streams;
     const table = (): Buffer => {
@@ -138,7 +150,7 @@ class LeanReader {
 
   /** Returns the bytes of content that were written. */
   async run(signal: AbortSignal | undefined): Promise<number> {
-    using sources = new Sources(this.#transaction);
+    using sources = new Sources(this.#sink);
     const breathe = breather(signal);
     for (const object of this.#header.objects) {
       if (object.type === 'file') await this.#file(object, sources);
@@ -159,8 +171,7 @@ class LeanReader {
     const steps = this.#stream('steps');
     if (type === 'file' || steps.byte() !== STEP.whole) throw corrupt('a lean delta part is malformed');
     const bytes = this.#stream('literal').take(this.#count(steps.varint()));
-    if (!this.#transaction.hasObject(type, checksum))
-      this.#transaction.writeMetadata(type, bytes, { expected: checksum });
+    if (!this.#sink.has(type, checksum)) this.#sink.metadata(type, bytes, checksum);
   }
 
   #owner(): FileHeader {
@@ -182,7 +193,7 @@ class LeanReader {
       if (kind !== STEP.whole || size > 65_536) throw corrupt('a lean delta part makes a symlink of nothing');
       header.target = literal.take(size).toString();
       if (header.target === '') throw corrupt(`Corrupted file object ${checksum}: a symlink without target`);
-      await this.#transaction.writeContent({ header, size: 0, source: Buffer.alloc(0) }, checksum);
+      await this.#sink.content({ header, size: 0, source: Buffer.alloc(0) }, checksum);
       return;
     }
     this.#count(size);
@@ -209,8 +220,8 @@ class LeanReader {
     const kernels = { old: readKernel(steps, file.size), next: readKernel(steps, size) };
     const newSize = steps.varint();
     if (newSize > MAX_KERNEL) throw corrupt('a packed kernel is too large');
-    using old = openUnpacked(file, kernels.old, this.#transaction.stageDir, MAX_KERNEL);
-    using next = new Spool(this.#transaction.stageDir);
+    using old = openUnpacked(file, kernels.old, this.#sink.stageDir, MAX_KERNEL);
+    using next = new Spool(this.#sink.stageDir);
     for (const piece of this.#patch(this.#readPatch(old, newSize, flags, literal))) next.write(piece);
     await this.#write(header, checksum, size, repacked(next, kernels.next, size));
   }
@@ -264,18 +275,18 @@ class LeanReader {
 
   /** Writes an object; when it is there already, its pieces are made all the same, since the streams go on behind them. */
   async #write(header: FileHeader, checksum: Checksum, size: number, content: Generator<Buffer>): Promise<void> {
-    if (this.#transaction.hasObject('file', checksum)) {
+    if (this.#sink.has('file', checksum)) {
       for (const _piece of content);
       return;
     }
     this.#written += size;
     if (size > WHOLE_LIMIT) {
-      await this.#transaction.writeContent({ header, size, source: streamed(content) }, checksum);
+      await this.#sink.content({ header, size, source: streamed(content) }, checksum);
       return;
     }
     const made = [...content];
     const source = made.length === 1 && made[0] !== undefined ? made[0] : Buffer.concat(made);
-    await this.#transaction.writeContent({ header, size, source }, checksum);
+    await this.#sink.content({ header, size, source }, checksum);
   }
 }
 

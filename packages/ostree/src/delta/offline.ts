@@ -4,13 +4,12 @@ import { errnoCode } from '@atomic/linux';
 import { AtomicError, corrupt } from '../error.ts';
 import type { Progress } from '../progress.ts';
 import type { Repo } from '../repo/repo.ts';
-import type { Transaction } from '../repo/transaction.ts';
 import type { SignEngine } from '../sign/engine.ts';
 import { signaturesUnder } from '../sign/signatures.ts';
-import { applyDeltaPart, hasAllPartObjects } from './apply-part.ts';
-import { applyLeanPart } from './lean-apply.ts';
+import { hasAllPartObjects } from './apply-part.ts';
 import { leanPartName } from './lean-format.ts';
 import { type DeltaName, deltaPath, parseDeltaName } from './names.ts';
+import { PartAppliers } from './part-appliers.ts';
 import { type DeltaSuperblock, parseSignedDelta, parseSuperblock } from './superblock.ts';
 
 /** Superblocks hold inline parts, so they can be large; beyond this one is not read. */
@@ -88,16 +87,21 @@ export async function applyDeltaOffline(repo: Repo, path: string, options: Apply
     });
   }
   await using transaction = await repo.begin({ signal: options.signal });
-  // Two at a time: one unpacks, on a thread of its own, while the other is written.
-  const parts = delta.parts.entries();
   const failed = new AbortController();
   const signal = options.signal === undefined ? failed.signal : AbortSignal.any([options.signal, failed.signal]);
+  for (const { version } of delta.parts) {
+    if (version > 0) throw new AtomicError('unsupported', `Delta part has too new version ${version}`);
+  }
+  const wanted = [...delta.parts.entries()].filter(([, header]) => !hasAllPartObjects(transaction, header));
+  const made = wanted.reduce((sum, [, { usize }]) => sum + usize, 0);
+  await using appliers = new PartAppliers(transaction, made, signal);
+  // The largest first: or all would wait for it in the end.
+  const parts = wanted.sort(([, a], [, b]) => b.usize - a.usize).entries();
   const applyAll = async (): Promise<void> => {
-    for (const [i, header] of parts) {
+    for (const [done, [index]] of parts) {
       signal.throwIfAborted();
-      options.progress?.({ phase: 'delta-parts', done: i, total: delta.parts.length });
-      if (header.version > 0) throw new AtomicError('unsupported', `Delta part has too new version ${header.version}`);
-      if (!hasAllPartObjects(transaction, header)) await applyPart(transaction, delta, i, directory, signal);
+      options.progress?.({ phase: 'delta-parts', done, total: wanted.length });
+      await applyPart(appliers, delta, index, directory);
     }
   };
   // Both are waited for, whichever fails: nothing may be written once the transaction is over.
@@ -122,23 +126,22 @@ function failIfAny(failure: { reason: unknown } | null): void {
 }
 
 async function applyPart(
-  transaction: Transaction,
+  appliers: PartAppliers,
   delta: DeltaSuperblock,
   index: number,
   directory: string,
-  signal: AbortSignal | undefined,
 ): Promise<void> {
   const header = delta.parts[index];
   if (header === undefined) return;
   const inline = delta.inlinePart(index);
   try {
-    if (inline !== null) await applyDeltaPart(transaction, header, inline, { verify: false, signal });
-    else if (!(await applyLean(transaction, delta, index, directory, signal))) {
+    if (inline !== null) await appliers.apply({ header, file: inline, lean: null, verify: false });
+    else if (!(await applyLean(appliers, delta, index, directory))) {
       const path = join(directory, String(index));
       if (!existsSync(path)) {
         throw new AtomicError('not-found', `Opening deltapart '${index}': No such file or directory`);
       }
-      await applyDeltaPart(transaction, header, { path }, { signal });
+      await appliers.apply({ header, file: { path }, lean: null, verify: true });
     }
   } catch (error) {
     if (!(error instanceof AtomicError)) throw error;
@@ -151,17 +154,16 @@ async function applyPart(
 
 /** Applies the lean part, if there is one that can be; else false. */
 async function applyLean(
-  transaction: Transaction,
+  appliers: PartAppliers,
   delta: DeltaSuperblock,
   index: number,
   directory: string,
-  signal: AbortSignal | undefined,
 ): Promise<boolean> {
   const [header, lean] = [delta.parts[index], delta.lean?.[index]];
   const path = join(directory, leanPartName(index));
   if (header === undefined || lean === undefined || !existsSync(path)) return false;
   try {
-    await applyLeanPart(transaction, header, lean, { path }, { signal });
+    await appliers.apply({ header, file: { path }, lean, verify: true });
     return true;
   } catch (error) {
     // The part beside it makes the same objects, and what this one made already is verified.

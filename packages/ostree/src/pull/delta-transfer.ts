@@ -1,8 +1,7 @@
 import { statfsSync } from 'node:fs';
-import { applyDeltaPart } from '../delta/apply-part.ts';
-import { applyLeanPart } from '../delta/lean-apply.ts';
 import { leanPartName } from '../delta/lean-format.ts';
 import { type DeltaName, deltaIndexPath, deltaName, deltaPath, parseDeltaName } from '../delta/names.ts';
+import { PartAppliers } from '../delta/part-appliers.ts';
 import {
   type DeltaObjectType,
   type DeltaPartHeader,
@@ -38,7 +37,7 @@ export interface PlannedPart {
   inline: Buffer | null;
 }
 
-/** Parts under way at a time: each may take much memory while it is applied. */
+/** Parts under way at a time, as {@link PartAppliers} has it. */
 const maxParts = 2;
 const maxPartVersion = 0;
 
@@ -53,6 +52,9 @@ export class DeltaTransfer {
   readonly #totals: TransferCounts;
   readonly #waiting: (() => void)[] = [];
   #running = 0;
+  /** While parts are under way, or wait to be. */
+  #appliers: PartAppliers | null = null;
+  #bytes = 0;
 
   constructor(repo: Repo, source: HttpSource, options: DeltaOptions, totals: TransferCounts) {
     this.#repo = repo;
@@ -154,7 +156,10 @@ export class DeltaTransfer {
       if (header.objects.every(({ type, checksum }) => have(type, checksum))) {
         counts.fetchedSize += header.size;
         counts.fetchedParts++;
-      } else parts.push({ index, header, inline: delta.inlinePart(index) });
+      } else {
+        parts.push({ index, header, inline: delta.inlinePart(index) });
+        this.#bytes += header.usize;
+      }
     }
     const { bsize, bfree } = statfsSync(this.#repo.path);
     if (counts.totalUnpacked / bsize > bfree) {
@@ -169,30 +174,33 @@ export class DeltaTransfer {
     await this.#enter();
     try {
       const { header, inline, index } = part;
-      const { signal } = this.#options;
+      this.#appliers ??= new PartAppliers(transaction, this.#bytes, this.#options.signal);
+      const appliers = this.#appliers;
       if (inline !== null) {
-        this.counts.contentBytes += await applyDeltaPart(transaction, header, inline, { signal, verify: false });
-      } else if (!(await this.#applyLean(transaction, delta, part))) {
-        await this.#source.large(deltaPath(delta, String(index)), header.size, async (body) => {
-          this.counts.contentBytes += await applyDeltaPart(transaction, header, body, { signal });
+        this.counts.contentBytes += await appliers.apply({ header, file: inline, lean: null, verify: false });
+      } else if (!(await this.#applyLean(appliers, delta, part))) {
+        await this.#source.large(deltaPath(delta, String(index)), header.size, async (file) => {
+          this.counts.contentBytes += await appliers.apply({ header, file, lean: null, verify: true });
         });
       }
       this.counts.fetchedParts++;
       this.counts.fetchedSize += header.size;
     } finally {
-      this.#running--;
-      this.#waiting.shift()?.();
+      const next = this.#waiting.shift();
+      // Whoever waits takes the place, so that nobody comes between.
+      if (next === undefined) this.#running--;
+      else next();
+      if (this.#running === 0) await this.#endAppliers();
     }
   }
 
   /** Brings the smaller part that stands beside a part, if there is one that can be used; else false. */
-  async #applyLean(transaction: Transaction, delta: DeltaSuperblock, { index, header }: PlannedPart): Promise<boolean> {
+  async #applyLean(appliers: PartAppliers, delta: DeltaSuperblock, { index, header }: PlannedPart): Promise<boolean> {
     const lean = delta.lean?.[index];
     if (lean === undefined || lean.size > header.size) return false;
-    const { signal } = this.#options;
     try {
-      await this.#source.large(deltaPath(delta, leanPartName(index)), lean.size, async (body) => {
-        this.counts.contentBytes += await applyLeanPart(transaction, header, lean, body, { signal });
+      await this.#source.large(deltaPath(delta, leanPartName(index)), lean.size, async (file) => {
+        this.counts.contentBytes += await appliers.apply({ header, file, lean, verify: true });
       });
       return true;
     } catch (error) {
@@ -202,8 +210,14 @@ export class DeltaTransfer {
     }
   }
 
+  async #endAppliers(): Promise<void> {
+    const appliers = this.#appliers;
+    this.#appliers = null;
+    await appliers?.[Symbol.asyncDispose]();
+  }
+
   async #enter(): Promise<void> {
     if (this.#running >= maxParts) await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    this.#running++;
+    else this.#running++;
   }
 }

@@ -1,13 +1,8 @@
-import { existsSync, fchmodSync, linkSync, lstatSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, linkSync, lstatSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { FileLock } from '@atomic/linux';
 import { AtomicError, corrupt } from '../error.ts';
-import { type Checksum, checksumBytes } from '../objects/checksum.ts';
-import { parseCommit } from '../objects/commit.ts';
-import { parseDirMeta } from '../objects/dirmeta.ts';
-import { parseDirTree } from '../objects/dirtree.ts';
-import type { FileHeader } from '../objects/file.ts';
-import { isSymlink } from '../objects/mode.ts';
+import type { Checksum } from '../objects/checksum.ts';
 import { MAX_METADATA_SIZE, type MetadataType, type ObjectType } from '../objects/type.ts';
 import { SpaceBudget } from './free-space.ts';
 import { type ImportOptions, importContent } from './import-content.ts';
@@ -18,10 +13,15 @@ import { checkRefTarget, type RefTarget, writeRef } from './refs.ts';
 import type { BeginOptions, Repo } from './repo.ts';
 import { Stager, type Stored, type StoreTarget } from './stager.ts';
 import { abandonStaging, cleanTmp, openStaging, removeStaging, type Staging } from './staging.ts';
-import { writeFully, writeNew } from './store-content.ts';
-import { storeContent, WHOLE_LIMIT } from './store-file.ts';
 import { storeFilezStream } from './store-filez.ts';
-import { gather, storeStream } from './store-stream.ts';
+import {
+  type ContentSource,
+  checkMetadata,
+  checkMetadataSize,
+  metadataChecksum,
+  placeMetadata,
+  storeContentSource,
+} from './store-object.ts';
 
 export interface TransactionStats {
   /** Objects offered, whether they were here already or not. */
@@ -34,19 +34,6 @@ export interface TransactionStats {
   /** Bytes of content before compression. */
   contentBytes: number;
 }
-
-export interface ContentSource {
-  header: FileHeader;
-  /** Bytes of content. */
-  size: number;
-  source: Buffer | AsyncIterable<Uint8Array>;
-}
-
-const parsers: Record<MetadataType, (bytes: Uint8Array) => unknown> = {
-  commit: parseCommit,
-  dirtree: parseDirTree,
-  dirmeta: parseDirMeta,
-};
 
 /**
  * Writes to a repository. Objects gather in a staging folder; `commit` makes them durable (syncfs), renames them into
@@ -140,16 +127,13 @@ export class Transaction implements AsyncDisposable {
     bytes: Uint8Array,
     options: { expected?: Checksum | undefined; trusted?: boolean | undefined } = {},
   ): Checksum {
-    if (bytes.length > MAX_METADATA_SIZE) throw corrupt(`a ${type} object of ${bytes.length} bytes is too large`);
+    checkMetadataSize(type, bytes);
     this.stats.metadataTotal++;
     const { expected } = options;
     const trusted = options.trusted === true && expected !== undefined;
-    const checksum = trusted ? expected : checksumBytes(bytes);
-    if (expected !== undefined && checksum !== expected) {
-      throw corrupt(`Corrupted ${type} object; checksum expected='${expected}' actual='${checksum}'`);
-    }
+    const checksum = trusted ? expected : metadataChecksum(type, bytes, expected);
     if (this.holds(type, checksum)) return checksum;
-    if (!trusted) parsers[type](bytes);
+    if (!trusted) checkMetadata(type, bytes);
     this.#placeMetadata(type, checksum, bytes);
     this.stats.metadataWritten++;
     return checksum;
@@ -162,14 +146,7 @@ export class Transaction implements AsyncDisposable {
 
   /** Stages a content object from its header and content; returns its checksum, checked against `expected`. */
   async writeContent(content: ContentSource, expected?: Checksum): Promise<Checksum> {
-    const { header, source, size } = content;
-    let stored: Stored;
-    if (Buffer.isBuffer(source)) stored = storeContent(this.stager, header, source, expected);
-    else if (isSymlink(header.mode)) stored = storeContent(this.stager, header, Buffer.alloc(0), expected);
-    else if (size <= WHOLE_LIMIT)
-      stored = storeContent(this.stager, header, await gather(source, size, expected), expected);
-    else stored = await storeStream(this.stager, header, source, size, expected);
-    return this.noteStored(stored);
+    return this.noteStored(await storeContentSource(this.stager, content, expected));
   }
 
   /**
@@ -255,6 +232,14 @@ export class Transaction implements AsyncDisposable {
     return checksum;
   }
 
+  /** Counts a metadata object that was staged, checked, with {@link target}. */
+  noteMetadata(type: MetadataType, checksum: Checksum): void {
+    this.stats.metadataTotal++;
+    if (this.#staged.has(type, checksum)) return;
+    this.#staged.set(type, checksum, true);
+    this.stats.metadataWritten++;
+  }
+
   /** Moves a ref when the transaction commits, after the objects are durable. */
   setRef(target: RefTarget, checksum: Checksum | null): void {
     this.#refs.set(checkRefTarget(target), [target, checksum]);
@@ -299,12 +284,7 @@ export class Transaction implements AsyncDisposable {
   }
 
   #placeMetadata(type: ObjectType, checksum: Checksum, bytes: Uint8Array): void {
-    this.stager.place(type, checksum, (path) =>
-      writeNew(path, (fd) => {
-        writeFully(fd, bytes);
-        fchmodSync(fd, 0o644);
-      }),
-    );
+    placeMetadata(this.stager, type, checksum, bytes);
     this.#staged.set(type, checksum, true);
   }
 }

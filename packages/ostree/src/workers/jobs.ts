@@ -1,5 +1,7 @@
 import type { FolderFiles, Placed, PlaceOptions } from '../checkout/placer.ts';
+import type { PartToApply } from '../delta/apply-any-part.ts';
 import type { BuildPartOptions, BuiltPart } from '../delta/build-part.ts';
+import type { MadeObjects } from '../delta/part-sink.ts';
 import type { PlannedObject } from '../delta/plan.ts';
 import type { Checksum } from '../objects/checksum.ts';
 import type { ObjectType } from '../objects/type.ts';
@@ -8,6 +10,7 @@ import type { Stored, StoreTarget } from '../repo/stager.ts';
 import type { FileToStore } from '../repo/store-file.ts';
 import type { FilezBody } from '../repo/store-filez.ts';
 import type { Verdict } from '../repo/verify-object.ts';
+import type { ErrorData } from './messages.ts';
 
 /**
  * What threads can do. `shared` is told once, `item` for each piece of work, `output` comes back for each; all plain
@@ -36,6 +39,12 @@ export interface Jobs {
     item: { index: number; objects: readonly PlannedObject[] };
     output: BuiltPart;
   };
+  /** Make the objects of one part of a static delta. What was made counts even when the rest failed. */
+  'apply-part': {
+    shared: { target: StoreTarget };
+    item: PartToApply;
+    output: { made: MadeObjects; bytes: number; error: ErrorData | null };
+  };
   /** Re-hash an object. */
   verify: {
     shared: { repo: string };
@@ -59,6 +68,7 @@ const loaders: { readonly [K in JobKind]: Loader<K> } = {
   verify: () => import('./verify-job.ts'),
   checkout: () => import('./checkout-job.ts'),
   'delta-part': () => import('./delta-part-job.ts'),
+  'apply-part': () => import('./apply-part-job.ts'),
 };
 
 /** Makes a job ready on this thread. */
