@@ -15,7 +15,9 @@ export const systemdTimer: RevertTimer = {
     await this.stop();
     await runProgram('systemd-run', [
       ...['--no-block', '--collect', `--unit=${UNIT}`, `--on-active=${Math.max(1, Math.ceil(seconds))}s`],
-      ...['--timer-property=AccuracySec=1s', '--description=Take back a change that nobody confirmed', '--'],
+      // Early in a boot it would else wait for sysinit.target, and systemd-run for it: that waits for us.
+      ...['--timer-property=DefaultDependencies=no', '--timer-property=AccuracySec=1s'],
+      ...['--description=Take back a change that nobody confirmed', '--'],
       ...command,
     ]);
   },
