@@ -5,7 +5,7 @@ import { checkFileMode, isSymlink } from '../objects/mode.ts';
 import { breather } from '../progress.ts';
 import type { Transaction } from '../repo/transaction.ts';
 import { bspatch } from './bspatch.ts';
-import type { ByteSource } from './bytes.ts';
+import { type ByteSource, Room } from './bytes.ts';
 import { type OpenContent, openContent } from './open-content.ts';
 import { readSteps, type Segment, type Step } from './operations.ts';
 import { type DeltaPart, openDeltaPart, type PartFile } from './part.ts';
@@ -100,7 +100,7 @@ async function writeContent(
     await sink.content({ header, size: step.size, source: streamed(part, step, open) }, checksum);
     return;
   }
-  const made = [...contentPieces(part.payload, step.segments, step.size, open)];
+  const made = [...contentPieces(part.payload, step.segments, step.size, open, sources.made)];
   const source = made.length === 1 && made[0] !== undefined ? made[0] : Buffer.concat(made);
   await sink.content({ header, size: step.size, source }, checksum);
 }
@@ -116,6 +116,7 @@ function* contentPieces(
   segments: readonly Segment[],
   size: number,
   open: Opener,
+  room?: Room,
 ): Generator<Buffer> {
   for (const segment of segments) {
     if (segment.kind === 'patch') {
@@ -126,7 +127,7 @@ function* contentPieces(
           return payload.read(segment.offset + offset, length);
         },
       };
-      yield* bspatch(open(segment.source), patch, size);
+      yield* bspatch(open(segment.source), patch, size, room?.take(size));
       continue;
     }
     const from = segment.kind === 'payload' ? payload : open(segment.source);
@@ -140,6 +141,9 @@ function* contentPieces(
 export class Sources implements Disposable {
   readonly #sink: PartSink;
   readonly #opened = new Map<Checksum, OpenContent>();
+  readonly #room = new Room();
+  /** For one object that is made in memory. */
+  readonly made = new Room();
 
   constructor(sink: PartSink) {
     this.#sink = sink;
@@ -149,8 +153,10 @@ export class Sources implements Disposable {
     const wanted = new Set(checksums);
     if ([...this.#opened.keys()].some((checksum) => !wanted.has(checksum))) this[Symbol.dispose]();
     const { repo, stageDir } = this.#sink;
+    const room = wanted.size === 1 ? this.#room : undefined;
     for (const checksum of wanted) {
-      if (!this.#opened.has(checksum)) this.#opened.set(checksum, await openContent(repo.loadFile(checksum), stageDir));
+      if (this.#opened.has(checksum)) continue;
+      this.#opened.set(checksum, await openContent(repo.loadFile(checksum), stageDir, room));
     }
     return (checksum) => {
       const found = this.#opened.get(checksum);

@@ -15,47 +15,72 @@ function offtin(bytes: Buffer, at: number): number {
 
 const failed = () => corrupt('bsdiff patch failed');
 
+/** How much of a patch is looked at together: the stretches of a program are short. */
+const WINDOW = 1 << 18;
+/** Below this a copy by hand is faster than a call. */
+const SHORT = 64;
+
 /**
  * Makes the new content of a bsdiff stream (mendsley's form, which is not packed: triples of lengths to add, to insert
  * and to seek, each followed by its bytes), piece by piece in bounded memory. Every number is checked; throws `corrupt`.
+ * `room`, of the size of the new content, is where it is made in one piece.
  */
-export function* bspatch(old: ByteSource, patch: ByteSource, newSize: number): Generator<Buffer> {
+export function* bspatch(old: ByteSource, patch: ByteSource, newSize: number, room?: Buffer): Generator<Buffer> {
   let at = 0;
   let made = 0;
   let oldAt = 0;
+  let left = newSize;
+  let out = room ?? Buffer.allocUnsafeSlow(Math.min(PIECE, left));
+  let filled = 0;
+  let window = patch.read(0, Math.min(WINDOW, patch.size));
+  let start = 0;
+  const look = (length: number): void => {
+    if (at + length <= start + window.length) return;
+    window = patch.read(at, Math.min(WINDOW, patch.size - at));
+    start = at;
+  };
   while (made < newSize) {
     if (at + TRIPLE > patch.size) throw failed();
-    const triple = patch.read(at, TRIPLE);
+    look(TRIPLE);
+    const add = offtin(window, at - start);
+    const insert = offtin(window, at - start + 8);
+    const seek = offtin(window, at - start + 16);
     at += TRIPLE;
-    const add = offtin(triple, 0);
-    const insert = offtin(triple, 8);
-    const seek = offtin(triple, 16);
     if (add < 0 || insert < 0 || made + add + insert > newSize || at + add + insert > patch.size) throw failed();
-    for (let done = 0; done < add; ) {
-      const length = Math.min(PIECE, add - done);
-      const piece = Buffer.from(patch.read(at + done, length));
-      addOld(piece, old, oldAt + done);
-      yield piece;
+    for (let done = 0; done < add + insert; ) {
+      look(1);
+      const from = at - start;
+      const whole = done < add ? add - done : add + insert - done;
+      const length = Math.min(whole, window.length - from, out.length - filled);
+      copy(window, from, out, filled, length);
+      if (done < add) addOld(out, filled, length, old, oldAt + done);
       done += length;
+      at += length;
+      filled += length;
+      if (filled < out.length) continue;
+      yield out;
+      left -= filled;
+      filled = 0;
+      if (left > 0) out = Buffer.allocUnsafeSlow(Math.min(PIECE, left));
     }
-    at += add;
-    for (let done = 0; done < insert; ) {
-      const length = Math.min(PIECE, insert - done);
-      yield patch.read(at + done, length);
-      done += length;
-    }
-    at += insert;
     made += add + insert;
     oldAt += add + seek;
     if (!Number.isSafeInteger(oldAt)) throw failed();
   }
 }
 
-/** Adds old bytes to a piece, where there are any at those places. */
-export function addOld(piece: Buffer, old: ByteSource, start: number): void {
+function copy(source: Buffer, from: number, target: Buffer, at: number, length: number): void {
+  if (length > SHORT) source.copy(target, at, from, from + length);
+  else for (let i = 0; i < length; i++) target[at + i] = source[from + i] ?? 0;
+}
+
+/** Adds old bytes, from `start` on, to a stretch of new ones, where there are any at those places. */
+function addOld(target: Buffer, at: number, length: number, old: ByteSource, start: number): void {
   const from = Math.max(0, -start);
-  const to = Math.min(piece.length, old.size - start);
+  const to = Math.min(length, old.size - start);
   if (to <= from) return;
-  const bytes = old.read(start + from, to - from);
-  for (let i = 0; i < bytes.length; i++) piece[from + i] = ((piece[from + i] ?? 0) + (bytes[i] ?? 0)) & 0xff;
+  const bytes = old.view ?? old.read(start + from, to - from);
+  const first = old.view === undefined ? -from : start;
+  // An array of bytes keeps the low eight bits.
+  for (let i = from; i < to; i++) target[at + i] = (target[at + i] ?? 0) + (bytes[first + i] ?? 0);
 }

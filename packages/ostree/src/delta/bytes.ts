@@ -6,6 +6,8 @@ import { corrupt } from '../error.ts';
 /** Bytes that can be read anywhere, in memory or in a file. */
 export interface ByteSource {
   readonly size: number;
+  /** All of it, where it is in memory: for who reads so little at a time that a call is too much. */
+  readonly view?: Buffer | undefined;
   /** Exactly `length` bytes; throws `corrupt` for what lies outside. The result may be a view: not to be changed. */
   read(offset: number, length: number): Buffer;
 }
@@ -17,6 +19,7 @@ function checkRange(size: number, offset: number, length: number): void {
 export function bufferSource(bytes: Buffer): ByteSource {
   return {
     size: bytes.length,
+    view: bytes,
     read(offset, length) {
       checkRange(bytes.length, offset, length);
       return bytes.subarray(offset, offset + length);
@@ -31,14 +34,32 @@ export function fileSource(fd: number, size: number): ByteSource {
     read(offset, length) {
       checkRange(size, offset, length);
       const bytes = Buffer.allocUnsafe(length);
-      for (let at = 0; at < length; ) {
-        const got = readSync(fd, bytes, at, length - at, offset + at);
-        if (got === 0) throw corrupt(`Unexpected EOF at ${offset + at}`);
-        at += got;
-      }
+      readInto(fd, bytes, offset);
       return bytes;
     },
   };
+}
+
+/** Fills `bytes` from an open file; throws `corrupt` when it ends before. */
+export function readInto(fd: number, bytes: Buffer, offset: number): void {
+  for (let at = 0; at < bytes.length; ) {
+    const got = readSync(fd, bytes, at, bytes.length - at, offset + at);
+    if (got === 0) throw corrupt(`Unexpected EOF at ${offset + at}`);
+    at += got;
+  }
+}
+
+/** Memory for one use after another: what was taken before is written over. New memory for each costs more than a copy. */
+export class Room {
+  #bytes = Buffer.alloc(0);
+
+  take(size: number): Buffer {
+    if (this.#bytes.length < size) {
+      free(this.#bytes);
+      this.#bytes = Buffer.allocUnsafeSlow(Math.max(size, Math.min(2 * this.#bytes.length, 1 << 20)));
+    }
+    return this.#bytes.subarray(0, size);
+  }
 }
 
 /** A part of a source, from `start` on. */

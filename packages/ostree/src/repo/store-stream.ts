@@ -57,11 +57,16 @@ async function* inPieces(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint
     chunks.push(chunk);
     length += chunk.length;
     if (length < PIECE) continue;
-    yield Buffer.concat(chunks, length);
+    yield joined(chunks, length);
     chunks = [];
     length = 0;
   }
-  if (length > 0) yield Buffer.concat(chunks, length);
+  if (length > 0) yield joined(chunks, length);
+}
+
+function joined(chunks: readonly Uint8Array[], length: number): Uint8Array {
+  const [first] = chunks;
+  return chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks, length);
 }
 
 /** All of a stream of exactly `size` bytes; throws `corrupt` when it has more or fewer. */
