@@ -24,7 +24,7 @@ export interface SweepOptions {
   /** Where the traces are: a run may freeze the file system it works on. */
   logs: string;
   /**
-   * `all`: each error at each point; `one`: each point once, with one error or another; `none`. SIGKILL comes wherever the
+   * `all`: each error at each point; `one`: each point once, with another error every day; `none`. SIGKILL comes wherever the
    * disk changes.
    */
   errors: 'all' | 'one' | 'none';
@@ -42,9 +42,9 @@ function remove(folder: string): void {
 /** Times a fault is tried until a call about the folder gets it. */
 const TRIES = 3;
 
-function plan(points: readonly Point[], errors: SweepOptions['errors']): { point: Point; fault: Fault }[] {
+function plan(points: readonly Point[], errors: SweepOptions['errors'], day: number): { point: Point; fault: Fault }[] {
   return points.flatMap((point, index) => {
-    const some = { all: [...ERRORS], one: [ERRORS[index % ERRORS.length] ?? 'EIO'], none: [] };
+    const some = { all: [...ERRORS], one: [ERRORS[(index + day) % ERRORS.length] ?? 'EIO'], none: [] };
     const kinds: Fault[] = some[errors];
     if (point.changes) kinds.push('SIGKILL');
     return kinds.map((fault) => ({ point, fault }));
@@ -80,7 +80,7 @@ export function sweep(scenario: Scenario, { scratch, logs, errors, every }: Swee
     aborted: 0,
     problems: [],
   };
-  for (const { point, fault } of plan(points, errors)) {
+  for (const { point, fault } of plan(points, errors, day)) {
     found.runs++;
     let ended: Ended;
     let tries = 0;
