@@ -197,7 +197,8 @@ export class Lab implements AsyncDisposable {
         format: 'raw',
         size: 3 * 2 ** 30,
         os: 'debian',
-        kargs: own === undefined ? [] : asArray(own.value).map(asString),
+        // The kernel's tests of its ciphers have locked up once in an emulated processor.
+        kargs: [...(own === undefined ? [] : asArray(own.value).map(asString)), 'cryptomgr.notests'],
         // Each test's repository is on a port of its own.
         remote: { name: 'origin', url: 'http://10.0.2.2:1/' },
       });
