@@ -42,6 +42,19 @@ test('what bsdiff finds, bspatch makes', () => {
   );
 });
 
+test('a patch larger than what is looked at together, of content that is in a file', () => {
+  const old = Buffer.from(Array.from({ length: 1_500_000 }, (_, i) => (Math.imul(i, 2654435761) >>> 13) & 0xff));
+  const next = Buffer.concat([old.subarray(900_000), Buffer.alloc(700_001, 'new'), old.subarray(0, 1_000_003)]);
+  for (let i = 0; i < next.length; i += 4099) next[i] = i & 0xff;
+  const patch = Buffer.concat([...bsdiffStream(old, next, bsdiff(old, bufferSource(next)))]);
+  const { size, read } = bufferSource(old);
+  const pieces = [...bspatch({ size, read }, bufferSource(patch), next.length)];
+  assert.ok(pieces.length > 1 && pieces.every((piece) => piece.length <= 1 << 20));
+  assert.deepEqual(Buffer.concat(pieces), next);
+  const room = Buffer.alloc(next.length);
+  assert.deepEqual([...bspatch(bufferSource(old), bufferSource(patch), next.length, room)], [next]);
+});
+
 test('an insertion and a changed byte cost little; runs of one byte do not take for ever', () => {
   const old = Buffer.from(Array.from({ length: 200_000 }, (_, i) => (Math.imul(i, 2654435761) >>> 13) & 0xff));
   const next = Buffer.concat([old.subarray(0, 70_000), Buffer.from('inserted'), old.subarray(70_000)]);
