@@ -35,6 +35,7 @@ const LOOK = `find /var -path '*/.atomic-discarded/*' -prune -o -type f -print |
 describe('atomic host factory-reset', { skip }, () => {
   test('asked for, switched to at shutdown, done by the next boot, once', () => {
     const out = system.inside(`${FILL}
+      atomic host initramfs-etc --track=/etc/mine
       atomic host factory-reset 2>&1 </dev/null || echo asks
       atomic host factory-reset --yes
       cat /var/home/me/file
@@ -46,6 +47,7 @@ describe('atomic host factory-reset', { skip }, () => {
     assert.equal(next?.checksum, old.checksum);
     assert.deepEqual(next?.kargs, ['quiet']);
     assert.ok(!existsSync(`${system.tree(next)}/etc/mine`));
+    assert.equal(next?.origin?.get('rpmostree', 'initramfs-etc'), undefined);
     assert.equal(readFileSync(`${system.tree(before)}/etc/mine`, 'utf8'), 'mine\n');
 
     // The old one booted once more: nothing happens.
@@ -94,6 +96,7 @@ describe('atomic host factory-reset', { skip }, () => {
 
   test('cancelled', () => {
     const out = system.inside(`${FILL}
+      atomic host initramfs-etc --track=/etc/mine
       atomic host factory-reset --yes
       atomic host factory-reset --cancel
       atomic host factory-reset --cancel
@@ -106,6 +109,7 @@ describe('atomic host factory-reset', { skip }, () => {
 
   test('asked for by the kernel command line: deployed without that argument, for the boot after', () => {
     const out = system.inside(`${FILL}
+      atomic host initramfs-etc --track=/etc/mine
       echo quiet systemd.factory_reset=1 > /tmp/cmdline
       mount --bind /tmp/cmdline /proc/cmdline
       atomic host kargs --append=systemd.factory_reset=1 --append=stays

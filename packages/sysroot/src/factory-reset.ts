@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { errnoCode, fsyncPath, syncfsPath } from '@atomic/linux';
 import { AtomicError, openPolicy } from '@atomic/ostree';
 import { nextDeployment, type RedeployOptions, redeploy } from './change/redeploy.ts';
 import type { Deployment } from './deployment.ts';
 import { fieldsOf, readJson, stateFolder, textOf, writeJson } from './health/files.ts';
 import { copyTreeVar } from './init.ts';
+import { readInitramfsSettings, writeInitramfsSettings } from './initramfs-settings.ts';
 import { kargsFromCommandLine } from './kargs.ts';
 import { relabelTree } from './relabel.ts';
 import type { Sysroot } from './sysroot.ts';
@@ -51,6 +52,7 @@ export async function factoryReset(sysroot: Sysroot, options: RedeployOptions = 
     });
   }
   const token = randomBytes(16).toString('hex');
+  const tree = `${sysroot.layout.deployment(from)}/usr`;
   // First: without it the deployment would boot with a fresh /etc and the old /var.
   writeJson(notePath(sysroot, from.os), { token });
   try {
@@ -59,7 +61,13 @@ export async function factoryReset(sysroot: Sysroot, options: RedeployOptions = 
       {
         from,
         kargs: from.kargs.filter((karg) => !isKarg(karg)),
-        origin: (origin) => origin.set(GROUP, KEY, token),
+        origin: (origin) => {
+          origin.set(GROUP, KEY, token);
+          // Files of /etc that are made here are not there to go into the initramfs any more.
+          const settings = readInitramfsSettings(origin);
+          const etc = settings.etc.filter((path) => lstatSync(tree + path, { throwIfNoEntry: false }) !== undefined);
+          writeInitramfsSettings(origin, { ...settings, etc });
+        },
         keepEtc: false,
       },
       { ...options, os: from.os },
