@@ -5,7 +5,7 @@ import { VERSION } from './version.ts';
 /** The command groups. Only the one named on the command line is imported, so that starting stays fast. */
 const GROUPS: { name: string; summary: string; load: () => Promise<{ register: (program: Command) => void }> }[] = [
   { name: 'host', summary: 'show, upgrade, roll back and deploy this machine', load: () => import('./host/index.ts') },
-  { name: 'compose', summary: 'make trees and disk images from a treefile', load: () => import('./compose.ts') },
+  { name: 'compose', summary: 'make trees and disk images from a treefile', load: () => import('./compose/index.ts') },
   { name: 'vm', summary: 'run disk images in a virtual machine', load: () => import('./vm.ts') },
   { name: 'completion', summary: 'print a completion script for a shell', load: () => import('./completion.ts') },
 ];

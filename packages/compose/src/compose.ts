@@ -1,15 +1,5 @@
 import { createHash } from 'node:crypto';
-import {
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  utimesSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { FileLock } from '@atomic/linux';
 import {
@@ -23,14 +13,15 @@ import {
   stringVariant,
   updateSummary,
 } from '@atomic/ostree';
+import { COMPOSE_FORMAT, cachedRoot } from './cached-root.ts';
+import { managerFor, treeRequest } from './choose-manager.ts';
+import { plainError, requireRoot } from './compose-errors.ts';
 import { makeInitramfs } from './initramfs/initramfs.ts';
-import { Apt } from './packages/apt.ts';
-import { chooseSources, readMachineSources } from './packages/apt-sources.ts';
-import type { InstallRequest, Package, PackageManager } from './packages/manager.ts';
+import type { InstallRequest, Package } from './packages/manager.ts';
 import { applyTreefile, findKernel, shapeTree } from './postprocess/index.ts';
 import { run } from './process.ts';
 import { gatherRuntime, installRuntime, type Runtime } from './runtime/runtime.ts';
-import { debianArchitecture, type Treefile } from './treefile/treefile.ts';
+import type { Treefile } from './treefile/treefile.ts';
 import { nextVersion } from './version.ts';
 
 export interface ComposeOptions {
@@ -71,43 +62,6 @@ export interface ComposeResult {
   seconds: Record<string, number>;
 }
 
-/** Bumped when the same input gives another tree. */
-const COMPOSE_FORMAT = '3';
-const KEPT_ROOTS = 4;
-
-/** Throws AtomicError 'permission' unless this process may make trees: owners, devices and mounts need root. */
-export function requireRoot(): void {
-  if (process.getuid?.() !== 0) {
-    throw new AtomicError('permission', 'composing a tree needs root', { hint: 'run it again with sudo' });
-  }
-}
-
-/** Makes the package manager a treefile asks for. */
-export function managerFor(treefile: Treefile, cachedir: string): PackageManager {
-  const codename = existsSync('/etc/os-release')
-    ? /^VERSION_CODENAME=(.*)$/m.exec(readFileSync('/etc/os-release', 'utf8'))?.[1]
-    : undefined;
-  const sources = chooseSources(treefile, readMachineSources('/etc/apt'), codename);
-  return new Apt({
-    cachedir,
-    sources,
-    architecture: debianArchitecture(),
-    where: (name) => {
-      const item = treefile.packages.find((p) => p.value.replace(/[:=].*/, '') === name);
-      return item === undefined ? undefined : `${item.file}:${item.line}`;
-    },
-  });
-}
-
-function treeRequest(treefile: Treefile, manager: PackageManager): InstallRequest {
-  return {
-    packages: [...new Set([...treefile.packages.map((item) => item.value), ...manager.needs.runtime])],
-    exclude: treefile.excludePackages,
-    recommends: treefile.recommends,
-    documentation: treefile.documentation,
-  };
-}
-
 /** What a compose would install; fails as the compose would for an unknown package. Needs no root. */
 export async function resolveTree(
   options: Pick<ComposeOptions, 'treefile' | 'cachedir' | 'cacheOnly' | 'signal' | 'progress'>,
@@ -144,27 +98,8 @@ export async function composeTree(options: ComposeOptions): Promise<ComposeResul
       rmSync(work, { recursive: true, force: true });
     }
   } catch (error) {
-    throw plain(error, cachedir, options.signal);
+    throw plainError(error, cachedir, options.signal);
   }
-}
-
-/** Errors of the file system as one plain line. */
-function plain(error: unknown, cachedir: string, signal: AbortSignal | undefined): unknown {
-  if (error instanceof AtomicError || !(error instanceof Error)) return error;
-  const code = 'code' in error ? error.code : undefined;
-  if (code === 'ENOSPC') {
-    return new AtomicError('no-space', `no space left while composing (in ${cachedir} or the repository)`, {
-      hint: 'free some space, or put the cache elsewhere with --cachedir',
-      cause: error,
-    });
-  }
-  if (code === 'EROFS')
-    return new AtomicError('permission', `cannot write to ${cachedir}: it is read-only`, {
-      hint: 'name another place with --cachedir',
-      cause: error,
-    });
-  if (signal?.aborted) return new AtomicError('aborted', 'the compose was interrupted', { cause: error });
-  return error;
 }
 
 async function composeLocked(options: ComposeOptions, cachedir: string, work: string): Promise<ComposeResult> {
@@ -349,41 +284,6 @@ function hashInput(
   return createHash('sha256')
     .update(JSON.stringify([COMPOSE_FORMAT, treefile.digest, installed, runtime.digest, extra, version ?? null]))
     .digest('hex');
-}
-
-/** A root with these packages in this state of the repositories: from the cache, or installed and put there. */
-async function cachedRoot(
-  manager: PackageManager,
-  request: InstallRequest,
-  repositories: string,
-  cachedir: string,
-  options: Pick<ComposeOptions, 'signal' | 'progress'>,
-): Promise<string> {
-  const directory = join(cachedir, 'roots');
-  mkdirSync(directory, { recursive: true });
-  const key = createHash('sha256')
-    .update(JSON.stringify([COMPOSE_FORMAT, manager.name, repositories, request]))
-    .digest('hex')
-    .slice(0, 24);
-  const root = join(directory, key);
-  for (const name of readdirSync(directory))
-    if (name.endsWith('.part')) rmSync(join(directory, name), { recursive: true, force: true });
-  if (existsSync(root)) options.progress?.({ phase: 'packages', message: 'unchanged, taken from the cache' });
-  else {
-    options.progress?.({
-      phase: 'packages',
-      message: `installing ${request.packages.length} packages and what they need`,
-    });
-    await manager.install(`${root}.part`, request, options);
-    // Only a finished installation gets the name that is looked for.
-    renameSync(`${root}.part`, root);
-  }
-  utimesSync(root, new Date(), new Date());
-  const byAge = readdirSync(directory)
-    .map((name) => join(directory, name))
-    .sort((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs);
-  for (const old of byAge.slice(KEPT_ROOTS)) rmSync(old, { recursive: true, force: true });
-  return root;
 }
 
 /** Writes a commit's checksum to a file, as rpm-ostree's --write-commitid-to. */

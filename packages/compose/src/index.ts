@@ -1,5 +1,10 @@
+export { managerFor } from './choose-manager.ts';
 export * from './compose.ts';
+export { requireRoot } from './compose-errors.ts';
 export * from './image/index.ts';
 export type { InstallRequest, Package, PackageManager } from './packages/manager.ts';
-export * from './treefile/treefile.ts';
+export { debianArchitecture } from './treefile/architecture.ts';
+export { loadTreefile } from './treefile/load-treefile.ts';
+export type * from './treefile/treefile.ts';
+export { treefileToJson } from './treefile/treefile-json.ts';
 export * from './version.ts';

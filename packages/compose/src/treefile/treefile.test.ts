@@ -4,8 +4,10 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { AtomicError } from '@atomic/ostree';
+import { debianArchitecture } from './architecture.ts';
+import { loadTreefile } from './load-treefile.ts';
 import { editDistance, nearest } from './suggest.ts';
-import { debianArchitecture, loadTreefile, treefileToJson } from './treefile.ts';
+import { treefileToJson } from './treefile-json.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'atomic-treefile-'));
 after(() => rmSync(directory, { recursive: true }));

@@ -1,0 +1,43 @@
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, utimesSync } from 'node:fs';
+import { join } from 'node:path';
+import type { InstallRequest, ManagerOptions, PackageManager } from './packages/manager.ts';
+
+/** Bumped when the same input gives another tree. */
+export const COMPOSE_FORMAT = '3';
+const KEPT_ROOTS = 4;
+
+/** A root with these packages in this state of the repositories: from the cache, or installed and put there. */
+export async function cachedRoot(
+  manager: PackageManager,
+  request: InstallRequest,
+  repositories: string,
+  cachedir: string,
+  options: ManagerOptions,
+): Promise<string> {
+  const directory = join(cachedir, 'roots');
+  mkdirSync(directory, { recursive: true });
+  const key = createHash('sha256')
+    .update(JSON.stringify([COMPOSE_FORMAT, manager.name, repositories, request]))
+    .digest('hex')
+    .slice(0, 24);
+  const root = join(directory, key);
+  for (const name of readdirSync(directory))
+    if (name.endsWith('.part')) rmSync(join(directory, name), { recursive: true, force: true });
+  if (existsSync(root)) options.progress?.({ phase: 'packages', message: 'unchanged, taken from the cache' });
+  else {
+    options.progress?.({
+      phase: 'packages',
+      message: `installing ${request.packages.length} packages and what they need`,
+    });
+    await manager.install(`${root}.part`, request, options);
+    // Only a finished installation gets the name that is looked for.
+    renameSync(`${root}.part`, root);
+  }
+  utimesSync(root, new Date(), new Date());
+  const byAge = readdirSync(directory)
+    .map((name) => join(directory, name))
+    .sort((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs);
+  for (const old of byAge.slice(KEPT_ROOTS)) rmSync(old, { recursive: true, force: true });
+  return root;
+}
