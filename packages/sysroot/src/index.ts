@@ -48,6 +48,8 @@ export * from './kargs.ts';
 export * from './kargs-in-place.ts';
 export * from './kernel.ts';
 export * from './kexec.ts';
+export type * from './layers/assembler.ts';
+export * from './layers/metadata.ts';
 export * from './layout.ts';
 export * from './live/index.ts';
 export * from './origin.ts';

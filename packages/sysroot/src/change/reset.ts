@@ -1,6 +1,7 @@
-import { AtomicError, asBoolean, type Checksum } from '@atomic/ostree';
+import { AtomicError } from '@atomic/ostree';
 import type { Deployment } from '../deployment.ts';
 import { readInitramfsSettings } from '../initramfs-settings.ts';
+import { baseCommit } from '../layers/metadata.ts';
 import type { Sysroot } from '../sysroot.ts';
 import { nextDeployment, type RedeployOptions, redeploy } from './redeploy.ts';
 
@@ -16,14 +17,6 @@ export interface ResetWhat {
 
 const PACKAGES = ['requested', 'requested-local', 'requested-local-fileoverride'];
 const INITRAMFS = ['regenerate-initramfs', 'initramfs-args', 'initramfs-etc'];
-
-/** The commit that a host's own layers were put on: the parent of one marked as rpm-ostree does; else the commit itself. */
-function baseCommit(sysroot: Sysroot, checksum: Checksum): Checksum {
-  if (!sysroot.repo.hasObject('commit', checksum)) return checksum;
-  const { metadata, parent } = sysroot.repo.loadCommit(checksum);
-  const mark = metadata.get('rpmostree.clientlayer');
-  return mark?.type === 'b' && asBoolean(mark.value) && parent !== null ? parent : checksum;
-}
 
 /**
  * Deploys the tree as it came, without what was changed about it here (`rpm-ostree reset`). Returns null when there is

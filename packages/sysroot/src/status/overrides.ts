@@ -13,7 +13,7 @@ function packageOf(value: Json | undefined): Package | null {
   if (typeof nevra !== 'string' || typeof name !== 'string') return null;
   if (typeof version !== 'string' || typeof release !== 'string') return null;
   const prefix = epoch === 0 || epoch === '0' || epoch === undefined ? '' : `${String(epoch)}:`;
-  return { nevra, name, evr: `${prefix}${version}-${release}` };
+  return { nevra, name, evr: `${prefix}${version}${release === '' ? '' : `-${release}`}` };
 }
 
 /** A replacement is `(new, old)`. */

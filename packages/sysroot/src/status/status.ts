@@ -13,6 +13,7 @@ import { chooseOs } from '../change/change.ts';
 import type { Deployment, SysrootState } from '../deployment.ts';
 import { type EtcReport, readEtcReport } from '../etc-report.ts';
 import { type HealthReport, healthReport } from '../health/report.ts';
+import { isLayered } from '../layers/metadata.ts';
 import { deploymentName } from '../layout.ts';
 import { readLiveState } from '../live/live-state.ts';
 import { originRefspec } from '../origin.ts';
@@ -140,12 +141,6 @@ function commitOf(sysroot: Sysroot, checksum: Checksum): CommitLook {
   const { metadata, parent, timestamp } = sysroot.repo.loadCommit(checksum);
   return { metadata, parent, timestamp, version: metadataString(metadata, 'version') };
 }
-
-/** Whether a commit was made on this machine on top of another: packages layered, files overridden. */
-const isLayered = (metadata: Metadata): boolean => {
-  const said = metadata.get('rpmostree.clientlayer')?.value;
-  return typeof said === 'boolean' ? said : metadata.has('rpmostree.spec');
-};
 
 const baseFacts = (checksum: Checksum, { version, timestamp }: CommitLook): Partial<DeploymentStatus> => ({
   'base-checksum': checksum,
