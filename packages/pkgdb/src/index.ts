@@ -1,2 +1,17 @@
-export { compareDebVersions, type DebVersion, splitDebVersion } from './version/deb-version.ts';
-export { compareRpmVersions, type RpmVersion, rpmvercmp, splitRpmVersion } from './version/rpm-version.ts';
+export { type PkgDiffJson, pkgDiffJson, type RpmDiffJson, rpmDiffJson } from './diff/diff-json.ts';
+export { diffPackages, isEmptyDiff, type ModifiedPackage, type PackageDiff } from './diff/diff-packages.ts';
+export { blockLines, diffParts, diffSummary, scriptLines } from './diff/diff-text.ts';
+export { parseDpkgStatus } from './dpkg/status.ts';
+export { compareEvr, comparePackages, evrOf, type InstalledPackage, nevraOf, type PackageFormat } from './package.ts';
+export { packageListMetadata, parsePackageList } from './package-list.ts';
+export {
+  readCommitPackages,
+  readFolderPackages,
+  readPackages,
+  requireCommitPackages,
+} from './read-packages.ts';
+export { commitView } from './tree/commit-view.ts';
+export { folderView } from './tree/folder-view.ts';
+export { follow, type TreeItem, type TreeView } from './tree/tree-view.ts';
+export { compareDebVersions, splitDebVersion } from './version/deb-version.ts';
+export { compareRpmVersions, rpmvercmp, splitRpmVersion } from './version/rpm-version.ts';

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { explainApt } from './apt-errors.ts';
 import { chooseSources, parseDeb822, parseOneLine, readMachineSources } from './apt-sources.ts';
-import { listDpkg, parseStatus, settleDpkg } from './dpkg.ts';
+import { settleDpkg } from './dpkg.ts';
+import { listInstalled } from './list-installed.ts';
 
 const DEB822 = `# comment
 Types: deb deb-src
@@ -147,13 +148,9 @@ describe("apt's errors as one line", () => {
   test('nothing known in it', () => assert.equal(explainApt('all is well', where), undefined));
 });
 
-test('dpkg status: only what is installed, in order of name', () => {
+test('dpkg: the database moves below /usr, and lists what is installed, in order of name', () => {
   const status =
     'Package: b\nStatus: install ok installed\nArchitecture: amd64\nVersion: 2\n\nPackage: c\nStatus: deinstall ok config-files\nVersion: 1\n\nPackage: a\nStatus: install ok installed\nArchitecture: all\nVersion: 1:3\n';
-  assert.deepEqual(parseStatus(status), [
-    { name: 'a', version: '1:3', architecture: 'all' },
-    { name: 'b', version: '2', architecture: 'amd64' },
-  ]);
   const root = mkdtempSync(join(tmpdir(), 'atomic-dpkg-'));
   try {
     mkdirSync(join(root, 'var/lib/dpkg/updates'), { recursive: true });
@@ -162,10 +159,10 @@ test('dpkg status: only what is installed, in order of name', () => {
     for (const name of ['status-old', 'lock', 'lock-frontend', 'available'])
       writeFileSync(join(root, 'var/lib/dpkg', name), 'x');
     settleDpkg(root);
-    assert.deepEqual(
-      listDpkg(root).map((p) => p.name),
-      ['a', 'b'],
-    );
+    assert.deepEqual(listInstalled(root), [
+      { name: 'a', version: '1:3', architecture: 'all' },
+      { name: 'b', version: '2', architecture: 'amd64' },
+    ]);
     assert.match(
       readFileSync(join(root, 'usr/lib/sysimage/dpkg/status'), 'utf8'),
       /^Package: a\n(.*\n)*Package: b\n(.*\n)*Package: c\n/,

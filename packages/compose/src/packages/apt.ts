@@ -15,7 +15,8 @@ import { AtomicError } from '@atomic/ostree';
 import { type RunOptions, run } from '../process.ts';
 import { explainApt } from './apt-errors.ts';
 import type { ChosenSources } from './apt-sources.ts';
-import { listDpkg, settleDpkg } from './dpkg.ts';
+import { settleDpkg } from './dpkg.ts';
+import { listInstalled } from './list-installed.ts';
 import type { InstallRequest, ManagerOptions, Package, PackageManager } from './manager.ts';
 
 export interface AptOptions {
@@ -192,7 +193,7 @@ export class Apt implements PackageManager {
   }
 
   list(root: string): Package[] {
-    return listDpkg(root);
+    return listInstalled(root);
   }
 
   #pins(exclude: readonly string[]): string {

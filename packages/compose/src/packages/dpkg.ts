@@ -1,30 +1,8 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Package } from './manager.ts';
 
 /** Where the database lies in a finished tree; /var/lib/dpkg is a link to it, made at boot. */
 export const DPKG_IN_USR = 'usr/lib/sysimage/dpkg';
-
-/** Installed packages of a dpkg status file (deb822, dpkg(1)). */
-export function parseStatus(text: string): Package[] {
-  const packages: Package[] = [];
-  for (const stanza of text.split(/\n\n+/)) {
-    const field = (name: string): string | undefined => new RegExp(`^${name}: (.*)$`, 'm').exec(stanza)?.[1];
-    const name = field('Package');
-    if (name === undefined || !/ installed$/.test(field('Status') ?? '')) continue;
-    packages.push({ name, version: field('Version') ?? '', architecture: field('Architecture') ?? '' });
-  }
-  return packages.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
-}
-
-/** Packages installed in a root. */
-export function listDpkg(root: string): Package[] {
-  for (const directory of [DPKG_IN_USR, 'var/lib/dpkg']) {
-    const status = join(root, directory, 'status');
-    if (existsSync(status)) return parseStatus(readFileSync(status, 'utf8'));
-  }
-  return [];
-}
 
 /** Moves dpkg's database below /usr, without locks, backups and logs, its stanzas in one order. */
 export function settleDpkg(root: string): void {
