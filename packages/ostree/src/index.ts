@@ -1,3 +1,13 @@
+export {
+  type ApplyChangesetOptions,
+  applyChangeset,
+  type ChangesetSource,
+  type LayerSource,
+} from './changeset/apply-changeset.ts';
+export * from './changeset/change.ts';
+export type { PathMap } from './changeset/lay-changes.ts';
+export { type LayerOptions, readLayer } from './changeset/read-layer.ts';
+export { readUpper, type UpperOptions } from './changeset/read-upper.ts';
 export * from './checkout/checkout.ts';
 export { type CreateUsbOptions, createUsb } from './collections/create-usb.ts';
 export * from './collections/find-remotes.ts';

@@ -1,5 +1,6 @@
 import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Change } from '../changeset/change.ts';
 import { AtomicError } from '../error.ts';
 import { inHashTableOrder } from '../gvariant/dict-order.ts';
 import { encodeVardict, type Metadata } from '../gvariant/vardict.ts';
@@ -22,8 +23,15 @@ import { StatCache } from './stat-cache.ts';
 import { TreeNode } from './tree-node.ts';
 import { writeDirectory } from './write-directory.ts';
 
-/** Something to lay into a commit: a directory, a commit's tree, or a tar or cpio archive (compressed or not). */
-export type TreeSource = { dir: string } | { ref: string } | { tar: string | AsyncIterable<Uint8Array> };
+/**
+ * Something to lay into a commit: a directory, a commit's tree, a tar or cpio archive (compressed or not), or a
+ * changeset, whose paths `map` may change (null leaves one out).
+ */
+export type TreeSource =
+  | { dir: string }
+  | { ref: string }
+  | { tar: string | AsyncIterable<Uint8Array> }
+  | { changes: AsyncIterable<Change>; map?: ((path: string) => string | null) | undefined };
 
 export interface CommitOptions extends Modifier, BeginOptions {
   /** Laid over one another in this order. */
@@ -180,7 +188,10 @@ async function writeTrees(
   for (const source of options.trees) {
     job.options.last = source === last;
     if ('dir' in source) await readDirectory(job, source.dir, root);
-    else if ('tar' in source) {
+    else if ('changes' in source) {
+      const { layChanges } = await import('../changeset/lay-changes.ts');
+      await layChanges(job, source.changes, root, source.map);
+    } else if ('tar' in source) {
       const { readArchive } = await import('./read-archive.ts');
       await readArchive(job, source.tar, root, options.tar ?? {});
     } else {

@@ -130,7 +130,10 @@ export class Ingest implements AsyncDisposable {
     this.take(node, name, checksum, header.target === '' ? content.size : Buffer.byteLength(header.target));
   }
 
-  /** Stores a file from disk, sooner or later: `node` has it when {@link finish} returns. */
+  /**
+   * Stores a file from disk, sooner or later: `node` has it when {@link finish} returns. `own`: the attributes it has, where
+   * those on disk are not.
+   */
   async storeFile(
     node: TreeNode,
     name: string,
@@ -139,6 +142,7 @@ export class Ingest implements AsyncDisposable {
     wanted: Wanted,
     lookedAt: number,
     adopt: boolean,
+    own?: readonly Xattr[],
   ): Promise<void> {
     const target = { node, name };
     node.waiting++;
@@ -153,8 +157,9 @@ export class Ingest implements AsyncDisposable {
       return;
     }
     node.setFile(this.repo, name, '');
-    const xattrs = label === null ? [] : [labelXattr(label)];
-    const item: FileToStore = { path, uid, gid, mode, size: stat.size, xattrs, readXattrs: wanted.xattrs, adopt };
+    const xattrs = this.xattrsWith(label, wanted.xattrs ? (own ?? []) : []);
+    const readXattrs = wanted.xattrs && own === undefined;
+    const item: FileToStore = { path, uid, gid, mode, size: stat.size, xattrs, readXattrs, adopt };
     this.#pending.set(item, { stat, wanted, lookedAt, targets: [target] });
     if (link !== null) this.#links.set(link, { item });
     this.#work ??= await startWork(
