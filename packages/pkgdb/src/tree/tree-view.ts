@@ -29,6 +29,7 @@ export function follow(view: TreeView, path: string): Exclude<TreeItem, { kind: 
     }
     const item = view.look([...done, name].join('/'));
     if (item === null) return null;
+    if (item.kind === 'file' && todo.length > 0) return null;
     if (item.kind !== 'symlink') {
       done.push(name);
       continue;
