@@ -1,7 +1,16 @@
 // Disk images of a tiny tree: what stock tools find on them, and what a failure leaves behind (nothing).
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -113,6 +122,37 @@ describe('disk images', { skip, timeout: 120_000 }, () => {
     execFileSync('/usr/bin/qemu-img', ['check', '-q', out]);
     rmSync(out);
     await nothingLeft('disk.qcow2');
+  });
+
+  test('as vmdk, and as an appliance whose parts are what its descriptor and manifest say', async () => {
+    const { out } = await buildImage({ ...options('disk.vmdk'), format: 'vmdk' });
+    const info: unknown = JSON.parse(execFileSync('/usr/bin/qemu-img', ['info', '--output=json', out]).toString());
+    assert.match(JSON.stringify(info), /"create-type": ?"streamOptimized"/);
+    rmSync(out);
+    const ova = join(folder, 'tiny.ova');
+    await buildImage({ ...options('tiny.ova'), format: 'ova' });
+    const list = execFileSync('/usr/bin/tar', ['-tf', ova]).toString().trim().split('\n');
+    assert.deepEqual(list, ['tiny.ovf', 'tiny.mf', 'tiny-disk1.vmdk'], 'the descriptor comes first');
+    const parts = join(folder, 'parts');
+    mkdirSync(parts);
+    execFileSync('/usr/bin/tar', ['-C', parts, '-xf', ova]);
+    const sums = readFileSync(join(parts, 'tiny.mf'), 'utf8').replace(/^SHA256\((.*)\)= (.*)$/gm, '$2  $1');
+    execFileSync('/usr/bin/sha256sum', ['-c', '--strict'], {
+      cwd: parts,
+      input: sums,
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
+    const descriptor = readFileSync(join(parts, 'tiny.ovf'), 'utf8');
+    assert.ok(descriptor.includes(`ovf:size="${statSync(join(parts, 'tiny-disk1.vmdk')).size}"`));
+    assert.ok(descriptor.includes(`ovf:capacity="${512 << 20}"`));
+    const wellFormed = 'import sys, xml.dom.minidom; xml.dom.minidom.parse(sys.argv[1])';
+    execFileSync('/usr/bin/python3', ['-c', wellFormed, join(parts, 'tiny.ovf')]);
+    const raw = join(parts, 'back.raw');
+    execFileSync('/usr/bin/qemu-img', ['convert', '-O', 'raw', join(parts, 'tiny-disk1.vmdk'), raw]);
+    assert.match(execFileSync('/usr/sbin/sfdisk', ['--verify', raw]).toString(), /No errors detected/);
+    rmSync(parts, { recursive: true });
+    rmSync(ova);
+    await nothingLeft('tiny.ova');
   });
 
   const uefi = existsSync('/usr/lib/grub/x86_64-efi/normal.mod') ? false : 'grub-efi-amd64-bin is not installed';

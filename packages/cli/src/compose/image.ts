@@ -26,7 +26,7 @@ export function register(compose: Command): void {
     .requiredOption('--repo <path>', 'repository with the tree')
     .requiredOption('--ref <ref>', 'tree to deploy')
     .option('-o, --output <file>', 'file to write')
-    .option('--format <format>', 'raw or qcow2 (default: by the ending of the file)')
+    .option('--format <format>', 'raw, qcow2, vmdk or ova (default: by the ending of the file)')
     .option('--size <size>', 'size of the disk, such as 4G', '4G')
     .option('--os <name>', 'name of the stateroot', 'debian')
     .option('--remote-name <name>', 'name of the remote upgrades come from', 'origin')
@@ -52,16 +52,17 @@ Examples:
 }
 
 async function composeImageAction(ctx: Context, output: string | undefined, options: ImageOptions): Promise<void> {
-  const { buildImage } = await import('@atomic/compose');
+  const { buildImage, IMAGE_FORMATS } = await import('@atomic/compose');
   const { asArray, asString, AtomicError, Repo } = await import('@atomic/ostree');
   const out = output ?? options.output;
   if (out === undefined)
     throw new AtomicError('usage', 'no file to write was named', {
       hint: 'such as: atomic compose image … disk.qcow2',
     });
-  const format = options.format ?? (out.endsWith('.qcow2') ? 'qcow2' : 'raw');
-  if (format !== 'raw' && format !== 'qcow2')
-    throw new AtomicError('usage', `--format must be raw or qcow2, but is '${format}'`);
+  const named = options.format ?? IMAGE_FORMATS.find((one) => out.endsWith(`.${one}`)) ?? 'raw';
+  const format = IMAGE_FORMATS.find((one) => one === named);
+  if (format === undefined)
+    throw new AtomicError('usage', `--format must be one of ${IMAGE_FORMATS.join(', ')}, but is '${named}'`);
   const size = parseSize(options.size);
   if (size === undefined)
     throw new AtomicError('usage', `--size must be a number with K, M, G or T, such as 4G, but is '${options.size}'`);

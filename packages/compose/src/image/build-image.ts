@@ -5,13 +5,13 @@ import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { AtomicError, type Checksum, type Progress, pullLocal, Repo, remoteAdd } from '@atomic/ostree';
 import { deploy, initStateroot, initSysroot, makeOrigin, Sysroot, TRIAL_KARGS } from '@atomic/sysroot';
+import { type ImageFormat, packDisk } from './formats.ts';
 import { type Firmware, installGrub, requireGrub } from './grub.ts';
 import { LoopPartition } from './mounted.ts';
 import { planLayout, writePartitionTable } from './partitions.ts';
 import { installSystemdBoot, requireSystemdBoot } from './systemd-boot.ts';
 import { noSpace, requireTools, run, type Tool } from './tools.ts';
 
-export type ImageFormat = 'raw' | 'qcow2';
 export type ImageBootloader = 'grub' | 'systemd-boot';
 
 export interface BuildImageOptions {
@@ -80,7 +80,8 @@ async function checkInput(options: BuildImageOptions, plan: BootPlan): Promise<s
     });
   const tools: Tool[] = ['sfdisk', 'losetup', 'mount', 'umount', 'mkfs.ext4', 'grub-mkimage'];
   if (firmware.includes('uefi')) tools.push('mkfs.vfat', 'mcopy');
-  if (options.format === 'qcow2') tools.push('qemu-img');
+  if (options.format !== 'raw') tools.push('qemu-img');
+  if (options.format === 'ova') tools.push('tar');
   if (bootloader === 'systemd-boot') tools.splice(tools.indexOf('grub-mkimage'), 1);
   requireTools(tools);
   if (bootloader === 'grub') requireGrub(firmware);
@@ -159,9 +160,11 @@ export async function buildImage(options: BuildImageOptions): Promise<BuildImage
       else await installSystemdBoot(common);
     });
     let finished = aside;
-    if (format === 'qcow2') {
-      finished = `${aside}.qcow2`;
-      await phase('convert', () => run('qemu-img', ['convert', '-O', 'qcow2', aside, finished], { signal }));
+    if (format !== 'raw') {
+      const { timestamp } = repo.loadCommit(commit);
+      const title = version === undefined ? ref : `${ref} ${version}`;
+      const pack = { raw: aside, format, out, scratch: `${aside}.parts`, timestamp, title, signal };
+      finished = await phase('convert', () => packDisk(pack));
     }
     signal?.throwIfAborted();
     await rename(finished, out);
@@ -173,7 +176,7 @@ export async function buildImage(options: BuildImageOptions): Promise<BuildImage
   } finally {
     await rm(scratch, { recursive: true, force: true });
     await rm(aside, { force: true });
-    await rm(`${aside}.qcow2`, { force: true });
+    await rm(`${aside}.parts`, { recursive: true, force: true });
   }
 }
 

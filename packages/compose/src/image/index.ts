@@ -3,6 +3,6 @@ export {
   type BuildImageResult,
   buildImage,
   type ImageBootloader,
-  type ImageFormat,
 } from './build-image.ts';
+export { IMAGE_FORMATS, type ImageFormat } from './formats.ts';
 export type { Firmware } from './grub.ts';

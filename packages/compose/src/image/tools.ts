@@ -27,6 +27,9 @@ const PACKAGES = {
   mcopy: 'mtools',
   'grub-mkimage': 'grub-common',
   'qemu-img': 'qemu-utils',
+  tar: 'tar',
+  mksquashfs: 'squashfs-tools',
+  xorriso: 'xorriso',
 } as const;
 
 export type Tool = keyof typeof PACKAGES;

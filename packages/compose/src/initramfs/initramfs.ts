@@ -38,6 +38,7 @@ const DRIVERS = [
   'virtio_blk',
   'virtio_scsi',
   'virtio_console',
+  'vmw_pvscsi',
   'sd_mod',
   'nvme',
   'ahci',
