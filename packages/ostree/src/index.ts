@@ -97,4 +97,7 @@ export { writeDetachedMetadata } from './sign/write-detached.ts';
 export { buildSummary } from './summary/build-summary.ts';
 export * from './summary/summary.ts';
 export * from './summary/update-summary.ts';
+export type { ArchiveEntry } from './tar/archive-entry.ts';
+export { padding, type TarEntry, tarHeader } from './tar/header.ts';
+export { archiveEntries } from './tar/read-archive.ts';
 export * from './version.ts';

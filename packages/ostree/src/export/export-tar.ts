@@ -12,7 +12,11 @@ export interface ExportOptions {
   subpath?: string | undefined;
   /** Put before every name as it is; end it in a slash to make it a directory. */
   prefix?: string | undefined;
+  /** What a path in the tree, relative to what is exported, becomes; before the prefix is put before it. */
+  rename?: ((path: string) => string) | undefined;
   noXattrs?: boolean | undefined;
+  /** Equal files as files of their own: what is written through one name, once unpacked, is not in the others. */
+  noLinks?: boolean | undefined;
   /** Fill the archive up to a multiple of so many bytes, as writers to a tape or pipe do. */
   recordSize?: number | undefined;
   signal?: AbortSignal | undefined;
@@ -34,7 +38,8 @@ export async function* exportTar(repo: Repo, rev: string, options: ExportOptions
   const root = lookup(repo, checksum, options.subpath ?? '/');
   if (root.kind !== 'directory') throw new AtomicError('invalid', `${root.path}: Not a directory`);
   const above = root.path === '/' ? 1 : root.path.length + 1;
-  const name = (path: string): string => `${options.prefix ?? ''}${path.slice(above)}`;
+  const { prefix = '', rename = (path: string): string => path } = options;
+  const name = (path: string): string => `${prefix}${rename(path.slice(above))}`;
   const pause = breather(options.signal);
   const seen = new Map<Checksum, string>();
   const shape = (xattrs: readonly Xattr[]): Pick<TarEntry, 'mtime' | 'xattrs'> => ({
@@ -59,7 +64,7 @@ export async function* exportTar(repo: Repo, rev: string, options: ExportOptions
     const common = { name: name(file.path), mode, uid, gid, ...shape(xattrs) };
     if (isSymlink(mode)) return { ...common, kind: 'symlink', size: 0, target };
     const first = seen.get(file.checksum);
-    if (first !== undefined) return { ...common, kind: 'link', size: 0, target: first };
+    if (first !== undefined && !options.noLinks) return { ...common, kind: 'link', size: 0, target: first };
     seen.set(file.checksum, common.name);
     return { ...common, kind: 'file', size: file.size };
   };
