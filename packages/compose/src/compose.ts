@@ -15,6 +15,7 @@ import {
 } from '@atomic/ostree';
 import { COMPOSE_FORMAT, cachedRoot } from './cached-root.ts';
 import { managerFor, treeRequest } from './choose-manager.ts';
+import { jsonMetadata } from './commit-metadata.ts';
 import { plainError, requireRoot } from './compose-errors.ts';
 import { makeInitramfs } from './initramfs/initramfs.ts';
 import type { InstallRequest, Package } from './packages/manager.ts';
@@ -140,7 +141,9 @@ async function composeLocked(options: ComposeOptions, cachedir: string, work: st
     explicitVersion ??
     (treefile.automaticVersionPrefix === undefined
       ? undefined
-      : nextVersion(treefile.automaticVersionPrefix, metadataString(before, 'version')));
+      : nextVersion(treefile.automaticVersionPrefix, metadataString(before, 'version'), {
+          separator: treefile.automaticVersionSuffix,
+        }));
   const timestamp = treefile.timestamp ?? options.timestamp ?? Math.floor(Date.now() / 1000);
   if (parent !== null && options.forceNoCache !== true && metadataString(before, 'atomic.inputhash') === inputHash) {
     const commit = repo.loadCommit(parent);
@@ -241,16 +244,7 @@ async function composeLocked(options: ComposeOptions, cachedir: string, work: st
   metadata.set('atomic.inputhash', stringVariant(inputHash));
   if (treefile.kernelArguments.length > 0)
     metadata.set('atomic.kernel-arguments', { type: 'as', value: treefile.kernelArguments });
-  for (const [key, value] of treefile.metadata) {
-    metadata.set(
-      key,
-      typeof value === 'string'
-        ? stringVariant(value)
-        : typeof value === 'boolean'
-          ? { type: 'b', value }
-          : { type: 'd', value },
-    );
-  }
+  for (const [key, value] of jsonMetadata(treefile.metadata)) metadata.set(key, value);
   for (const [key, value] of options.metadata ?? []) metadata.set(key, stringVariant(value));
   const { commit } = await timed('commit', () =>
     commitTree(repo, {

@@ -1,8 +1,9 @@
 import type { AtomicError } from '@atomic/ostree';
 import type { z } from 'zod';
-import { treefileSchema, unsupportedKeys } from './schema.ts';
+import { REFUSED_KEYS } from './other-keys.ts';
+import { initramfsSchema, treefileSchema } from './schema.ts';
 import { nearest } from './suggest.ts';
-import { invalid } from './where.ts';
+import { invalid, type LineOf } from './where.ts';
 
 function typeName(value: unknown): string {
   if (value === null || value === undefined) return 'nothing';
@@ -27,6 +28,16 @@ const expectedNames: Record<string, string> = {
   tuple: 'a pair: [source, absolute destination]',
 };
 
+const KEYS_INSIDE: Record<string, Record<string, unknown>> = {
+  initramfs: initramfsSchema.shape,
+  repos: { url: 0, suite: 0, components: 0, 'signed-by': 0 },
+  'lockfile-repos': { url: 0, suite: 0, components: 0, 'signed-by': 0 },
+  'repo-packages': { repo: 0, packages: 0 },
+  'conditional-include': { if: 0, include: 0 },
+  'check-passwd': { type: 0, filename: 0, entries: 0 },
+  'check-groups': { type: 0, filename: 0, entries: 0 },
+};
+
 function valueAt(data: unknown, path: readonly PropertyKey[]): unknown {
   let value = data;
   for (const step of path) {
@@ -37,12 +48,7 @@ function valueAt(data: unknown, path: readonly PropertyKey[]): unknown {
 }
 
 /** What zod found, as one line naming file, line, key and what is allowed. */
-export function explainIssue(
-  file: string,
-  lineOf: (path: readonly PropertyKey[]) => number,
-  data: unknown,
-  issue: z.core.$ZodIssue,
-): AtomicError {
+export function explainIssue(file: string, lineOf: LineOf, data: unknown, issue: z.core.$ZodIssue): AtomicError {
   const at = issue.path;
   const name = at
     .map((p) => (typeof p === 'number' ? `[${p}]` : String(p)))
@@ -51,9 +57,8 @@ export function explainIssue(
   if (issue.code === 'unrecognized_keys') {
     const key = issue.keys[0] ?? '';
     const line = lineOf([...at, key]);
-    const shape: Record<string, unknown> =
-      at.length === 0 ? treefileSchema.shape : { packages: 0, modules: 0, 'add-modules': 0, drivers: 0, args: 0 };
-    const reason = at.length === 0 ? unsupportedKeys.get(key) : undefined;
+    const shape = at.length === 0 ? treefileSchema.shape : (KEYS_INSIDE[String(at[0])] ?? {});
+    const reason = at.length === 0 ? REFUSED_KEYS.get(key) : undefined;
     if (reason !== undefined) return invalid(file, line, `key '${key}' of rpm-ostree is not supported: ${reason}`);
     const near = nearest(key, Object.keys(shape));
     const inside = name === '' ? '' : ` in '${name}'`;

@@ -1,19 +1,21 @@
-import { readFileSync, realpathSync, statSync } from 'node:fs';
-import { basename, dirname, resolve } from 'node:path';
+import { readFileSync, statSync } from 'node:fs';
 import { AtomicError } from '@atomic/ostree';
 import { LineCounter, parseDocument } from 'yaml';
 import { explainIssue } from './explain-issue.ts';
-import { type RawTreefile, treefileSchema } from './schema.ts';
-import { invalid, lineFinder } from './where.ts';
+import { FORMER_KEYS, REFUSED_KEYS } from './other-keys.ts';
+import { archPackagesSchema, type RawTreefile, treefileSchema } from './schema.ts';
+import { invalid, type LineOf, lineFinder } from './where.ts';
 
 const MAX_TREEFILE_BYTES = 1024 * 1024;
 
-/** One treefile as written, with the way back to its lines. */
+/** One treefile as written (or inlined in another), with the way back to its lines. */
 export interface Layer {
   file: string;
   raw: RawTreefile;
+  /** `packages-ARCH`, by architecture */
+  archPackages: ReadonlyMap<string, string[]>;
   text: string;
-  lineOf: (path: readonly PropertyKey[]) => number;
+  lineOf: LineOf;
 }
 
 /** A text file as it is; `from`: who named it. Throws AtomicError 'not-found', 'permission', 'invalid' (too long). */
@@ -35,7 +37,8 @@ export function read(file: string, what: string, from?: { file: string; line: nu
   }
 }
 
-function parseLayer(file: string, text: string): Layer {
+/** Parses one treefile's text: YAML, of which JSON is a part. Throws AtomicError 'invalid' naming file and line. */
+export function parseLayer(file: string, text: string): Layer {
   const lines = new LineCounter();
   const doc = parseDocument(text, { lineCounter: lines, prettyErrors: false, version: '1.2' });
   const problem = doc.errors[0];
@@ -48,34 +51,54 @@ function parseLayer(file: string, text: string): Layer {
   } catch (error) {
     throw invalid(file, 1, `not valid YAML: ${error instanceof Error ? error.message : String(error)}`);
   }
-  const lineOf = lineFinder(doc, lines);
-  const result = treefileSchema.safeParse(data);
-  if (!result.success) {
-    // Report in the order of the file, one at a time: the first is the one to mend.
-    const errors = result.error.issues.map((issue) => explainIssue(file, lineOf, data, issue));
-    const lineNumber = (e: AtomicError): number => Number(/:(\d+): /.exec(e.message)?.[1] ?? 0);
-    errors.sort((a, b) => lineNumber(a) - lineNumber(b));
-    const first = errors[0];
-    if (first !== undefined) throw first;
-  }
-  if (!result.success) throw invalid(file, 1, 'not a treefile');
-  return { file, raw: result.data, text, lineOf };
+  return { ...checkLayer(file, data, lineFinder(doc, lines)), text };
 }
 
-/** The file and what it includes, depth first: an included file comes before the one that includes it. */
-export function loadLayers(path: string, stack: string[], from?: { file: string; line: number }): Layer[] {
-  const text = read(path, 'treefile', from);
-  const real = realpathSync(path);
-  if (stack.includes(real)) {
-    const chain = [...stack.slice(stack.indexOf(real)), real].map((f) => basename(f)).join(' → ');
-    throw invalid(from?.file ?? path, from?.line ?? 1, `'include' goes round in a circle: ${chain}`);
+/** Checks what was read against the schema. */
+export function checkLayer(file: string, data: unknown, lineOf: LineOf): Layer {
+  const plain = settleKeys(file, data, lineOf);
+  const result = treefileSchema.safeParse(plain.data);
+  const archPackages = new Map<string, string[]>();
+  const issues = result.success ? [] : result.error.issues;
+  for (const [key, value] of plain.archPackages) {
+    const list = archPackagesSchema.safeParse(value);
+    if (list.success) archPackages.set(key.slice('packages-'.length), list.data);
+    else issues.push(...list.error.issues.map((issue) => ({ ...issue, path: [key, ...issue.path] })));
   }
-  const layer = parseLayer(path, text);
-  const includes = layer.raw.include === undefined ? [] : [layer.raw.include].flat();
-  const layers: Layer[] = [];
-  includes.forEach((name, index) => {
-    const line = layer.lineOf(Array.isArray(layer.raw.include) ? ['include', index] : ['include']);
-    layers.push(...loadLayers(resolve(dirname(path), name), [...stack, real], { file: path, line }));
-  });
-  return [...layers, layer];
+  if (issues.length > 0 || !result.success) {
+    // Report in the order of the file, one at a time: the first is the one to mend.
+    const errors = issues.map((issue) => explainIssue(file, plain.lineOf, data, issue));
+    const lineNumber = (e: AtomicError): number => Number(/:(\d+): /.exec(e.message)?.[1] ?? 0);
+    errors.sort((a, b) => lineNumber(a) - lineNumber(b));
+    throw errors[0] ?? invalid(file, 1, 'not a treefile');
+  }
+  return { file, raw: result.data, archPackages, text: '', lineOf: plain.lineOf };
+}
+
+/** Former names become the present ones, `packages-ARCH` goes aside, and unknown keys of JSON, its comments, go. */
+function settleKeys(
+  file: string,
+  data: unknown,
+  lineOf: LineOf,
+): { data: unknown; archPackages: [string, unknown][]; lineOf: LineOf } {
+  if (data === null || typeof data !== 'object' || Array.isArray(data)) return { data, archPackages: [], lineOf };
+  const kept = new Map<string, unknown>();
+  const written = new Map<string, string>();
+  const archPackages: [string, unknown][] = [];
+  for (const [key, value] of Object.entries(data)) {
+    const name = FORMER_KEYS.get(key) ?? key;
+    if (/^packages-./.test(key)) archPackages.push([key, value]);
+    else if (file.endsWith('.json') && !(name in treefileSchema.shape) && !REFUSED_KEYS.has(name)) continue;
+    else if (kept.has(name))
+      throw invalid(file, lineOf([key]), `'${key}' and '${written.get(name) ?? name}' are the same key`);
+    else {
+      kept.set(name, value);
+      written.set(name, key);
+    }
+  }
+  return {
+    data: Object.fromEntries(kept),
+    archPackages,
+    lineOf: ([first = '', ...rest]) => lineOf([written.get(String(first)) ?? first, ...rest]),
+  };
 }

@@ -7,6 +7,7 @@ import { AtomicError } from '@atomic/ostree';
 import { debianArchitecture } from './architecture.ts';
 import { loadTreefile } from './load-treefile.ts';
 import { editDistance, nearest } from './suggest.ts';
+import type { Treefile } from './treefile.ts';
 import { treefileToJson } from './treefile-json.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'atomic-treefile-'));
@@ -39,7 +40,7 @@ describe('treefile: what is refused, and how it is said', () => {
       'initramfs:\n  driver: [a]\n',
       /:2: unknown key 'driver' in 'initramfs'; did you mean 'drivers'\?/,
     ],
-    ['a key of rpm-ostree we lack', 'ref: a\nselinux: true\n', /:2: key 'selinux' of rpm-ostree is not supported/],
+    ['a key of rpm-ostree we lack', 'ref: a\nrojig: true\n', /:2: key 'rojig' of rpm-ostree is not supported/],
     ['wrong type', 'ref: a\npackages: bash\n', /:2: 'packages' must be a list, but is the text "bash"/],
     ['wrong type in a list', 'packages:\n  - bash\n  - 7\n', /:3: 'packages\[1\]' must be a text, but is number 7/],
     ['list for a boolean', 'recommends: [1]\n', /:1: 'recommends' must be true or false, but is a list/],
@@ -150,21 +151,21 @@ describe('treefile: what is refused, and how it is said', () => {
 });
 
 describe('treefile: what it means', () => {
-  test('includes: scalars of the including file win, lists are joined, included first', () => {
+  test('includes: scalars of the including file win, then of the first; lists are joined, the first just before', () => {
     const tree = load('include: [a.yaml, sub/b.yaml]\nref: own/${basearch}\npackages: [c]\nrecommends: false\n', {
       'a.yaml': 'ref: a\nversion: 1\npackages: [a1 a2]\nkernel-arguments: [quiet]\n',
       'sub/b.yaml': 'version: 2\npackages: [b]\nadd-files: [[f, /etc/f]]\npostprocess: ["echo b ${not_ours}"]\n',
       'sub/f': 'text',
     });
     assert.equal(tree.ref, `own/${debianArchitecture()}`);
-    assert.equal(tree.version, '2');
+    assert.equal(tree.version, '1');
     assert.deepEqual(
       tree.packages.map((p) => p.value),
-      ['a1', 'a2', 'b', 'c'],
+      ['b', 'a1', 'a2', 'c'],
     );
     assert.deepEqual(
       tree.packages.map((p) => p.line),
-      [3, 3, 2, 3],
+      [2, 3, 3, 3],
     );
     assert.deepEqual(tree.kernelArguments, ['quiet']);
     assert.equal(tree.recommends, false);
@@ -181,6 +182,154 @@ describe('treefile: what it means', () => {
   test('timestamps', () => {
     assert.equal(load('timestamp: 12\n').timestamp, 12);
     assert.equal(load('timestamp: 2026-01-01T00:00:00Z\n').timestamp, 1767225600);
+  });
+  test('postprocess runs in the order that rpm-ostree documents', () => {
+    const tree = load('include: [kernel.yaml, bootupd.yaml]\npostprocess: [echo foo]\npostprocess-script: s.sh\n', {
+      'kernel.yaml': 'postprocess: [echo bar]\npostprocess-script: other.sh\n',
+      'bootupd.yaml': 'postprocess: [echo baz]\n',
+      's.sh': 'last',
+      'other.sh': 'overridden',
+    });
+    assert.deepEqual(
+      tree.postprocess.map((script) => script.value),
+      ['echo baz', 'echo bar', 'echo foo', 'last'],
+    );
+  });
+  test('includes by architecture and by condition, of files and inlined', () => {
+    const text = `variables:
+  devel: true
+  stream: "testing"
+releasever: 40
+packages-amd64: [own]
+packages-aarch64: [own]
+packages-s390x: [other]
+arch-include:
+  x86_64: here.yaml
+  arm64: [here.yaml]
+  s390x: nosuch.yaml
+conditional-include:
+  - if: devel == true
+    include: devel.yaml
+  - if: [releasever >= 40, stream == "testing"]
+    include:
+      packages: [inlined]
+      hostname: inlined
+  - if: stream != "testing"
+    include: nosuch.yaml
+  - if: late == "known"
+    include: nosuch.yaml
+ref: os/\${basearch}/\${stream}
+`.replaceAll('\\$', '$');
+    const tree = load(text.replace(/ {2}- if: late.*\n.*yaml\n/, ''), {
+      'here.yaml': 'packages: [here]\nhostname: here\nvariables: {stream: stable, late: known}\n',
+      'devel.yaml': 'packages: [devel]\nhostname: devel\n',
+    });
+    assert.deepEqual(
+      tree.packages.map((p) => p.value),
+      ['devel', 'here', 'inlined', 'own'],
+    );
+    assert.equal(tree.hostname, 'inlined');
+    assert.equal(tree.ref, `os/${tree.variables.get('basearch')}/testing`);
+    assert.throws(
+      () => load(text, { 'here.yaml': '', 'devel.yaml': '' }),
+      /:21: 'if' is late == "known", but variable 'late' is not set/,
+    );
+    const wrong = (condition: string): AtomicError => {
+      try {
+        load(`variables: {n: 1, s: x}\nconditional-include:\n  - if: ${condition}\n    include: {}\n`);
+      } catch (error) {
+        if (error instanceof AtomicError) return error;
+      }
+      return assert.fail(condition);
+    };
+    assert.match(wrong('n == "1"').message, /:3: 'if' is n == "1", but 'n' is 1, which is not of the same type as "1"/);
+    assert.match(wrong('s < "y"').message, /< is for numbers only/);
+    assert.match(wrong('n = 1').message, /:3: 'conditional-include\[0\]\.if' must be a condition|must be VARIABLE/);
+  });
+  test('a file that is included twice, an inlined treefile that names files, a reserved variable', () => {
+    assert.throws(
+      () => load('include: [a.yaml, b.yaml]\n', { 'a.yaml': 'include: b.yaml\n', 'b.yaml': '' }),
+      /tree\.yaml:1: b\.yaml is included twice/,
+    );
+    assert.throws(
+      () =>
+        load(
+          'releasever: 1\nconditional-include:\n  - if: releasever == 1\n    include:\n      add-files: [[f, /f]]\n',
+        ),
+      /:5: an inlined treefile cannot have 'add-files'/,
+    );
+    assert.throws(() => load('variables: {basearch: x}\n'), /:1: 'variables' sets basearch/);
+    assert.throws(() => load('basearch: sparc\n'), /:1: 'basearch' is sparc, but this machine is/);
+  });
+  test('variables from outside count most', () => {
+    const path = files({ 'tree.yaml': 'variables: {stream: testing}\nref: os/${stream}\n' });
+    assert.equal(loadTreefile(path, new Map([['stream', 'stable']])).ref, 'os/stable');
+  });
+  test('JSON: unknown keys are comments; former names of keys', () => {
+    const path = files({
+      'tree.json': '{"comment-x": 1, "ref": "a", "default_target": "rescue.target", "packages": ["a  b"]}',
+    });
+    const tree = loadTreefile(path);
+    assert.equal(tree.defaultTarget, 'rescue.target');
+    assert.equal(tree.packages.length, 2);
+    assert.throws(() => load('boot_location: new\n'), /:1: 'boot-location' must be modules/);
+    assert.throws(
+      () => load('default-target: a.target\ndefault_target: b.target\n'),
+      /:2: 'default_target' and 'default-target' are the same key/,
+    );
+  });
+  test('packages with a version asked for; the same package from two repositories', () => {
+    const tree = load(`packages: ["corge 'quuz >= 1.0' x"]
+repo-packages:
+  - {repo: one, packages: [a b]}
+  - {repo: two, packages: [b]}
+`);
+    assert.deepEqual(
+      tree.packages.map((p) => p.value),
+      ['corge', 'x', 'quuz >= 1.0'],
+    );
+    assert.deepEqual(
+      tree.repoPackages.map((one) => one.value),
+      [
+        { repo: 'one', packages: ['a'] },
+        { repo: 'two', packages: ['b'] },
+      ],
+    );
+    assert.throws(() => load(`packages: ["'a >= 1"]\n`), /:1: 'a >= 1 has a quote without its partner/);
+  });
+  test('a treefile for RPMs is known by its repositories', () => {
+    const text =
+      'repos: [fedora]\nreleasever: 40\nref: os/${basearch}/${releasever}\npackages: [NetworkManager, "@core", glibc.i686]\n';
+    const tree = load(text, { 'fedora.repo': '[fedora]\nname=x\n' });
+    assert.equal(tree.family, 'rpm');
+    assert.match(tree.ref ?? '', /^os\/(x86_64|aarch64)\/40$/);
+    assert.equal(load(text.replace('repos: [fedora]', 'suite: sid')).family, 'deb');
+  });
+  test('what it prints is a treefile that means the same', () => {
+    const tree = load(
+      `ref: a
+packages: [b, "'c >= 1'"]
+remove-from-packages: [[cpio, /usr/share/.*]]
+check-passwd: {type: data, entries: {root: 0, adm: [3, 4]}}
+check-groups: {type: file, filename: group}
+add-commit-metadata: {x: [1, {y: null}]}
+install-langs: [de, en_US]
+opt-usrlocal: root
+edition: "2024"
+`,
+      { group: 'root:x:0:\n' },
+    );
+    const json = treefileToJson(tree);
+    const again = join(dirname(tree.path), 'again.json');
+    writeFileSync(again, JSON.stringify(json));
+    const meaning = ({ path: _path, files: _files, digest: _digest, ...rest }: Treefile): object => rest;
+    const plain = (value: object): unknown =>
+      JSON.parse(
+        JSON.stringify(value, (key, one) =>
+          key === 'file' || key === 'line' ? undefined : one instanceof Map ? [...one] : one,
+        ),
+      );
+    assert.deepEqual(plain(meaning(loadTreefile(again))), plain(meaning(tree)));
   });
   test('an empty file is an empty treefile', () => assert.equal(load('').ref, undefined));
 });

@@ -13,8 +13,11 @@ export function invalid(file: string, line: number, message: string, hint?: stri
   return new AtomicError('invalid', `${file}:${line}: ${message}`, hint === undefined ? {} : { hint });
 }
 
+/** Finds the line of the key or item at a path. */
+export type LineOf = (path: readonly PropertyKey[]) => number;
+
 /** Line of the key or item at `path`; of the nearest thing around it when there is no such node. */
-export function lineFinder(doc: Document, lines: LineCounter): (path: readonly PropertyKey[]) => number {
+export function lineFinder(doc: Document, lines: LineCounter): LineOf {
   return (path) => {
     let node: unknown = doc.contents;
     let line = 1;
