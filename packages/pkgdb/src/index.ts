@@ -1,8 +1,23 @@
+export {
+  type Advisory,
+  type AdvisoryJson,
+  advisoriesMetadata,
+  advisoryJson,
+  changelogAdvisories,
+  newAdvisories,
+  parseAdvisories,
+} from './advisory/advisory.ts';
+export { advisoryLines, advisorySummary, securityOf } from './advisory/advisory-text.ts';
+export { aptAdvisories, isSecurityRelease } from './advisory/apt-advisories.ts';
+export { type PackageChanges, readChanges } from './changelog/changes.ts';
+export { changesLines } from './changelog/changes-text.ts';
+export type { ChangelogEntry } from './changelog/entry.ts';
 export { type PkgDiffJson, pkgDiffJson, type RpmDiffJson, rpmDiffJson } from './diff/diff-json.ts';
 export { diffPackages, isEmptyDiff, type ModifiedPackage, type PackageDiff } from './diff/diff-packages.ts';
 export { blockLines, diffParts, diffSummary, scriptLines } from './diff/diff-text.ts';
 export { parseDpkgStatus } from './dpkg/status.ts';
 export { compareEvr, comparePackages, evrOf, type InstalledPackage, nevraOf, type PackageFormat } from './package.ts';
+export { packageFiles } from './package-files.ts';
 export { packageListMetadata, parsePackageList } from './package-list.ts';
 export {
   readCommitPackages,

@@ -11,6 +11,9 @@ export const TAG = {
   changelogTime: 1080,
   changelogName: 1081,
   changelogText: 1082,
+  dirIndexes: 1116,
+  baseNames: 1117,
+  dirNames: 1118,
 } as const;
 
 const INT32 = 4;
