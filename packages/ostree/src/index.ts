@@ -5,9 +5,12 @@ export {
   type LayerSource,
 } from './changeset/apply-changeset.ts';
 export * from './changeset/change.ts';
+export { type BetweenOptions, changesetBetween } from './changeset/changeset-between.ts';
+export { exportLayer, type LayerCompression, type WrittenLayer } from './changeset/export-layer.ts';
 export type { PathMap } from './changeset/lay-changes.ts';
 export { type LayerOptions, readLayer } from './changeset/read-layer.ts';
 export { readUpper, type UpperOptions } from './changeset/read-upper.ts';
+export { type WriteLayerOptions, writeLayer } from './changeset/write-layer.ts';
 export * from './checkout/checkout.ts';
 export { type CreateUsbOptions, createUsb } from './collections/create-usb.ts';
 export * from './collections/find-remotes.ts';

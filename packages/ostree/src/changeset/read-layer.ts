@@ -12,7 +12,7 @@ export interface LayerOptions {
 
 /** Names that mean something in a layer (OCI image specification, layer.md, "Whiteouts"). */
 export const WHITEOUT = '.wh.';
-const OPAQUE = '.wh..wh..opq';
+export const OPAQUE = '.wh..wh..opq';
 /** AUFS's own files, which old Docker left in layers; in the first of them lie the targets of hard links. */
 const AUFS = '.wh..wh.';
 

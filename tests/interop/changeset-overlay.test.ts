@@ -1,0 +1,88 @@
+/**
+ * Whatever is done in a real overlay: what is seen in it, committed, is what the upper directory laid over the base gives;
+ * and so is the layer of what differs.
+ */
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import {
+  applyChangeset,
+  changesetBetween,
+  checkout,
+  commitTree,
+  diffTrees,
+  fsck,
+  pullLocal,
+  Repo,
+  readUpper,
+  writeLayer,
+} from '@atomic/ostree';
+import { Random } from '../fuzz/mutate.ts';
+import { Overlay, overlayMissing } from './overlay.ts';
+import { makeBase, Vandal } from './vandal.ts';
+
+const scratch = mkdtempSync(join(tmpdir(), 'atomic-overlay-'));
+after(() => rmSync(scratch, { recursive: true, force: true }));
+const skip = overlayMissing(scratch);
+
+const repoAt = (name: string): Repo => {
+  const made = Repo.create(join(scratch, name), { mode: 'bare' });
+  made.config.set('core', 'fsync', 'false');
+  return made;
+};
+const repo = repoAt('repo');
+
+/** How the overlay is mounted, attributes to set that look like its own, and what has to have come of it. */
+const MOUNTS: { options: string; userxattr?: boolean; xattrs: string[]; seen: string[] }[] = [
+  { options: 'redirect_dir=off,metacopy=off', xattrs: ['trusted.overlay.opaque'], seen: ['remove', 'clear', 'file'] },
+  { options: 'redirect_dir=on,metacopy=off', xattrs: ['trusted.overlay.redirect'], seen: ['renamed', 'clear'] },
+  { options: 'redirect_dir=on,metacopy=on', xattrs: ['trusted.overlay.metacopy'], seen: ['renamed', 'meta'] },
+  { options: 'userxattr', userxattr: true, xattrs: ['trusted.overlay.opaque'], seen: ['remove', 'clear'] },
+];
+const rounds = Number(process.env['OVERLAY_ROUNDS'] ?? '8');
+
+for (const { options, userxattr, xattrs, seen } of MOUNTS) {
+  test(`an overlay with ${options}: ${rounds} random histories`, { skip, timeout: 300_000 }, async (t) => {
+    const lower = join(scratch, `lower-${options}`.replaceAll(',', '-'));
+    const source = `${lower}-source`;
+    mkdirSync(source);
+    makeBase(source);
+    const { commit: base } = await commitTree(repo, { trees: [{ dir: source }], timestamp: 1 });
+    await checkout(repo, base, lower, { requireHardlinks: true });
+    const taking = repoAt(`taking-${options}`);
+    await pullLocal(taking, repo, { refs: [base] });
+    const seed = Number(process.env['OVERLAY_SEED'] ?? Date.now() >>> 0);
+    t.diagnostic(`OVERLAY_SEED=${seed}`);
+    const kinds = new Map<string, number>();
+    for (let round = 0; round < rounds; round++) {
+      const work = mkdtempSync(join(scratch, 'round-'));
+      using overlay = new Overlay(work, lower, `index=off,${options}`);
+      const vandal = new Vandal(overlay.merged, new Random(seed + round), xattrs);
+      vandal.act(60);
+      const expected = await commitTree(repo, { trees: [{ dir: overlay.merged }], timestamp: 1, cache: false });
+      overlay.unmount();
+      for await (const change of readUpper(overlay.upper, { userxattr })) {
+        const kind = change.kind === 'dir' && change.origin !== undefined ? 'renamed' : change.kind;
+        kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
+      }
+      const result = await applyChangeset(repo, { base, upper: overlay.upper, userxattr, timestamp: 1 });
+      if (result.commit !== expected.commit) {
+        const diff = await diffTrees(repo, { rev: expected.commit }, { rev: result.commit });
+        assert.fail(`seed ${seed + round}: ${JSON.stringify(diff)}\n${vandal.log.join('\n')}`);
+      }
+      assert.notEqual(result.tree, repo.loadCommit(base).tree);
+      const layer = writeLayer(repo, changesetBetween(repo, base, result.commit, { parents: round % 2 === 0 }));
+      assert.equal((await applyChangeset(repo, { base, layer, timestamp: 1 })).commit, expected.commit, 'as a layer');
+      const { upper } = overlay;
+      const taken = await applyChangeset(taking, { base, upper, userxattr, timestamp: 1, consume: true });
+      assert.equal(taken.commit, expected.commit, 'with its files taken over');
+      assert.equal(existsSync(upper), false);
+      rmSync(work, { recursive: true });
+    }
+    assert.deepEqual((await fsck(taking, {})).problems, []);
+    t.diagnostic(JSON.stringify(Object.fromEntries(kinds)));
+    for (const kind of seen) assert.ok(kinds.has(kind), `no change of kind ${kind}: the histories are too tame`);
+  });
+}
