@@ -25,6 +25,7 @@ import {
   statusReport,
   upgrade,
 } from '@atomic/sysroot';
+import { FakeLayers } from './fake-layers.ts';
 
 /** `atomic host` on disks that stock tools made and read: what follows a branch, and what it shows of it. */
 const has = (tool: string) => spawnSync('sh', ['-c', `command -v ${tool}`]).status === 0;
@@ -309,26 +310,26 @@ describe('atomic host', { skip }, () => {
   });
 
   test('packages and overrides in an origin outlive upgrade and rebase, and are shown', async () => {
-    publish('os/next', 9);
+    publish('os/next', 9, { 'usr/share/packages/nano': '7.2-1', 'usr/share/packages/htop': '3.2-1' });
     const root = stockDisk('os/main', url);
     const file = `${join(root, first(open(root)).path)}.origin`;
-    const requests =
-      '[packages]\nrequested=vim;htop;\nrequested-local=abc:tool-1.0-1.x86_64;\n\n[overrides]\nremove=nano;\n' +
-      '\n[rpmostree]\nex-cliwrap=true\n';
+    const requests = '[packages]\nrequested=htop;vim;\n\n[overrides]\nremove=nano;\n\n[rpmostree]\nex-cliwrap=true\n';
     writeFileSync(file, `[origin]\nbaserefspec=origin:os/main\n${requests}`);
-    await rebase(open(root), { refspec: 'os/next' });
+    await assert.rejects(rebase(open(root), { refspec: 'os/next' }), /are layered on this system/);
+    const layers = async () => new FakeLayers({ vim: { version: '9.0-1' } });
+    await rebase(open(root), { refspec: 'os/next' }, { layers });
     const after = readFileSync(`${join(root, first(open(root)).path)}.origin`, 'utf8');
-    assert.ok(after.includes(requests), after);
+    for (const group of requests.split('\n\n')) assert.ok(after.includes(group.trim()), after);
     assert.match(after, /^baserefspec=origin:os\/next$/m);
     const [status] = (await hostStatus(open(root))).deployments;
-    assert.deepEqual(status?.['requested-packages'], ['vim', 'htop']);
-    assert.deepEqual(status?.['requested-local-packages'], ['tool-1.0-1.x86_64']);
-    assert.deepEqual(status?.['requested-base-removals'], ['nano']);
+    assert.deepEqual(status?.['requested-packages'], ['htop', 'vim']);
+    assert.deepEqual(status?.packages, ['vim']);
+    assert.equal(status?.['base-checksum'], stock('rev-parse', `--repo=${root}/ostree/repo`, 'origin:os/next'));
     const text = statusLines(await statusReport(open(root)), { verbose: true }).join('\n');
     for (const line of [
-      / {9}InactiveRequests: htop vim\n/,
-      / {5}InactiveBaseRemovals: nano\n/,
-      / {12}LocalPackages: tool-1.0-1.x86_64\n/,
+      / {9}InactiveRequests: htop\n/,
+      / {8}LayeredPackages: vim\n/,
+      / {4}RemovedBasePackages: nano 7\.2-1\n/,
       / {18}Cliwrap: enabled\n/,
     ]) {
       assert.match(text, line);

@@ -1,11 +1,12 @@
 import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { errnoCode } from '@atomic/linux';
-import { type BeginOptions, isAsideName, prune } from '@atomic/ostree';
+import { type BeginOptions, type Checksum, isAsideName, prune } from '@atomic/ostree';
 import { chooseBootloader } from './bootloader/choose.ts';
 import { UPDATE_STAMP } from './bootloader/zipl.ts';
 import { noteAvailableUpdate } from './change/available-update.ts';
 import type { SysrootState } from './deployment.ts';
 import { removeTree } from './durable.ts';
+import { removeUnusedPackages } from './layers/package-store.ts';
 import { type DeploymentId, deploymentPath, parseDeploymentName } from './layout.ts';
 import { forgetOldLive } from './live/live-state.ts';
 import { removeOldOverlays } from './overlay-initrd.ts';
@@ -97,11 +98,24 @@ export function removeOldKernels(sysroot: Sysroot, state: SysrootState): number 
   return removed;
 }
 
+/** What packages were layered on has no deployment of its own: `rpmostree/base/N` keeps it, as with rpm-ostree. */
+const BASE_REF = /^rpmostree\/base\/\d+$/;
+
+/** The commits that deployed ones were made from on this machine, as far as they are there. */
+function basesOf(sysroot: Sysroot, state: SysrootState): Checksum[] {
+  const bases = state.deployments.filter(({ base, checksum }) => base !== checksum).map(({ base }) => base);
+  return [...new Set(bases)].filter((base) => sysroot.repo.hasObject('commit', base));
+}
+
 /** The refs `ostree/V/S/N` keep deployed commits from being pruned, by us or by stock tools. */
 async function writeDeploymentRefs(sysroot: Sysroot, state: SysrootState, options: BeginOptions): Promise<void> {
   const prefix = `ostree/${state.bootVersion}/${state.subbootVersion}`;
   const wanted = new Map(state.deployments.map(({ checksum }, index) => [`${prefix}/${index}`, checksum]));
-  const there = new Map([...sysroot.repo.listRefs()].filter(([ref]) => /^ostree\/[01]\/[01]\/\d+$/.test(ref)));
+  basesOf(sysroot, state).forEach((base, index) => {
+    wanted.set(`rpmostree/base/${index}`, base);
+  });
+  const ours = (ref: string) => /^ostree\/[01]\/[01]\/\d+$/.test(ref) || BASE_REF.test(ref);
+  const there = new Map([...sysroot.repo.listRefs()].filter(([ref]) => ours(ref)));
   const added = [...wanted].filter(([ref, checksum]) => there.get(ref) !== checksum);
   const old = [...there.keys()].filter((ref) => !wanted.has(ref));
   if (added.length === 0 && old.length === 0) return;
@@ -143,13 +157,15 @@ export async function cleanup(
   const kernelsRemoved = removeOldKernels(sysroot, state);
   await writeDeploymentRefs(sysroot, state, options);
   const mode = options.prune ?? 'always';
+  // One that was just given is named by an origin only once its deployment is written.
+  if (mode !== 'never') removeUnusedPackages(sysroot, state.deployments);
   if (mode === 'never' || (mode === 'old-commits' && !hasOldCommits(sysroot, state))) {
     return { deploymentsRemoved, kernelsRemoved, pruned: null };
   }
   const { deleted, freedBytes } = await prune(sysroot.repo, {
     refsOnly: true,
     depth: 0,
-    keep: state.deployments.map(({ checksum }) => checksum),
+    keep: [...state.deployments.map(({ checksum }) => checksum), ...basesOf(sysroot, state)],
     signal: options.signal,
     wait: options.wait,
     onWait: options.onWait,

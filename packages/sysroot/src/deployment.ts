@@ -1,4 +1,4 @@
-import type { KeyFile } from '@atomic/ostree';
+import type { Checksum, KeyFile } from '@atomic/ostree';
 import type { BlsEntry, BootTries } from './bootloader/bls.ts';
 import type { DeploymentId } from './layout.ts';
 import type { UnlockedState } from './origin.ts';
@@ -24,8 +24,10 @@ export interface Deployment extends DeploymentId {
   tries: BootTries | null;
   /** SHA-256 of initramfs images loaded after the tree's own (`--overlay-initrd`), in order. */
   overlayInitrds: string[];
+  /** The commit that came from elsewhere: what packages were layered on here, else the commit deployed. */
+  base: Checksum;
   version: string | undefined;
-  /** Of the commit, in Unix seconds; 0 when the commit is gone. */
+  /** Of the base, in Unix seconds: versions are ordered by it; 0 when the commit is gone. */
   timestamp: number;
   booted: boolean;
   staged: boolean;

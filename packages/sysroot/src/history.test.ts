@@ -45,6 +45,7 @@ const deployment: Deployment = {
   unlocked: 'none',
   pending: false,
   rollback: false,
+  base: '0'.repeat(64),
 };
 
 describe('the history of a system', () => {

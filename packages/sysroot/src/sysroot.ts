@@ -5,6 +5,7 @@ import {
   asArray,
   asBigint,
   type BeginOptions,
+  type Checksum,
   corrupt,
   decodeVardict,
   metadataString,
@@ -16,6 +17,7 @@ import type { Grub2Options } from './bootloader/grub2.ts';
 import { readSysrootConfig, type SysrootConfig } from './config.ts';
 import { type Deployment, type SysrootState, sameDeployment } from './deployment.ts';
 import { kargValues, parseKargs, withoutKarg } from './kargs.ts';
+import { isLayered } from './layers/metadata.ts';
 import { deploymentName, deploymentPath, Layout, parseBootLink } from './layout.ts';
 import { isHotfixed, isPinned, readOrigin, type UnlockedState } from './origin.ts';
 import { readStaged } from './staged-file.ts';
@@ -279,13 +281,18 @@ export class Sysroot {
     };
   }
 
-  /** Version and time of a commit, as far as it is still there. */
-  commitFacts(checksum: string): { version: string | undefined; timestamp: number } {
+  /** Version, time and base of a commit, as far as it is still there. */
+  commitFacts(checksum: Checksum): { version: string | undefined; timestamp: number; base: Checksum } {
     try {
-      const { metadata, timestamp } = this.repo.loadCommit(checksum);
-      return { version: metadataString(metadata, 'version'), timestamp };
+      const { metadata, parent, timestamp } = this.repo.loadCommit(checksum);
+      const version = metadataString(metadata, 'version');
+      if (!isLayered(metadata) || parent === null) return { version, timestamp, base: checksum };
+      const below = this.repo.hasObject('commit', parent) ? this.repo.loadCommit(parent).timestamp : timestamp;
+      return { version, timestamp: below, base: parent };
     } catch (error) {
-      if (error instanceof AtomicError && error.code === 'not-found') return { version: undefined, timestamp: 0 };
+      if (error instanceof AtomicError && error.code === 'not-found') {
+        return { version: undefined, timestamp: 0, base: checksum };
+      }
       throw error;
     }
   }

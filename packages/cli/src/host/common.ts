@@ -146,7 +146,8 @@ export async function warnOfConflicts(ctx: Context, sysroot: Sysroot, deployment
 async function warnOfBad(ctx: Context, sysroot: Sysroot, deployment: Deployment | null): Promise<void> {
   if (deployment === null) return;
   const { loadBadCommits } = await import('@atomic/sysroot');
-  const bad = loadBadCommits(sysroot, deployment.os).get(deployment.checksum);
+  const known = loadBadCommits(sysroot, deployment.os);
+  const bad = known.get(deployment.checksum) ?? known.get(deployment.base);
   if (bad !== undefined) ctx.warn(`warning: ${named(deployment)} is marked bad on this machine: ${bad.reason}`);
 }
 
@@ -174,7 +175,9 @@ export async function report(
     ctx.print(`${what}: ${named(from)} -> ${named(to)}`);
     const diff = await fileDiff(sysroot, result);
     if (diff !== '') ctx.print(`Diff: ${diff}`);
-    if (deployment?.finalizationLocked) ctx.print(`Locked until: atomic host finalize-deployment ${to.checksum}`);
+    if (deployment?.finalizationLocked) {
+      ctx.print(`Locked until: atomic host finalize-deployment ${deployment.checksum}`);
+    }
   }
   await warnOfConflicts(ctx, sysroot, deployment);
   await warnOfBad(ctx, sysroot, deployment);

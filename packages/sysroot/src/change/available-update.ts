@@ -41,10 +41,8 @@ export function availableUpdate(
   if (stored.kind !== 'there') return null;
   const mine = state.deployments.filter((deployment) => deployment.os === os);
   const current = mine.find(({ booted }) => booted) ?? mine[0];
-  if (current?.checksum !== stored.value.from) return null;
-  return mine.some(({ checksum, index }) => checksum === stored.value.checksum && index <= current.index)
-    ? null
-    : stored.value;
+  if (current?.base !== stored.value.from) return null;
+  return mine.some(({ base, index }) => base === stored.value.checksum && index <= current.index) ? null : stored.value;
 }
 
 /** Keeps what a check found, or (null) that there is nothing. Where it cannot be kept it is found again another time. */

@@ -13,6 +13,9 @@ import { cleanup } from '../cleanup.ts';
 import { deploy } from '../deploy.ts';
 import type { Deployment, SysrootState } from '../deployment.ts';
 import { noteHistory } from '../history.ts';
+import type { AssembledLayer, LayerAssembler } from '../layers/assembler.ts';
+import { type LayerEdits, lay } from '../layers/lay.ts';
+import { clearStuck } from '../layers/stuck.ts';
 import { inheritOrigin, originRefspec } from '../origin.ts';
 import { notePendingDiff } from '../status/pending-diff.ts';
 import type { Sysroot } from '../sysroot.ts';
@@ -32,6 +35,10 @@ export interface ChangeOptions extends BeginOptions {
   cacheOnly?: boolean | undefined;
   /** Accept a commit older than the present one. */
   allowDowngrade?: boolean | undefined;
+  /** Who runs the package manager where packages are layered; asked for only there. */
+  layers?: (() => Promise<LayerAssembler>) | undefined;
+  /** Changes of what is layered. */
+  edits?: LayerEdits | undefined;
   /** What signatures are checked with. */
   trust?: TrustOptions | undefined;
   /** How servers are reached. */
@@ -61,6 +68,8 @@ export interface UpgradeResult {
   pull: Traffic;
   /** The new deployment. */
   deployment: Deployment | null;
+  /** What the package manager came to; left out where nothing is layered. */
+  layer?: AssembledLayer | undefined;
 }
 
 export const noTraffic = (): Traffic => ({ requests: 0, bytes: 0, objects: 0 });
@@ -83,15 +92,15 @@ export function baseDeployment(state: SysrootState, os: string): Deployment {
   return found;
 }
 
-export const commitInfo = (sysroot: Sysroot, checksum: Checksum): CommitInfo => ({
-  checksum,
-  ...sysroot.commitFacts(checksum),
-});
+export function commitInfo(sysroot: Sysroot, checksum: Checksum): CommitInfo {
+  const { version, timestamp } = sysroot.commitFacts(checksum);
+  return { checksum, version, timestamp };
+}
 
-/** What is known before anything is deployed. */
+/** What is known before anything is deployed; commits are those of the branch, below what is layered. */
 export const compare = (sysroot: Sysroot, current: Deployment, target: Checksum, traffic: Traffic): UpgradeResult => ({
-  changed: target !== current.checksum,
-  from: commitInfo(sysroot, current.checksum),
+  changed: target !== current.base,
+  from: commitInfo(sysroot, current.base),
   to: commitInfo(sysroot, target),
   pull: traffic,
   deployment: null,
@@ -162,27 +171,41 @@ export function checkChangeOptions(options: ChangeOptions): void {
   }
 }
 
-/** Deploys or stages a commit that is in the repository, then removes objects of trees that are gone. */
+export interface SwitchOptions extends ChangeOptions {
+  /** Instead of what the present one's says. */
+  origin?: NonNullable<Deployment['origin']> | undefined;
+  override?: Checksum | undefined;
+  /** Another system than that of `current`. */
+  into?: string | undefined;
+  /** Find out what would change, deploy nothing. */
+  dryRun?: boolean | undefined;
+  /** Deploy nothing where the very same is deployed. */
+  unlessSame?: boolean | undefined;
+}
+
+/**
+ * Puts onto a commit that is in the repository what is layered on the present one, and deploys or stages it; then
+ * removes objects of trees that are gone. Null when nothing was deployed.
+ */
 export async function switchTo(
   sysroot: Sysroot,
   state: SysrootState,
   current: Deployment,
   target: Checksum,
-  options: ChangeOptions & {
-    /** Instead of what the present one's says. */
-    origin?: NonNullable<Deployment['origin']> | undefined;
-    override?: Checksum | undefined;
-    /** Another system than that of `current`. */
-    into?: string | undefined;
-  },
-): Promise<Deployment> {
+  options: SwitchOptions,
+): Promise<Pick<UpgradeResult, 'deployment' | 'layer'>> {
   const os = options.into ?? current.os;
   const stage = options.stage ?? (options.lockFinalization === true || state.booted?.os === os);
   if (options.lockFinalization && !stage) throw new AtomicError('usage', 'only a staged deployment can be locked');
+  const origin = options.origin ?? inheritOrigin(requireOrigin(current), options.override);
+  const laid = await lay(sysroot, state, current, target, origin, { ...options, os });
+  const layer = laid.layer === null ? {} : { layer: laid.layer };
+  const same = laid.commit === current.checksum && options.unlessSame === true;
+  if (laid.commit === null || options.downloadOnly || options.dryRun || same) return { deployment: null, ...layer };
   const deployment = await deploy(sysroot, {
     os,
-    rev: target,
-    origin: options.origin ?? inheritOrigin(requireOrigin(current), options.override),
+    rev: laid.commit,
+    origin,
     // Kernel arguments follow what would boot next, /etc what runs (deploy's default).
     kargs: current.kargs,
     ...(os === current.os ? {} : { mergeFrom: current }),
@@ -193,9 +216,10 @@ export async function switchTo(
     onWait: options.onWait,
     progress: options.progress,
   });
+  if (target !== current.base || options.edits !== undefined) clearStuck(sysroot, os);
   if (stage) await cleanup(sysroot, { ...options, prune: 'old-commits' });
   noteHistory(sysroot, deployment, 'deploy');
-  noteAvailableUpdate(sysroot, os, null);
+  if (target !== current.base) noteAvailableUpdate(sysroot, os, null);
   await notePendingDiff(sysroot, state.booted ?? current, deployment, options.signal);
-  return deployment;
+  return { deployment, ...layer };
 }

@@ -59,9 +59,8 @@ export async function deployVersion(
     );
   }
   const result = compare(sysroot, current, checksum, traffic);
-  if (!result.changed) return result;
+  if (!result.changed && options.edits === undefined) return result;
   if (options.disallowDowngrade) checkNotOlder(result, 'leave out --disallow-downgrade');
-  if (options.preview || options.downloadOnly) return result;
-  const deployment = await switchTo(sysroot, state, current, checksum, { ...options, override: checksum });
-  return { ...result, deployment };
+  if (options.preview) return result;
+  return { ...result, ...(await switchTo(sysroot, state, current, checksum, { ...options, override: checksum })) };
 }

@@ -152,19 +152,18 @@ export async function rebase(
       throw error;
     }
   }
-  if (options.downloadOnly) return { ...result, refspec };
   const origin = inheritOrigin(requireOrigin(current), override);
-  // Packages, overrides and initramfs settings stay; only with some of them the key is another.
-  const key = origin.get('origin', 'baserefspec') === undefined ? 'refspec' : 'baserefspec';
+  // Packages, overrides and initramfs settings stay.
   for (const old of ORIGIN_KEYS) origin.removeKey('origin', old);
-  origin.set('origin', key, refspec);
+  origin.set('origin', 'refspec', refspec);
   if (target.customOrigin !== undefined) {
     origin.set('origin', 'custom-url', target.customOrigin.url);
     origin.set('origin', 'custom-description', target.customOrigin.description);
   }
-  const deployment = await switchTo(sysroot, state, current, commit, { ...options, origin, into: os });
+  const switched = await switchTo(sysroot, state, current, commit, { ...options, origin, into: os });
+  if (switched.deployment === null) return { ...result, ...switched, refspec };
   if (options.skipPurge !== true && os === current.os) purge(sysroot, present, refspec);
-  return { ...result, changed: true, deployment, refspec };
+  return { ...result, ...switched, changed: true, refspec };
 }
 
 /** Brings the commit that is meant. */

@@ -55,9 +55,9 @@ export async function findRevision(
       ? checksum === value
       : repo.hasObject('commit', checksum) && metadataString(repo.loadCommit(checksum).metadata, 'version') === value;
   const deployed = state.deployments.find(
-    ({ os, checksum, origin }) => os === options.os && originRefspec(origin) === refspec && matches(checksum),
+    ({ os, base, origin }) => os === options.os && originRefspec(origin) === refspec && matches(base),
   );
-  if (deployed !== undefined) return deployed.checksum;
+  if (deployed !== undefined) return deployed.base;
   const before = repo.readRef(refspec);
   let { found, complete } = searchHere(sysroot, before, matches);
   try {

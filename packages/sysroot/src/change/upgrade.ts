@@ -1,5 +1,6 @@
 import { AtomicError, type Checksum, parseRefspec, remoteTip, validateChecksum } from '@atomic/ostree';
-import type { Deployment } from '../deployment.ts';
+import type { Deployment, SysrootState } from '../deployment.ts';
+import { hasRequests, readRequests } from '../layers/requests.ts';
 import { requireRefspec } from '../origin.ts';
 import type { Sysroot } from '../sysroot.ts';
 import { noteAvailableUpdate } from './available-update.ts';
@@ -43,7 +44,11 @@ export async function upgrade(sysroot: Sysroot, options: UpgradeOptions = {}): P
   checkConfigured(current);
   const refspec = requireRefspec(current.origin);
   const traffic = noTraffic();
-  if (isPinnedToCommit(current)) return compare(sysroot, current, current.checksum, traffic);
+  const unchanged = async () =>
+    options.check
+      ? compare(sysroot, current, current.base, traffic)
+      : await renewLayers(sysroot, state, current, options, traffic);
+  if (isPinnedToCommit(current)) return await unchanged();
   const before = sysroot.repo.readRef(refspec);
   const wanted = options.commit === undefined ? undefined : validateChecksum(options.commit);
   if (
@@ -52,13 +57,13 @@ export async function upgrade(sysroot: Sysroot, options: UpgradeOptions = {}): P
     (await nothingNew(sysroot, current, refspec, options, traffic))
   ) {
     if (options.check) noteAvailableUpdate(sysroot, os, null);
-    return compare(sysroot, current, current.checksum, traffic);
+    return await unchanged();
   }
   const target = (await bring(sysroot, refspec, wanted, options, traffic)) ?? sysroot.repo.resolveRev(refspec);
   // Looking, or refusing, leaves the branch where it was.
   const restore = () => sysroot.repo.setRef(refspec, before);
   const result = compare(sysroot, current, target, traffic);
-  if (!result.changed) return result;
+  if (!result.changed) return await unchanged();
   if (options.allowDowngrade !== true) {
     try {
       checkNotOlder(result, 'use --allow-downgrade to permit');
@@ -76,18 +81,36 @@ export async function upgrade(sysroot: Sysroot, options: UpgradeOptions = {}): P
       version,
       timestamp,
       origin: refspec,
-      from: current.checksum,
+      from: current.base,
       checked,
     });
     return result;
   }
-  if (options.downloadOnly) return result;
   if (sysroot.repo.commitState(target) !== 'complete') {
     throw new AtomicError('not-found', `commit ${target} of ${refspec} was not downloaded`, {
       hint: 'leave out --cache-only',
     });
   }
-  return { ...result, deployment: await switchTo(sysroot, state, current, target, options) };
+  return { ...result, ...(await switchTo(sysroot, state, current, target, options)) };
+}
+
+/** The base is the newest already; packages layered on it may not be, or are to be others. */
+async function renewLayers(
+  sysroot: Sysroot,
+  state: SysrootState,
+  current: Deployment,
+  options: UpgradeOptions,
+  traffic: Traffic,
+): Promise<UpgradeResult> {
+  const result = compare(sysroot, current, current.base, traffic);
+  if (!hasRequests(readRequests(current.origin)) && options.edits === undefined) return result;
+  const switched = await switchTo(sysroot, state, current, current.base, {
+    ...options,
+    // It stays for as long as this commit does.
+    override: current.origin?.get('origin', 'override-commit'),
+    unlessSame: options.edits === undefined,
+  });
+  return { ...result, ...switched, changed: switched.deployment !== null || switched.layer?.changed === true };
 }
 
 /** Fetches what is to be deployed, or its metadata; returns which commit that is, or null for the newest of the branch. */
@@ -126,10 +149,10 @@ async function nothingNew(
   const { remote, ref } = parseRefspec(refspec);
   const { repo } = sysroot;
   if (remote === null || options.cacheOnly || options.downloadOnly) return false;
-  if (repo.commitState(current.checksum) !== 'complete') return false;
+  if (repo.commitState(current.base) !== 'complete') return false;
   const { trust, signal } = options;
   const tip = await remoteTip(repo, remote, ref, { ...options.connect, trust, signal });
   traffic.requests += tip.requests;
   traffic.bytes += tip.bytes;
-  return tip.checksum === current.checksum;
+  return tip.checksum === current.base;
 }

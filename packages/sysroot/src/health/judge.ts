@@ -3,6 +3,7 @@ import { AtomicError, type BeginOptions, replaceFile } from '@atomic/ostree';
 import { endTrial, readTrial } from '../bootloader/trial.ts';
 import { type Deployment, type SysrootState, sameDeployment } from '../deployment.ts';
 import { noteHistory } from '../history.ts';
+import { writeStuckMotd } from '../layers/stuck.ts';
 import { type DeploymentId, deploymentName } from '../layout.ts';
 import type { Sysroot } from '../sysroot.ts';
 import { writeDeployments } from '../write-deployments.ts';
@@ -13,7 +14,7 @@ import { type HealthConfig, readHealthConfig } from './config.ts';
 import { type Candidate, decide, decideVerdict, type Facts, fail, rollbackTarget, type Step } from './decide.ts';
 import type { Stored } from './files.ts';
 import { type CheckedMachine, thisMachine } from './machine.ts';
-import { writeMotd } from './motd.ts';
+import { writeHealthMotd } from './motd.ts';
 import { lastWords, pstoreRecords } from './pstore.ts';
 import {
   type BootMark,
@@ -141,6 +142,11 @@ async function perform(court: Court, step: Step): Promise<void> {
       const when = machine.now().toISOString();
       const bad = { ...failure, checksum, version, when, by: 'health' as const, rolledBackTo: to?.checksum };
       say(`${version ?? checksum} is marked bad: it will not be taken again by itself`);
+      // A layered commit is this machine's own: updates go by what it was made from. First, for the other one ends this step.
+      const { base } = sysroot.commitFacts(checksum);
+      const good = to === null ? null : sysroot.commitFacts(to.checksum).base;
+      if (base !== checksum && base !== good)
+        await markBad(sysroot, deployment.os, { ...bad, checksum: base }, options);
       return await markBad(sysroot, deployment.os, bad, options);
     }
     case 'make-first':
@@ -182,7 +188,8 @@ async function settle(court: Court, first: Step): Promise<Step> {
 }
 
 function finish(court: Court): void {
-  writeMotd(court.sysroot.run, healthReport(court.sysroot));
+  writeHealthMotd(court.sysroot.run, healthReport(court.sysroot));
+  writeStuckMotd(court.sysroot);
 }
 
 /**

@@ -1,5 +1,4 @@
-import { asBoolean, type Checksum, type Metadata, metadataString, stringVariant, type Value } from '@atomic/ostree';
-import type { Sysroot } from '../sysroot.ts';
+import { asBoolean, type Metadata, metadataString, stringVariant, type Value } from '@atomic/ostree';
 import type { PackageVersion } from './assembler.ts';
 
 /** rpm-ostree's mark of a commit that was made on this machine, on top of its parent. */
@@ -85,11 +84,4 @@ export const layerState = (metadata: Metadata): string | undefined =>
 export function isLayered(metadata: Metadata): boolean {
   const mark = metadata.get(MARK);
   return mark === undefined ? metadata.has('rpmostree.spec') : mark.type === 'b' && asBoolean(mark.value);
-}
-
-/** The commit that layers were put on: the parent of a layered one, else the commit itself. */
-export function baseCommit(sysroot: Sysroot, checksum: Checksum): Checksum {
-  if (!sysroot.repo.hasObject('commit', checksum)) return checksum;
-  const { metadata, parent } = sysroot.repo.loadCommit(checksum);
-  return isLayered(metadata) && parent !== null ? parent : checksum;
 }

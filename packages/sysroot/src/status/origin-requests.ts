@@ -1,4 +1,5 @@
 import type { KeyFile } from '@atomic/ostree';
+import { type PinnedPackage, readRequests } from '../layers/requests.ts';
 
 /** What an origin asks for on top of its branch, with the field names of `rpm-ostree status --json` (its origin.rs). */
 export interface OriginRequests {
@@ -15,24 +16,20 @@ export interface OriginRequests {
 }
 
 const split = (text: string | undefined): string[] => (text ?? '').split(';').filter((item) => item !== '');
-/** Local packages are noted as `SHA256:NEVRA`. */
-const nevras = (text: string | undefined): string[] => split(text).map((item) => item.slice(item.indexOf(':') + 1));
 
 export function originRequests(origin: KeyFile | null): OriginRequests {
-  const get = (group: string, key: string) => origin?.get(group, key);
-  const flag = (key: string) => get('rpmostree', key)?.trimEnd() === 'true';
-  const replaced = split(get('overrides', 'replace')).map((item): [string, string[]] => {
-    const [source = '', ...packages] = item.split(',');
-    return [source, packages];
-  });
-  const args = split(get('rpmostree', 'initramfs-args'));
-  const etc = split(get('rpmostree', 'initramfs-etc'));
+  const flag = (key: string) => origin?.get('rpmostree', key)?.trimEnd() === 'true';
+  const requests = readRequests(origin);
+  const names = (list: readonly PinnedPackage[]) => list.map(({ name }) => name);
+  const replaced = requests.replaceFrom.map(({ source, packages }): [string, string[]] => [source, [...packages]]);
+  const args = split(origin?.get('rpmostree', 'initramfs-args'));
+  const etc = split(origin?.get('rpmostree', 'initramfs-etc'));
   return {
-    'requested-packages': split(get('packages', 'requested')),
-    'requested-local-packages': nevras(get('packages', 'requested-local')),
-    'requested-local-fileoverride-packages': nevras(get('packages', 'requested-local-fileoverride')),
-    'requested-base-removals': split(get('overrides', 'remove')),
-    'requested-base-local-replacements': nevras(get('overrides', 'replace-local')),
+    'requested-packages': [...requests.install],
+    'requested-local-packages': names(requests.local),
+    'requested-local-fileoverride-packages': names(requests.localFileOverride),
+    'requested-base-removals': [...requests.remove],
+    'requested-base-local-replacements': names(requests.replace),
     ...(replaced.length === 0 ? {} : { 'requested-base-remote-replacements': replaced }),
     'regenerate-initramfs': flag('regenerate-initramfs'),
     ...(args.length === 0 ? {} : { 'initramfs-args': args }),

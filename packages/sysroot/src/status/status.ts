@@ -14,6 +14,7 @@ import type { Deployment, SysrootState } from '../deployment.ts';
 import { type EtcReport, readEtcReport } from '../etc-report.ts';
 import { type HealthReport, healthReport } from '../health/report.ts';
 import { isLayered } from '../layers/metadata.ts';
+import { type LayersStuck, layersStuck } from '../layers/stuck.ts';
 import { deploymentName } from '../layout.ts';
 import { readLiveState } from '../live/live-state.ts';
 import { originRefspec } from '../origin.ts';
@@ -89,6 +90,8 @@ export interface HostStatus {
   'cached-update': CachedUpdate | null;
   'update-driver': null;
   health: Pick<HealthReport, 'state' | 'summary'>;
+  /** What keeps updates of the base back: packages layered here do not go onto it. */
+  'layers-stuck': LayersStuck | null;
   /** One line about the policy and its last run; null where nothing updates by itself. */
   'automatic-updates': string | null;
 }
@@ -176,7 +179,7 @@ async function describe(
     serial: deployment.serial,
     checksum: deployment.checksum,
     ...(deployment.version === undefined ? {} : { version: deployment.version }),
-    timestamp: deployment.timestamp,
+    timestamp: commit.timestamp,
     booted: deployment.booted,
     staged: deployment.staged,
     ...(deployment.finalizationLocked ? { 'finalization-locked': true } : {}),
@@ -274,6 +277,7 @@ export async function statusReport(sysroot: Sysroot, options: StatusOptions = {}
     'cached-update': os === undefined || update === null ? null : cachedUpdate(os, update),
     'update-driver': null,
     health: { state: health.state, summary: health.summary },
+    'layers-stuck': os === undefined ? null : layersStuck(sysroot, os, state),
     'automatic-updates': os === undefined ? null : automaticUpdatesLine(sysroot, os, undefined, state),
   };
   const report: StatusReport = { json, transaction, signatures: new Map(), lockPath: sysroot.layout.lock };
@@ -281,7 +285,7 @@ export async function statusReport(sysroot: Sysroot, options: StatusOptions = {}
     const one = await describe(sysroot, deployment, report, options);
     const diff = deployment.pending && state.booted !== null ? pendingDiff(sysroot, state.booted, deployment) : null;
     if (diff !== null) one['file-diff'] = diff;
-    const bad = health.bad.find(({ checksum }) => checksum === deployment.checksum);
+    const bad = health.bad.find(({ checksum }) => checksum === deployment.checksum || checksum === deployment.base);
     if (bad !== undefined) one.bad = bad.reason;
     json.deployments.push(one);
   }

@@ -1,4 +1,5 @@
 import { describeGpgSignature, type GpgSignature, type Json, swap64 } from '@atomic/ostree';
+import { type LayersStuck, stuckLine } from '../layers/stuck.ts';
 import { overridesOf } from './overrides.ts';
 import type { FileDiff } from './pending-diff.ts';
 import type { CachedUpdate, DeploymentStatus, StatusReport } from './status.ts';
@@ -245,6 +246,12 @@ export function updateLines(update: Pick<CachedUpdate, 'version' | 'timestamp' |
   return ['AvailableUpdate:', ...block.lines];
 }
 
+/** Why the base does not get newer, and the ways out. */
+export const stuckLines = (stuck: LayersStuck, style: Style = plain): string[] => [
+  `Layers: ${style.alarm(stuckLine(stuck))}`,
+  ...stuck.drop.map((command, index) => `  ${index === 0 ? 'To go on without' : '              or'}: ${command}`),
+];
+
 /** What `atomic host status` prints: the lines of `rpm-ostree status`. */
 export function statusLines(report: StatusReport, options: TextOptions = {}): string[] {
   const { json, transaction } = report;
@@ -254,6 +261,8 @@ export function statusLines(report: StatusReport, options: TextOptions = {}): st
   if (updates !== null) lines.push(updates);
   else if (options.verbose) lines.push('AutomaticUpdates: disabled');
   if (json.health.state !== 'unknown') lines.push(`Health: ${json.health.summary}`);
+  const stuck = json['layers-stuck'];
+  if (stuck !== null) lines.push(...stuckLines(stuck, style));
   if (transaction !== null) {
     lines.push(`Transaction: ${transaction.title ?? 'unknown'}`);
     const since = transaction.started === null ? '' : `, began ${ago((Date.now() - transaction.started) / 1000)}`;

@@ -53,7 +53,7 @@ export async function updateFromDrive(
     return not('left', `somebody went back from ${nameOf({ checksum })}`);
   }
   const next = deployments.deployments.find((one) => one.os === os);
-  if (next !== undefined && (next.checksum === checksum || next.timestamp > repo.loadCommit(checksum).timestamp)) {
+  if (next !== undefined && (next.base === checksum || next.timestamp > repo.loadCommit(checksum).timestamp)) {
     return not('up-to-date', `the drive has nothing newer than ${nameOf(next)}`);
   }
   const result = await upgrade(sysroot, { ...options, os, from: drive.path, commit: checksum, requireSigned: true });

@@ -50,12 +50,13 @@ export function pendingDeployment(state: SysrootState, os: string): PendingDeplo
   const { booted } = state;
   const pending = state.deployments.find((one) => one.os === os && one.pending);
   if (booted === null || booted.os !== os || pending === undefined) return null;
-  const { checksum, version } = pending;
+  // The branch's commits count, whatever is layered on them.
+  const { base: checksum, version } = pending;
   const follows = originRefspec(booted.origin);
   const same = originRefspec(pending.origin) === follows && follows !== undefined;
-  const newer = checksum !== booted.checksum && pending.timestamp >= booted.timestamp;
+  const newer = checksum !== booted.base && pending.timestamp >= booted.timestamp;
   // The same commit with other kernel arguments, say, is no reason to keep an update away: it gets them too.
-  if (checksum === booted.checksum && same) return null;
+  if (checksum === booted.base && same) return null;
   return { checksum, version, kind: same && newer ? 'update' : 'other', locked: pending.finalizationLocked };
 }
 
@@ -65,7 +66,8 @@ export function leftDeployments(state: SysrootState, os: string): Checksum[] {
   if (booted === null || booted.os !== os) return [];
   return state.deployments
     .filter((one) => one.os === os && one.index > booted.index && one.timestamp > booted.timestamp)
-    .map(({ checksum }) => checksum);
+    .map(({ base }) => base)
+    .filter((base) => base !== booted.base);
 }
 
 /** Gathers what {@link plan} has to know. */
@@ -83,7 +85,7 @@ export async function gatherFacts(
   const id = (readText(join(settingsRoot(sysroot, state, os), 'etc/machine-id')) ?? '').trim();
   const bus = around.bus === undefined ? systemBus(sysroot.run) : around.bus;
   return {
-    base: base?.checksum ?? null,
+    base: base?.base ?? null,
     follows,
     pending: pendingDeployment(state, os),
     onTrial,

@@ -514,7 +514,15 @@ describe('whatever is the case', () => {
   test('the forecast agrees: whoever reboots now was told so, and nobody is told of a reboot that policy forbids', () => {
     fc.assert(
       fc.property(all, ([c, s, f]) => {
-        const view = { os: 'test', timer: null, now: NOW, config: config(c), state: state(s), facts: facts(f) };
+        const view = {
+          os: 'test',
+          timer: null,
+          stuck: null,
+          now: NOW,
+          config: config(c),
+          state: state(s),
+          facts: facts(f),
+        };
         const decision = plan(view.config, NOW, view.state, view.facts);
         const coming = forecast({ ...view, decision });
         if (decision.now === 'reboot') assert.ok(coming.reboots && coming.earliest === NOW);

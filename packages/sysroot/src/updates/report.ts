@@ -1,6 +1,8 @@
 import { AtomicError } from '@atomic/ostree';
 import type { SysrootState } from '../deployment.ts';
 import { formatDuration } from '../duration.ts';
+import { stuckLine } from '../layers/stuck.ts';
+import { originRefspec } from '../origin.ts';
 import type { Sysroot } from '../sysroot.ts';
 import { loadPolicy, loadUpdatesConfig, type Policy } from './config.ts';
 import { runningDeployment, settingsRoot, timerProblem, UPDATE_TIMER } from './facts.ts';
@@ -98,6 +100,10 @@ export function updatesLines(view: UpdatesView): string[] {
   for (const { text, until } of decision.because.filter((one) => one.text !== '')) {
     put('', `- ${text}${until === null ? '' : `; until ${at(until)}`}`);
   }
+  if (view.stuck !== null) {
+    put('Layers', stuckLine(view.stuck));
+    for (const command of view.stuck.drop) put('', `to go on without: ${command}`);
+  }
   if (decision.next !== null) put('Next', at(decision.next));
   put('Last check', state.succeeded === null ? 'none succeeded yet' : `${at(state.succeeded)}`);
   for (const candidate of newerThanBase(state, facts.base)) {
@@ -154,6 +160,7 @@ export function updatesJson(view: UpdatesView): unknown {
     trouble: state.trouble,
     'newer-commits': candidates,
     'end-of-life': state.endOfLife,
+    'layers-stuck': view.stuck,
     windows,
     hold: state.hold,
     facts: { ...rest, bad: Object.fromEntries(bad) },
@@ -210,7 +217,7 @@ export function lastCheckHealth(
     if (error instanceof AtomicError) return item('failed', error.message);
     throw error;
   }
-  const follows = runningDeployment(deployments, os)?.origin?.get('origin', 'refspec');
+  const follows = originRefspec(runningDeployment(deployments, os)?.origin ?? null);
   if (config.policy === 'none' || follows === undefined) return null;
   const { succeeded, trouble, hold } = loadUpdatesState(sysroot, os);
   const last =

@@ -1,10 +1,11 @@
 import { AtomicError, type BeginOptions, type ConnectOptions, type Progress, type TrustOptions } from '@atomic/ostree';
 import { readTrial } from '../bootloader/trial.ts';
 import { noteAvailableUpdate } from '../change/available-update.ts';
-import { chooseOs } from '../change/change.ts';
+import { type ChangeOptions, chooseOs } from '../change/change.ts';
 import { upgrade } from '../change/upgrade.ts';
 import type { SysrootState } from '../deployment.ts';
 import { loadBadCommits } from '../health/bad-commits.ts';
+import { type LayersStuck, layersStuck } from '../layers/stuck.ts';
 import type { Sysroot } from '../sysroot.ts';
 import { type Announcer, announcer } from './announce.ts';
 import { loadUpdatesConfig, type UpdatesConfig, writeUpdatesConfig } from './config.ts';
@@ -18,6 +19,8 @@ export interface UpdatesOptions extends BeginOptions {
   trust?: TrustOptions | undefined;
   connect?: ConnectOptions | undefined;
   progress?: Progress | undefined;
+  /** Who puts onto an update what is layered here. */
+  layers?: ChangeOptions['layers'];
   announcer?: Announcer | undefined;
   around?: Surroundings | undefined;
   /** Unix seconds, for tests. */
@@ -31,6 +34,8 @@ export interface UpdatesView {
   config: UpdatesConfig;
   state: UpdatesState;
   facts: UpdateFacts;
+  /** What keeps updates back: packages layered here do not go onto them. */
+  stuck: LayersStuck | null;
   /** Why nothing starts this by itself; null: the timer does. */
   timer: string | null;
   decision: Decision;
@@ -64,6 +69,7 @@ export async function survey(
     now: (options.clock ?? unixNow)(),
     config: loadUpdatesConfig(root),
     timer: timerProblem(root),
+    stuck: layersStuck(sysroot, os, deployments),
     state: loadUpdatesState(sysroot, os),
     facts: await gatherFacts(sysroot, deployments, os, bad, onTrial, options.around),
     deployments,
