@@ -6,6 +6,11 @@ import { VERSION } from './version.ts';
 const GROUPS: { name: string; summary: string; load: () => Promise<{ register: (program: Command) => void }> }[] = [
   { name: 'host', summary: 'show, upgrade, roll back and deploy this machine', load: () => import('./host/index.ts') },
   { name: 'compose', summary: 'make trees and disk images from a treefile', load: () => import('./compose/index.ts') },
+  {
+    name: 'db',
+    summary: 'which packages are in commits, and how they differ (dpkg and rpm)',
+    load: () => import('./db/index.ts'),
+  },
   { name: 'vm', summary: 'run disk images in a virtual machine', load: () => import('./vm.ts') },
   { name: 'completion', summary: 'print a completion script for a shell', load: () => import('./completion.ts') },
 ];
@@ -17,6 +22,7 @@ Examples:
   atomic vm run disk.qcow2                                       boot it
   atomic host status                                             what runs here, what is next
   atomic host upgrade                                            stage the newest version
+  atomic db diff                                                 which packages the next version changes
   atomic ostree log --repo=repo REF                              the same store, as stock \`ostree\` speaks
 
 Run \`atomic GROUP --help\` for the commands of a group.`;

@@ -15,12 +15,12 @@ export interface PackageChanges extends ModifiedPackage {
 
 /**
  * What is new in each upgraded package according to its changelog: dpkg's in the tree's documentation, rpm's in its
- * database. Packages of one source have one changelog: it is given with the last of them that stand together.
+ * database. Packages of one source have one changelog: it is given with the last of them.
  */
 export function readChanges(before: TreeView, after: TreeView, upgraded: readonly ModifiedPackage[]): PackageChanges[] {
   const [old, young] = [new RpmChangelogs(before, upgraded), new RpmChangelogs(after, upgraded)];
   return upgraded.map((one, i) => {
-    if (upgraded[i + 1]?.before.source === one.before.source) return { ...one, entries: [] };
+    if (upgraded.slice(i + 1).some((other) => other.after.source === one.after.source)) return { ...one, entries: [] };
     const entries =
       one.after.format === 'deb' ? debChanges(before, after, one) : rpmChanges(old.of(one.before), young.of(one.after));
     return { ...one, entries };
