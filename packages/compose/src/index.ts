@@ -2,6 +2,7 @@ export { managerFor } from './choose-manager.ts';
 export * from './compose.ts';
 export { requireRoot } from './compose-errors.ts';
 export * from './image/index.ts';
+export * from './oci/index.ts';
 export type { InstallRequest, Package, PackageManager } from './packages/manager.ts';
 export { debianArchitecture } from './treefile/architecture.ts';
 export { loadTreefile } from './treefile/load-treefile.ts';

@@ -1,9 +1,10 @@
 import type { Command } from 'commander';
+import { register as container } from './container.ts';
 import { register as image } from './image.ts';
 import { register as tree } from './tree.ts';
 
 /** The commands, in the order the help shows them. */
-const VERBS = [tree, image];
+const VERBS = [tree, image, container];
 
 /** `atomic compose …`: names and options as rpm-ostree has them. */
 export function register(program: Command): void {

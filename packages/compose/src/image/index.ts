@@ -6,3 +6,4 @@ export {
 } from './build-image.ts';
 export { IMAGE_FORMATS, type ImageFormat } from './formats.ts';
 export type { Firmware } from './grub.ts';
+export { type RootTarOptions, type RootTarResult, writeRootTar } from './root-tar.ts';

@@ -30,9 +30,13 @@ const PACKAGES = {
   tar: 'tar',
   mksquashfs: 'squashfs-tools',
   xorriso: 'xorriso',
+  skopeo: 'skopeo',
 } as const;
 
 export type Tool = keyof typeof PACKAGES;
+
+/** Whether a tool is installed. */
+export const hasTool = (tool: Tool): boolean => find(tool) !== undefined;
 
 /** Throws one AtomicError 'unsupported' naming all tools that are missing and how to install them. */
 export function requireTools(tools: readonly Tool[]): void {

@@ -1,0 +1,199 @@
+import { mkdtemp, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import {
+  AtomicError,
+  asArray,
+  asString,
+  type Checksum,
+  metadataString,
+  type Progress,
+  type Repo,
+} from '@atomic/ostree';
+import { run } from '../image/tools.ts';
+import { commitLayer, contentLayer } from './chunk-tar.ts';
+import { componentsOf } from './components.ts';
+import {
+  BOOTABLE_KEY,
+  BOOTC_LABEL,
+  COMMIT_LABEL,
+  COMPONENTS_ANNOTATION,
+  CONTAINER_CMD_KEY,
+  DIFFID_LABEL,
+  LINUX_KEY,
+  VERSION_LABEL,
+} from './labels.ts';
+import { type LayerCompression, LayoutWriter, type WrittenLayer } from './layout-writer.ts';
+import { layerName, planLayers } from './plan-layers.ts';
+import { parseImageReference } from './reference.ts';
+import { requireSkopeo, skopeoCopy } from './skopeo.ts';
+import { type Manifest, MEDIA } from './spec.ts';
+
+export interface EncapsulateOptions {
+  repo: Repo;
+  ref: string;
+  /** `oci-archive:FILE[:TAG]`, `oci:FOLDER[:TAG]`, or what skopeo writes to. */
+  destination: string;
+  /** Labels beside the commit's. */
+  labels?: ReadonlyMap<string, string> | undefined;
+  /** Metadata of the commit that becomes labels; `copyMetadata` has to be there. */
+  copyMetadata?: readonly string[] | undefined;
+  copyOptionalMetadata?: readonly string[] | undefined;
+  /** What a container of it runs; the commit may say so, else /sbin/init for what can boot. */
+  cmd?: readonly string[] | undefined;
+  /** By Go's names, such as amd64; this machine's when not said. */
+  architecture?: string | undefined;
+  /** At most so many layers: 64 when not said. */
+  maxLayers?: number | undefined;
+  compression?: LayerCompression | undefined;
+  /** The manifest of an earlier image of the same tree, whose cut into layers is kept. */
+  previous?: Manifest | undefined;
+  signal?: AbortSignal | undefined;
+  progress?: Progress | undefined;
+}
+
+export interface EncapsulateResult {
+  destination: string;
+  commit: Checksum;
+  /** Of the manifest. */
+  digest: string;
+  layers: { digest: string; size: number; components: string[] }[];
+}
+
+const MAX_LAYERS = 64;
+const ARCHITECTURES: Partial<Record<string, string>> = { x64: 'amd64', arm64: 'arm64', riscv64: 'riscv64' };
+
+/**
+ * Write a commit as a bootable container image: the commit with its metadata in the first layer, the content by
+ * package in the others, labels by which bootc and `ostree container` know it. The same commit and options give the
+ * same image, bit for bit. Throws `invalid` for what cannot be, `not-found` for metadata to copy that is not there,
+ * `unsupported` when a destination needs skopeo and there is none.
+ */
+export async function encapsulate(options: EncapsulateOptions): Promise<EncapsulateResult> {
+  const { repo, destination, signal } = options;
+  const target = parseImageReference(destination);
+  if (target.transport === 'skopeo') requireSkopeo(destination);
+  const commit = repo.resolveRev(options.ref);
+  const out = resolve(target.transport === 'skopeo' ? '.' : target.path);
+  // Beside the result, so that one rename makes it; a registry's image has no result here.
+  const near = target.transport === 'skopeo' ? '/var/tmp' : dirname(out);
+  const scratch = await mkdtemp(join(near, `.${basename(out)}.`));
+  try {
+    const layout = join(scratch, 'layout');
+    const result = await writeImage(layout, commit, target.transport === 'skopeo' ? undefined : target.tag, options);
+    if (target.transport === 'skopeo') await skopeoCopy(`oci:${layout}`, target.name, signal);
+    else if (target.transport === 'oci') {
+      await rm(out, { recursive: true, force: true });
+      await rename(layout, out);
+    } else {
+      const archive = join(scratch, 'archive');
+      const same = [
+        '--sort=name',
+        '--format=ustar',
+        '--owner=root:0',
+        '--group=root:0',
+        '--mtime=@0',
+        '--mode=u=rwX,go=rX',
+      ];
+      await run('tar', [...same, '-C', layout, '-cf', archive, '.'], { signal });
+      await rename(archive, out);
+    }
+    return { destination, commit, ...result };
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+async function writeImage(
+  folder: string,
+  commit: Checksum,
+  tag: string | undefined,
+  options: EncapsulateOptions,
+): Promise<Pick<EncapsulateResult, 'digest' | 'layers'>> {
+  const { repo, signal, progress, compression = 'gzip', maxLayers = MAX_LAYERS, previous } = options;
+  if (!Number.isSafeInteger(maxLayers) || maxLayers < 2)
+    throw new AtomicError('invalid', `an image has at least 2 layers, not ${maxLayers}`);
+  const { metadata, subject, timestamp } = repo.loadCommit(commit);
+  const labels = labelsOf(commit, options);
+  const writer = await LayoutWriter.create(folder);
+  const before = previous?.layers.flatMap(({ annotations }) => {
+    const components = annotations?.[COMPONENTS_ANNOTATION];
+    return components === undefined ? [] : [components.split(',')];
+  });
+  const planned = planLayers(componentsOf(repo, commit), maxLayers - 1, before);
+  const created = new Date(timestamp * 1000).toISOString().replace(/\.\d+Z$/, 'Z');
+  const layers: WrittenLayer[] = [await writer.layer(commitLayer(repo, commit, new Map()), compression, signal)];
+  // Compressing happens in other threads, so two at a time keep them busy; more would only take memory.
+  const queue = planned.entries();
+  const work = async (): Promise<void> => {
+    for (const [i, layer] of queue) {
+      progress?.({ phase: 'Layers', done: i, total: planned.length, message: layerName(layer) });
+      layers[i + 1] = await writer.layer(contentLayer(repo, layer.content), compression, signal);
+    }
+  };
+  await Promise.all([work(), work()]);
+  labels.set(DIFFID_LABEL, layers.at(-1)?.diffId ?? '');
+  const sorted = Object.fromEntries([...labels].sort(([a], [b]) => (a < b ? -1 : 1)));
+  const own = metadata.get(CONTAINER_CMD_KEY);
+  const bootable = labels.has(BOOTC_LABEL);
+  const cmd =
+    options.cmd ?? (own === undefined ? (bootable ? ['/sbin/init'] : undefined) : asArray(own.value).map(asString));
+  const architecture = options.architecture ?? ARCHITECTURES[process.arch] ?? process.arch;
+  const description = subject === '' ? `ostree export of commit ${commit}` : subject;
+  const config = await writer.json(MEDIA.config, {
+    created,
+    architecture,
+    os: 'linux',
+    config: {
+      Labels: sorted,
+      ...(cmd === undefined ? {} : { Cmd: cmd }),
+      // What systemd as a container's first process takes for "power off".
+      ...(bootable ? { StopSignal: 'SIGRTMIN+3' } : {}),
+    },
+    rootfs: { type: 'layers', diff_ids: layers.map(({ diffId }) => diffId) },
+    history: [description, ...planned.map(layerName)].map((text) => ({ created, created_by: text })),
+  });
+  const descriptors = layers.map(({ descriptor }, i) => ({
+    ...descriptor,
+    ...(i === 0 ? {} : { annotations: { [COMPONENTS_ANNOTATION]: planned[i - 1]?.components.join(',') ?? '' } }),
+  }));
+  const manifest = await writer.json(MEDIA.manifest, {
+    schemaVersion: 2,
+    mediaType: MEDIA.manifest,
+    config,
+    layers: descriptors,
+    annotations: sorted,
+  });
+  await writer.finish({ ...manifest, platform: { architecture, os: 'linux' } }, tag);
+  return {
+    digest: manifest.digest,
+    layers: layers.map(({ descriptor: { digest, size } }, i) => ({
+      digest,
+      size,
+      components: planned[i - 1]?.components ?? [],
+    })),
+  };
+}
+
+function labelsOf(commit: Checksum, options: EncapsulateOptions): Map<string, string> {
+  const { metadata } = options.repo.loadCommit(commit);
+  const labels = new Map<string, string>();
+  for (const key of options.copyMetadata ?? []) {
+    const value = metadataString(metadata, key);
+    if (value === undefined) throw new AtomicError('not-found', `the commit has no text as its metadata '${key}'`);
+    labels.set(key, value);
+  }
+  for (const key of [...(options.copyOptionalMetadata ?? []), LINUX_KEY]) {
+    const value = metadataString(metadata, key);
+    if (value !== undefined) labels.set(key, value);
+  }
+  const bootable = metadata.get(BOOTABLE_KEY)?.value;
+  if (typeof bootable === 'boolean') {
+    labels.set(BOOTABLE_KEY, String(bootable));
+    labels.set(BOOTC_LABEL, '1');
+  }
+  const version = metadataString(metadata, 'version');
+  if (version !== undefined) labels.set(VERSION_LABEL, version).set('version', version);
+  labels.set(COMMIT_LABEL, commit);
+  for (const [key, value] of options.labels ?? []) labels.set(key, value);
+  return labels;
+}
