@@ -201,6 +201,8 @@ const accountNames = (root: string, file: string): Map<number, string> =>
 
 /** What the packages of Debian leave to its own tools, in an RPM distribution's words. */
 const SCRIPTS: Readonly<Record<string, Pick<RpmHeader, 'scripts' | 'triggers'>>> = {
+  // Its own group is not there before its files are.
+  setup: { scripts: { posttrans: 'chgrp shadow /etc/shadow /etc/gshadow' } },
   glibc: { triggers: '%transfiletriggerin -P 2000000 -- /usr/lib\n/sbin/ldconfig || :' },
   systemd: {
     triggers: [

@@ -1,0 +1,29 @@
+import { dirname } from 'node:path';
+import { baseArchitecture } from '../treefile/architecture.ts';
+import type { RepoSpec, Treefile } from '../treefile/treefile.ts';
+import { Dnf } from './dnf.ts';
+
+/**
+ * The package manager of a treefile for RPMs: its repositories are sections of *.repo files beside it; without any,
+ * those that are enabled there and on this machine. `lockfileRepos`: with those that only locked packages may use.
+ */
+export function chooseDnf(
+  treefile: Treefile,
+  cachedir: string,
+  options: { lockfileRepos?: boolean | undefined; where: (name: string) => string | undefined },
+): Dnf {
+  const ids = (repos: readonly RepoSpec[]): string[] => repos.filter((repo) => typeof repo === 'string');
+  const beside = [...new Set(treefile.files.map((file) => dirname(file)))];
+  const named = treefile.repos.length > 0;
+  return new Dnf({
+    cachedir,
+    reposdir: named ? beside : [...beside, '/etc/yum.repos.d'],
+    repos: named ? ids(treefile.repos) : undefined,
+    lockRepos: options.lockfileRepos === true ? ids(treefile.lockfileRepos) : [],
+    architecture: baseArchitecture('rpm'),
+    releasever: treefile.releasever,
+    platform: treefile.platformModule,
+    vars: treefile.repovars,
+    where: options.where,
+  });
+}
