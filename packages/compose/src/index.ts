@@ -1,9 +1,14 @@
 export { managerFor } from './choose-manager.ts';
+export { jsonMetadata } from './commit-metadata.ts';
 export * from './compose.ts';
 export { requireRoot } from './compose-errors.ts';
+export * from './compose-json.ts';
 export * from './image/index.ts';
+export { type LayerLimits, layerAssembler } from './layering/index.ts';
+export * from './lockfile.ts';
 export * from './oci/index.ts';
 export type { InstallRequest, Package, PackageManager } from './packages/manager.ts';
+export * from './plan.ts';
 export { debianArchitecture } from './treefile/architecture.ts';
 export { loadTreefile } from './treefile/load-treefile.ts';
 export type * from './treefile/treefile.ts';

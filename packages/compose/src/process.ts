@@ -6,6 +6,8 @@ export interface RunOptions {
   env?: Record<string, string> | undefined;
   cwd?: string | undefined;
   signal?: AbortSignal | undefined;
+  /** called with the process's number */
+  onStart?: ((pid: number) => void) | undefined;
   /** called with each line of standard output and standard error */
   onLine?: ((line: string) => void) | undefined;
   /** turns a failed command's output into the error to throw; undefined: the common one */
@@ -13,6 +15,8 @@ export interface RunOptions {
 }
 
 const KEEP = 256 * 1024;
+/** Of standard output; whoever says more is cut off at the beginning. */
+const KEEP_OUTPUT = 32 * 1024 * 1024;
 
 /**
  * Runs a program in a process group of its own and waits for it; returns its standard output.
@@ -30,16 +34,17 @@ export async function run(command: string, args: readonly string[], options: Run
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
       env: options.env ?? { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C.UTF-8' },
     });
+    if (child.pid !== undefined) options.onStart?.(child.pid);
     let out = '';
     let all = '';
     let rest = '';
     const take = (chunk: Buffer, isOut: boolean): void => {
       const text = chunk.toString('utf8');
-      if (isOut) out += text;
+      if (isOut) out = out.length > KEEP_OUTPUT ? text : out + text;
       all = (all + text).slice(-KEEP);
       if (onLine === undefined) return;
       const lines = (rest + text).split('\n');
-      rest = lines.pop() ?? '';
+      rest = (lines.pop() ?? '').slice(-KEEP);
       for (const line of lines) onLine(line);
     };
     child.stdout?.on('data', (chunk: Buffer) => take(chunk, true));

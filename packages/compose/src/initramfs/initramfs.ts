@@ -19,7 +19,7 @@ import type { InstallRequest, PackageManager } from '../packages/manager.ts';
 import { runInTree } from '../sandbox.ts';
 
 /** What an initramfs for an ostree host needs and no more; `ostree` is the distribution's own dracut module (ostree-boot). */
-const MODULES = [
+export const MODULES = [
   'bash',
   'systemd',
   'systemd-initrd',
@@ -32,7 +32,7 @@ const MODULES = [
   'usrmount',
 ];
 /** Disks of virtual and common real machines, beyond what those modules bring. */
-const DRIVERS = [
+export const DRIVERS = [
   'virtio_pci',
   'virtio_mmio',
   'virtio_blk',
@@ -83,7 +83,8 @@ export async function makeInitramfs(options: InitramfsOptions): Promise<{ image:
   const hash = createHash('sha256');
   hash.update(JSON.stringify(['1', options.repositories, kernel, request, modules, drivers, options.args, MOUNT_VAR]));
   hash.update(readFileSync(join(modulesDirectory, 'modules.dep')));
-  hash.update(readFileSync(join(options.root, 'boot', `vmlinuz-${kernel}`)));
+  const vmlinuz = [join(options.root, 'boot', `vmlinuz-${kernel}`), join(modulesDirectory, 'vmlinuz')].find(existsSync);
+  if (vmlinuz !== undefined) hash.update(readFileSync(vmlinuz));
   const directory = join(options.cachedir, 'initramfs');
   const kept = join(directory, `${kernel}-${hash.digest('hex').slice(0, 24)}.img`);
   mkdirSync(directory, { recursive: true });

@@ -11,6 +11,11 @@ export function settleDpkg(root: string): void {
   if (!existsSync(from)) return;
   mkdirSync(join(root, 'usr/lib/sysimage'), { recursive: true });
   renameSync(from, to);
+  cleanDpkg(to);
+}
+
+/** Drops locks, backups and logs from dpkg's database, and puts its stanzas in one order. */
+export function cleanDpkg(to: string): void {
   for (const name of readdirSync(to)) {
     if (name.endsWith('-old') || name.startsWith('lock') || name === 'available' || name === 'cmethopt')
       rmSync(join(to, name));

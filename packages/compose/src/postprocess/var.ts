@@ -12,6 +12,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { inTree } from '../layering/tree-files.ts';
 import { type Accounts, readAccounts } from './accounts.ts';
 
 /** What lies in /var of a fresh root and is made anew when needed: caches, logs, locks, registries of the moment. */
@@ -34,7 +35,7 @@ const DROPPED = [
 ];
 
 /** Octal escapes, as tmpfiles.d(5) reads them, for the characters that end a field there. */
-const escapePath = (path: string): string =>
+export const escapePath = (path: string): string =>
   path.replace(/[\s"'\\%]/g, (c) => (c === '%' ? '%%' : `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`));
 
 /** Paths the tree's own tmpfiles.d already makes: theirs are the better lines. */
@@ -80,7 +81,7 @@ export function varToTmpfiles(root: string, accounts: Accounts, declared: Readon
       } else if (stat.isSymbolicLink()) {
         lines.push(`L ${target} - - - - ${escapePath(readlinkSync(full))}`);
       } else if (stat.isFile() && !below.startsWith('log/')) {
-        const factory = join(root, 'usr/share/factory/var', below);
+        const factory = inTree(root, `usr/share/factory/var/${below}`);
         mkdirSync(dirname(factory), { recursive: true });
         cpSync(full, factory, { preserveTimestamps: true });
         chownSync(factory, stat.uid, stat.gid);

@@ -1,0 +1,134 @@
+import { AtomicError } from '@atomic/ostree';
+import { evrOf, type InstalledPackage } from '@atomic/pkgdb';
+import type { LayerRequests, LocalPackage, PackageChange } from '@atomic/sysroot';
+
+/** Where a local package's file is seen inside. */
+export const DEBS = '/run/atomic/debs';
+
+/** The name alone of a local package (NAME_VERSION_ARCH). */
+export const nameOf = (local: LocalPackage): string => /^[^_]*/.exec(local.name)?.[0] ?? local.name;
+export const fileOf = (local: LocalPackage): string => `${local.name.replaceAll(/[^\w.+~-]/g, '_')}.deb`;
+
+export interface AptArguments {
+  words: string[];
+  inactive: { request: string; by: string }[];
+  /** Packages of the base that may come in another version. */
+  replaceable: ReadonlySet<string>;
+  /** Packages of the base that may go. */
+  removable: ReadonlySet<string>;
+}
+
+// A name, an architecture, a version or a suite. What apt would take for an option, a removal or a pattern is refused.
+const REQUEST = /^[a-z0-9][a-z0-9+.-]*(:[a-z0-9-]+)?([=/][A-Za-z0-9][A-Za-z0-9.+:~-]*)?$/;
+
+/** The requests in apt's words. Throws `usage` for what is no package's name, `not-found` for overrides of nothing. */
+export function aptArguments(requests: LayerRequests, base: readonly InstalledPackage[]): AptArguments {
+  const installed = new Map<string, InstalledPackage>();
+  for (const one of base) {
+    if (!installed.has(one.name)) installed.set(one.name, one);
+    installed.set(`${one.name}:${one.arch}`, one);
+  }
+  const words: string[] = [];
+  const inactive: AptArguments['inactive'] = [];
+  for (const request of requests.install) {
+    const task = /^@([a-z0-9][a-z0-9+.-]*)$/.exec(request)?.[1] ?? /^([a-z0-9][a-z0-9+.-]*)\^$/.exec(request)?.[1];
+    if (task !== undefined) {
+      words.push(`${task}^`);
+      continue;
+    }
+    // apt reads a minus at the end as "remove it".
+    if (!REQUEST.test(request) || request.endsWith('-')) {
+      throw new AtomicError('usage', `'${request}' is no name of a package`, {
+        hint: 'such as: htop, libfoo:i386, htop=3.2.2-2, @task; files as PATH.deb',
+      });
+    }
+    const there = installed.get(request.replace(/[=/].*/, ''));
+    if (there !== undefined) inactive.push({ request, by: `${there.name}_${evrOf(there)}_${there.arch}` });
+    else words.push(request);
+  }
+  const same = (local: LocalPackage): boolean => {
+    const there = installed.get(nameOf(local));
+    return there !== undefined && `${there.name}_${evrOf(there)}_${there.arch}` === local.name;
+  };
+  for (const local of [...requests.local, ...requests.localFileOverride]) {
+    if (same(local)) inactive.push({ request: local.name, by: local.name });
+    else if (installed.has(nameOf(local))) {
+      throw new AtomicError('invalid', `the base has ${nameOf(local)} already, in another version`, {
+        hint: 'to put the file in its place: atomic host override replace FILE',
+      });
+    } else words.push(`${DEBS}/${fileOf(local)}`);
+  }
+  const requireInBase = (name: string): void => {
+    if (installed.has(name)) return;
+    throw new AtomicError('not-found', `package '${name}' is not in the base, so there is nothing to override`, {
+      hint: 'see what is: atomic db list',
+    });
+  };
+  for (const local of requests.replace) {
+    requireInBase(nameOf(local));
+    if (same(local)) inactive.push({ request: local.name, by: local.name });
+    else words.push(`${DEBS}/${fileOf(local)}`);
+  }
+  const replaceable = new Set(requests.replace.map(nameOf));
+  for (const { source, packages } of requests.replaceFrom) {
+    const suite = /^repo=(.+)$/.exec(source)?.[1];
+    if (suite === undefined || !/^[A-Za-z0-9][\w./+-]*$/.test(suite)) {
+      throw new AtomicError('usage', `'${source}' names no repository`, { hint: 'such as repo=bookworm-backports' });
+    }
+    for (const name of packages) {
+      requireInBase(name);
+      replaceable.add(name);
+      words.push(`${name}/${suite}`);
+    }
+  }
+  for (const name of requests.remove) {
+    requireInBase(name);
+    words.push(`${name}-`);
+  }
+  return { words, inactive, replaceable, removable: new Set(requests.remove) };
+}
+
+/** What `apt-get --simulate` says it would do. */
+export function parseSimulation(output: string): PackageChange[] {
+  const changes: PackageChange[] = [];
+  // Inst NAME [OLD] (NEW ORIGIN:VERSION/SUITE [ARCH]) …; Remv NAME [OLD] …
+  for (const [, name = '', from, to = '', source = '', arch = ''] of output.matchAll(
+    /^Inst (\S+) (?:\[(\S+)\] )?\((\S+) ?(.*?) ?\[(\S+)\]\)/gm,
+  )) {
+    changes.push({ name, arch, from: from ?? null, to, ...(source === '' ? {} : { source }) });
+  }
+  for (const [, name = '', from = ''] of output.matchAll(/^(?:Remv|Purg) (\S+) \[(\S+)\]/gm)) {
+    if (!changes.some((one) => one.name === name)) changes.push({ name, arch: '', from, to: null });
+  }
+  return changes.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+}
+
+/**
+ * Holds what would be done against what was asked for: the base stays as it is but for overrides.
+ * Throws `invalid` naming the packages of the base that would change.
+ */
+export function checkPlan(changes: readonly PackageChange[], asked: AptArguments): void {
+  const plain = (name: string): string => name.replace(/:.*/, '');
+  const removed = changes.filter(({ name, to }) => to === null && !asked.removable.has(plain(name)));
+  const wanted = asked.words.map((word) => word.replace(/.*\//, '')).join(' ');
+  if (removed.length > 0) {
+    const names = removed.map(({ name }) => name);
+    throw new AtomicError('invalid', `'${wanted}' would take ${listed(names)} out of the base`, {
+      hint: `if that is wanted: atomic host override remove ${names.join(' ')}`,
+    });
+  }
+  const replaced = changes.filter(
+    ({ name, from, to }) => from !== null && to !== null && !asked.replaceable.has(plain(name)),
+  );
+  if (replaced.length > 0) {
+    const names = replaced.map(({ name, from, to }) => `${name} (${from} to ${to})`);
+    throw new AtomicError('invalid', `'${wanted}' needs other versions of packages in the base: ${listed(names)}`, {
+      hint: 'upgrade to a base that has them: atomic host upgrade; or take them: atomic host override replace',
+    });
+  }
+}
+
+function listed(names: readonly string[]): string {
+  const shown = names.slice(0, 5).join(', ');
+  return names.length > 5 ? `${shown} and ${names.length - 5} more` : shown;
+}

@@ -1,0 +1,67 @@
+import { copyFileSync, existsSync, lstatSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { AtomicError } from '@atomic/ostree';
+import type { LayerSpace } from '../space.ts';
+import { inTree, listInTree } from '../tree-files.ts';
+import type { Written } from './inspect.ts';
+
+const MODULES = 'usr/lib/modules';
+
+/** What became of the tree's kernel. */
+export interface KernelChange {
+  /** The release the tree boots; undefined when it boots none. */
+  release: string | undefined;
+  /** Whether it needs an initramfs of its own: another kernel, or other modules. */
+  initramfs: boolean;
+}
+
+/**
+ * Puts a kernel that packages brought to /boot where a tree has it, in place of the base's; makes the lists of modules
+ * anew where modules changed. Throws `invalid` for several new kernels.
+ */
+export async function settleKernel(
+  space: LayerSpace,
+  written: Written,
+  lower: string,
+  options: { signal?: AbortSignal | undefined },
+): Promise<KernelChange> {
+  const { root } = space;
+  const inBoot = listInTree(root, 'boot');
+  const brought = listInTree(root, MODULES).filter((release) => inBoot.includes(`vmlinuz-${release}`));
+  if (brought.length > 1) {
+    throw new AtomicError(
+      'invalid',
+      `the packages bring ${brought.length} kernels (${brought.join(', ')}); a tree boots one`,
+      {
+        hint: 'ask for one of them',
+      },
+    );
+  }
+  const [kernel] = brought;
+  for (const release of listInTree(root, MODULES)) {
+    const folder = inTree(root, `${MODULES}/${release}`);
+    if (!lstatSync(folder).isDirectory()) continue;
+    // A removed kernel's own files stayed, for dpkg and rpm do not know them.
+    if (!existsSync(join(folder, 'kernel')) && existsSync(join(lower, MODULES, release, 'kernel'))) {
+      rmSync(folder, { recursive: true });
+    } else if (kernel !== undefined && release !== kernel) {
+      for (const name of ['vmlinuz', 'initramfs.img', 'config']) rmSync(join(folder, name), { force: true });
+    }
+  }
+  if (kernel !== undefined) {
+    for (const [from, to] of [
+      [`vmlinuz-${kernel}`, 'vmlinuz'],
+      [`config-${kernel}`, 'config'],
+    ] as const) {
+      const source = inTree(root, `boot/${from}`);
+      if (existsSync(source)) copyFileSync(source, inTree(root, `${MODULES}/${kernel}/${to}`));
+    }
+  }
+  const boots = listInTree(root, MODULES).find((release) => existsSync(inTree(root, `${MODULES}/${release}/vmlinuz`)));
+  const changed = new Set([...written.modules, ...brought]);
+  for (const release of changed) {
+    if (!existsSync(join(root, 'usr/sbin/depmod')) || !existsSync(inTree(root, `${MODULES}/${release}`))) continue;
+    await space.run(['depmod', '-a', release], { signal: options.signal });
+  }
+  return { release: boots, initramfs: boots !== undefined && changed.has(boots) };
+}

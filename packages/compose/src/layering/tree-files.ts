@@ -1,0 +1,55 @@
+import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { join, posix } from 'node:path';
+import { AtomicError } from '@atomic/ostree';
+
+/**
+ * A path of a tree that scripts of packages have written to, for this process to read or write. Throws `invalid` when a
+ * link stands on the way: it could lead anywhere on this machine.
+ */
+export function inTree(root: string, path: string): string {
+  let at = root;
+  for (const part of path.split('/').filter(Boolean)) {
+    at = join(at, part);
+    const stat = lstatSync(at, { throwIfNoEntry: false });
+    if (stat === undefined) break;
+    if (stat.isSymbolicLink()) {
+      throw new AtomicError('invalid', `a package's script put a link at /${at.slice(root.length + 1)}`, {
+        hint: 'nothing was changed; leave the package out',
+      });
+    }
+  }
+  return join(root, path);
+}
+
+/** A file of a tree as text; undefined when there is none. */
+export function readInTree(root: string, path: string): string | undefined {
+  const full = inTree(root, path);
+  return lstatSync(full, { throwIfNoEntry: false })?.isFile() ? readFileSync(full, 'utf8') : undefined;
+}
+
+/** Names in a folder of a tree, sorted; none when it is no folder. */
+export function listInTree(root: string, path: string): string[] {
+  const full = inTree(root, path);
+  return lstatSync(full, { throwIfNoEntry: false })?.isDirectory() ? readdirSync(full).sort() : [];
+}
+
+/** Where a path leads to inside a tree, its links followed as they would be there; undefined for a circle. */
+export function followInTree(root: string, path: string): string | undefined {
+  let rest = path.split('/').filter(Boolean);
+  let at = '/';
+  for (let links = 0; rest.length > 0; ) {
+    const [part = '', ...others] = rest;
+    rest = others;
+    const next = posix.join(at, part);
+    const stat = lstatSync(join(root, next), { throwIfNoEntry: false });
+    if (!stat?.isSymbolicLink()) {
+      at = next;
+      continue;
+    }
+    if (++links > 40) return undefined;
+    const target = readlinkSync(join(root, next));
+    rest = [...target.split('/').filter(Boolean), ...rest];
+    if (target.startsWith('/')) at = '/';
+  }
+  return at;
+}
