@@ -112,6 +112,20 @@ run('sh', '-c', 'xz -k c.tar && mv c.tar.xz g.tar; zstd -q c.tar -o h.tar');
 for (const [index, name] of [...'abcdefgh'].entries())
   copyFileSync(join(work, `${name}.tar`), join(corpus, `tar-${index + 1}`));
 
+// Layers: whiteouts, an opaque directory, hard links to below and to beside, a directory behind a symlink.
+mkdirSync(join(work, 'layer/dir/sub'), { recursive: true });
+mkdirSync(join(work, 'layer/sub/deep'), { recursive: true });
+for (const name of ['.wh.small', 'dir/.wh..wh..opq', 'dir/sub/.wh.x', 'dir/file', 'sub/deep/file'])
+  writeFileSync(join(work, 'layer', name), name);
+symlinkSync('dir/sub', join(work, 'layer/short'));
+run('sh', '-c', 'cd layer && ln dir/file dir/sub/again && ln sub/deep/file zz-below');
+const tar = (name: string, ...args: string[]) => run('tar', '-cf', `${name}.tar`, '-b1', '-C', 'layer', ...args);
+tar('layer-1', '--format=pax', '--sort=name', '.');
+tar('layer-2', '--format=gnu', 'dir/sub/again', 'dir/file', '.wh.small', 'short');
+tar('layer-3', '--format=gnu', '--transform=s,^dir/sub,short,', 'short', 'dir/sub', 'sub/deep/file', 'zz-below');
+run('tar', '--delete', '-b1', '-f', 'layer-3.tar', 'sub/deep/file');
+for (const name of ['layer-1', 'layer-2', 'layer-3']) copyFileSync(join(work, `${name}.tar`), join(corpus, name));
+
 put(
   'metalink-1',
   `<?xml version="1.0" encoding="utf-8"?>

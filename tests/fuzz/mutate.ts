@@ -39,6 +39,8 @@ const WORDS = [
   '-1',
   '<!ENTITY a "&a;">',
   'OSTSGNDT',
+  '.wh.',
+  '.wh..wh..opq',
 ] as const;
 
 /** One to six changes of a seed: bytes set, flipped, cut, put in, repeated, other seeds spliced in, lengths made absurd. */

@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from
 import { join } from 'node:path';
 import {
   AtomicError,
+  applyChangeset,
   applyDeltaPart,
   commitTree,
   decode,
@@ -12,6 +13,7 @@ import {
   encodeVardict,
   KeyFile,
   listCookies,
+  listTree,
   parseArchiveHeader,
   parseBareUserMeta,
   parseCommit,
@@ -212,6 +214,18 @@ export async function makeTargets(scratch: string): Promise<Target[]> {
       },
     },
     {
+      name: 'layer, laid over a tree',
+      corpus: 'layer',
+      inputs: 400,
+      run: async (bytes) => {
+        const layer = pieces(withChecksums(bytes));
+        const { commit } = await applyChangeset(repo, { base: 'old', layer, onSpecial: () => {} });
+        // What came of it is a tree like any other.
+        for (const entry of listTree(repo, commit, '/', { recurse: true }))
+          assert.ok(!entry.path.split('/').includes('..'), entry.path);
+      },
+    },
+    {
       name: 'cookies',
       corpus: 'cookies',
       run: (bytes) => {
@@ -228,6 +242,18 @@ const lines = (bytes: Buffer): string[][] =>
     .toString()
     .split('\n')
     .map((line) => line.split(/[ :]/));
+
+/** A tar archive whose headers have the right sums again: what lies behind them is to be reached. */
+function withChecksums(bytes: Buffer): Buffer {
+  const block = 512;
+  for (let at = 0; at + block <= bytes.length; at += block) {
+    if (bytes.toString('latin1', at + 257, at + 262) !== 'ustar') continue;
+    bytes.write('        ', at + 148, 'latin1');
+    const sum = bytes.subarray(at, at + block).reduce((total, byte) => total + byte, 0);
+    bytes.write(`${sum.toString(8).padStart(6, '0')}\0 `, at + 148, 'latin1');
+  }
+  return bytes;
+}
 
 async function* pieces(bytes: Buffer): AsyncGenerator<Buffer> {
   for (let at = 0; at < bytes.length; at += 1000) yield bytes.subarray(at, at + 1000);

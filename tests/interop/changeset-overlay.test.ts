@@ -59,7 +59,7 @@ for (const { options, userxattr, xattrs, seen } of MOUNTS) {
     for (let round = 0; round < rounds; round++) {
       const work = mkdtempSync(join(scratch, 'round-'));
       using overlay = new Overlay(work, lower, `index=off,${options}`);
-      const vandal = new Vandal(overlay.merged, new Random(seed + round), xattrs);
+      const vandal = new Vandal(overlay.merged, new Random(seed + round), { xattrs });
       vandal.act(60);
       const expected = await commitTree(repo, { trees: [{ dir: overlay.merged }], timestamp: 1, cache: false });
       overlay.unmount();

@@ -38,6 +38,7 @@ interface Scene {
   fresh: string;
   xattr: string;
   serial: number;
+  portable: boolean;
 }
 
 const isFolder = (path: string): boolean => lstatSync(path).isDirectory();
@@ -48,13 +49,14 @@ const ACTIONS: Record<string, (scene: Scene) => void> = {
     writeFileSync(fresh, `${serial} `.repeat(random.below(40)), { mode: random.pick([0o644, 0o755, 0o4755, 0o600]) }),
   append: ({ there, serial }) => appendFileSync(there, `more ${serial}\n`),
   truncate: ({ there, random }) => truncateSync(there, random.below(3)),
-  chmod: ({ there, random }) => {
-    if (!isLink(there)) chmodSync(there, random.pick([0o700, 0o755, 0o640, 0o2755, 0o1777, 0o444]));
+  chmod: ({ there, random, root }) => {
+    if (there !== root && !isLink(there)) chmodSync(there, random.pick([0o700, 0o755, 0o640, 0o2755, 0o1777, 0o444]));
   },
-  chown: ({ there, random }) => {
-    if (!isLink(there)) chownSync(there, random.below(3) * 500, random.below(3) * 7);
+  chown: ({ there, random, root }) => {
+    if (there !== root && !isLink(there)) chownSync(there, random.below(3) * 500, random.below(3) * 7);
   },
-  xattr: ({ there, xattr, random }) => {
+  xattr: ({ there, xattr, random, root, portable }) => {
+    if (there === root || (portable && isLink(there))) return;
     const capability = Buffer.from('0100000200200000000000000000000000000000', 'hex');
     lsetxattr(there, xattr, xattr === 'security.capability' ? capability : Buffer.from(`v${random.below(3)}`));
   },
@@ -91,10 +93,20 @@ const ACTIONS: Record<string, (scene: Scene) => void> = {
     if (folder) mkdirSync(there);
     writeFileSync(folder ? join(there, 'a') : there, 'swapped');
   },
-  'chmod of the root': ({ root, random }) => chmodSync(root, random.pick([0o711, 0o755])),
+  'mode and owner of the root': ({ root, random }) => {
+    chmodSync(root, random.pick([0o711, 0o755]));
+    chownSync(root, random.below(2) * 7, 0);
+  },
   'attribute of the root': ({ root }) => lsetxattr(root, 'user.root', Buffer.from('r')),
 };
 const KINDS = [...Object.keys(ACTIONS), 'create', 'remove', 'rename', 'rename', 'mkdir'];
+
+export interface VandalOptions {
+  /** Names of attributes it sets, besides the usual. */
+  xattrs?: readonly string[];
+  /** Only what every tool for images keeps: few attributes, none on symlinks, and the root is left alone. */
+  portable?: boolean;
+}
 
 /** Does things to a tree as a package manager may, and worse. */
 export class Vandal {
@@ -103,17 +115,20 @@ export class Vandal {
   /** What was done, one line each. */
   readonly log: string[] = [];
   readonly #xattrs: readonly [string, ...string[]];
+  readonly #kinds: readonly string[];
+  readonly #portable: boolean;
 
-  /** `xattrs`: names of attributes it sets, besides the usual. */
-  constructor(root: string, random: Random, xattrs: readonly string[] = []) {
+  constructor(root: string, random: Random, { xattrs = [], portable = false }: VandalOptions = {}) {
     this.#root = root;
     this.#random = random;
-    this.#xattrs = [...XATTRS, ...xattrs];
+    this.#portable = portable;
+    this.#xattrs = portable ? ['user.note', 'security.capability'] : [...XATTRS, ...xattrs];
+    this.#kinds = portable ? KINDS.filter((kind) => !kind.endsWith('of the root')) : KINDS;
   }
 
   act(times: number): void {
     for (let serial = 0; serial < times; serial++) {
-      const kind = KINDS[this.#random.below(KINDS.length)] ?? '';
+      const kind = this.#kinds[this.#random.below(this.#kinds.length)] ?? '';
       const scene: Scene = {
         random: this.#random,
         root: this.#root,
@@ -121,6 +136,7 @@ export class Vandal {
         fresh: join(this.#folder(), this.#random.pick(NAMES)),
         xattr: this.#random.pick(this.#xattrs),
         serial,
+        portable: this.#portable,
       };
       let outcome = '';
       try {

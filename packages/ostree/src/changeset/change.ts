@@ -78,6 +78,8 @@ export type Change = DirChange | FileChange | SymlinkChange | HardlinkChange | M
 /** A name a file system takes, in bytes; and a path. */
 const LONGEST_NAME = 255;
 const LONGEST_PATH = 4096;
+/** Deeper nests only what wants to take memory. */
+const DEEPEST = 512;
 
 /**
  * The names in a path of a changeset, leading slashes and `.` left out. Throws `invalid` for `..`, NUL, and what is too
@@ -88,6 +90,7 @@ export function pathNames(path: string): string[] {
     throw new AtomicError('invalid', `Path '${path.slice(0, 100)}…' is too long`);
   if (path.includes('\0')) throw new AtomicError('invalid', `Invalid NUL in path ${path.replaceAll('\0', '\\0')}`);
   const names = path.split('/').filter((name) => name !== '' && name !== '.');
+  if (names.length > DEEPEST) throw new AtomicError('invalid', `Path '${path.slice(0, 100)}…' is nested too deep`);
   for (const name of names) {
     if (name === '..') throw new AtomicError('invalid', `Invalid uplink '..' in path ${path}`);
     if (name.length > LONGEST_NAME / 4 && Buffer.byteLength(name) > LONGEST_NAME)

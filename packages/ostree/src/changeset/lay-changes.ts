@@ -1,3 +1,4 @@
+import { lstatSync } from 'node:fs';
 import type { Ingest } from '../commit/ingest.ts';
 import type { Info } from '../commit/modifier.ts';
 import { TreeNode } from '../commit/tree-node.ts';
@@ -15,6 +16,7 @@ import {
   pathNames,
   type SymlinkChange,
 } from './change.ts';
+import { LayeredTree } from './layered-tree.ts';
 
 /** What a path of a changeset becomes in the tree, or null to leave it out. */
 export type PathMap = (path: string) => string | null;
@@ -40,42 +42,34 @@ export async function layChanges(
   await job.finish();
 }
 
-/** What a changeset has brought into a directory. */
-interface Own {
-  /** It has a change of its own, not only something in it. */
-  stated: boolean;
-  files: Set<string>;
-}
-
 /** A place for a file. */
 interface Place {
   node: TreeNode;
   name: string;
 }
 
-const DEFAULT_MODE = S_IFDIR | 0o755;
-/** Symlinks followed on the way to one place. */
-const MAX_HOPS = 40;
+/** The kernel takes no longer one. */
+const LONGEST_TARGET = 4095;
 /** Larger content of the tree below is passed on in pieces. */
 const WHOLE = 1 << 20;
 
 class Layer {
   readonly #job: Ingest;
-  readonly #root: TreeNode;
+  readonly #tree: LayeredTree;
   readonly #map: PathMap | undefined;
+  /** The device from which files may be taken over by hard link, or null. */
+  readonly #takesFrom: number | null;
   /** The tree before this changeset. */
   readonly #base: BaseTree | null;
-  readonly #own = new Map<TreeNode, Own>();
-  /** Targets of the symlinks it brought: they are not in the repository yet. */
-  readonly #symlinks = new Map<Checksum, string>();
   readonly #links: { change: HardlinkChange; path: string; to: string }[] = [];
   /** Directories that were left out, and all that is in them with them. */
   readonly #skipped = new Set<string>();
 
   constructor(job: Ingest, root: TreeNode, map: PathMap | undefined) {
     this.#job = job;
-    this.#root = root;
+    this.#tree = new LayeredTree(job, root);
     this.#map = map;
+    this.#takesFrom = job.options.adopt ? lstatSync(`${job.repo.path}/objects`).dev : null;
     this.#base = root.origin === null ? null : new BaseTree(job.repo, root.origin);
   }
 
@@ -113,87 +107,16 @@ class Layer {
     return this.#skipped.has('');
   }
 
-  // -- places --------------------------------------------------------------------------------------------------
-
-  /**
-   * The directory at `names`, symlinks followed within the tree as those who unpack layers do. With `create` what is
-   * missing is made, and a file in the way is an error; without, either gives null.
-   */
-  #descend(names: readonly string[], create: boolean): TreeNode | null {
-    const { repo } = this.#job;
-    const trail = [this.#root];
-    const left = names.toReversed();
-    let hops = 0;
-    for (let name = left.pop(); name !== undefined; name = left.pop()) {
-      const node = trail.at(-1) ?? this.#root;
-      if (name === '' || name === '.') continue;
-      if (name === '..') {
-        if (trail.length > 1) trail.pop();
-        continue;
-      }
-      node.expand(repo);
-      let next = node.dirs.get(name);
-      const file = next === undefined ? node.files.get(name) : undefined;
-      if (file !== undefined) {
-        const target = this.#targetOf(file);
-        if (target === null) {
-          if (!create) return null;
-          throw new AtomicError('invalid', `/${names.join('/')}: ${name} is a file, not a directory`);
-        }
-        if (++hops > MAX_HOPS)
-          throw new AtomicError('invalid', `/${names.join('/')}: Too many levels of symbolic links`);
-        if (target.startsWith('/')) trail.length = 1;
-        left.push(...target.split('/').reverse());
-        continue;
-      }
-      if (next === undefined) {
-        if (!create) return null;
-        next = new TreeNode();
-        next.meta = this.#defaultMeta();
-        node.dirs.set(name, next);
-      }
-      trail.push(next);
-    }
-    if (create) for (const node of trail) this.#ownOf(node);
-    return trail.at(-1) ?? this.#root;
-  }
-
-  #targetOf(file: Checksum): string | null {
-    const mine = this.#symlinks.get(file);
-    if (mine !== undefined) return mine;
-    // What this transaction has stored is no symlink then; one still being stored never is.
-    if (file === '' || !this.#job.repo.hasObject('file', file)) return null;
-    const { target } = this.#job.repo.loadFile(file).header;
-    return target === '' ? null : target;
-  }
-
-  #ownOf(node: TreeNode): Own {
-    let own = this.#own.get(node);
-    if (own === undefined) {
-      own = { stated: false, files: new Set() };
-      this.#own.set(node, own);
-    }
-    return own;
-  }
-
-  #parent(names: readonly string[]): TreeNode {
-    return this.#descend(names.slice(0, -1), true) ?? this.#root;
-  }
-
   /** Makes room for a file: whatever had the name is gone. */
   async #place(names: readonly string[], name: string): Promise<Place> {
-    const { repo } = this.#job;
-    const node = this.#parent(names);
-    node.expand(repo);
-    const { files } = this.#ownOf(node);
+    const node = this.#tree.parent(names);
+    const { files } = this.#tree.ownOf(node);
     // Two changes for one place, as a map may bring: the first must not arrive after the second.
     if (files.has(name)) await this.#job.finish();
     files.add(name);
     node.dirs.delete(name);
     return { node, name };
   }
-
-  // -- kinds of changes ----------------------------------------------------------------------------------------
 
   async #directory(change: DirChange, names: readonly string[]): Promise<void> {
     const job = this.#job;
@@ -204,16 +127,15 @@ class Layer {
       return;
     }
     const name = names.at(-1);
-    const node = name === undefined ? this.#root : await this.#nodeAt(names, name, change);
+    const node = name === undefined ? this.#tree.root : await this.#nodeAt(names, name, change);
     node.meta = job.writeMeta({ ...info, xattrs: this.#xattrs(change, path, info) });
-    this.#ownOf(node).stated = true;
+    this.#tree.ownOf(node).stated = true;
   }
 
   /** The directory with that name, made or taken from elsewhere in the tree below. */
   async #nodeAt(names: readonly string[], name: string, change: DirChange): Promise<TreeNode> {
-    const parent = this.#parent(names);
-    parent.expand(this.#job.repo);
-    const own = this.#ownOf(parent);
+    const parent = this.#tree.parent(names);
+    const own = this.#tree.ownOf(parent);
     if (own.files.delete(name)) await this.#job.finish();
     parent.files.delete(name);
     const there = parent.dirs.get(name);
@@ -238,45 +160,15 @@ class Layer {
   }
 
   #clear(names: readonly string[]): void {
-    const node = this.#descend(names, false);
-    if (node !== null) this.#hideBase(node);
+    const node = this.#tree.descend(names, false);
+    if (node !== null) this.#tree.clear(node);
   }
 
   #remove(names: readonly string[]): void {
     const name = names.at(-1);
     if (name === undefined) return;
-    const parent = this.#descend(names.slice(0, -1), false);
-    if (parent === null) return;
-    parent.expand(this.#job.repo);
-    this.#hide(parent, name);
-  }
-
-  /** Takes away what was in a directory before this changeset. */
-  #hideBase(node: TreeNode): void {
-    const own = this.#own.get(node);
-    if (own === undefined) {
-      node.origin = null;
-      node.files.clear();
-      node.dirs.clear();
-      return;
-    }
-    node.expand(this.#job.repo);
-    for (const name of [...node.files.keys(), ...node.dirs.keys()]) this.#hide(node, name);
-  }
-
-  #hide(parent: TreeNode, name: string): void {
-    if (parent.files.has(name)) {
-      if (this.#own.get(parent)?.files.has(name) !== true) parent.files.delete(name);
-      return;
-    }
-    const dir = parent.dirs.get(name);
-    if (dir === undefined) return;
-    const own = this.#own.get(dir);
-    if (own === undefined) parent.dirs.delete(name);
-    else {
-      this.#hideBase(dir);
-      if (!own.stated) dir.meta = this.#defaultMeta();
-    }
+    const parent = this.#tree.descend(names.slice(0, -1), false);
+    if (parent !== null) this.#tree.hide(parent, name);
   }
 
   async #file(change: FileChange, place: Place, path: string, info: Info): Promise<void> {
@@ -291,8 +183,8 @@ class Layer {
     const { stat } = content;
     const unchanged = info.uid === stat.uid && info.gid === stat.gid && info.mode === stat.mode;
     const asIs = unchanged && content.clean && wanted.xattrs && wanted.label === null;
-    const { adopt } = job.options;
-    const take = adopt && (job.repo.mode === 'bare-user-only' || (job.repo.mode === 'bare' && asIs));
+    const take =
+      stat.dev === this.#takesFrom && (job.repo.mode === 'bare-user-only' || (job.repo.mode === 'bare' && asIs));
     const { xattrs } = change;
     await job.storeFile(place.node, place.name, content.path, stat, wanted, Date.now(), take, xattrs);
   }
@@ -300,10 +192,11 @@ class Layer {
   async #symlink(change: SymlinkChange, { node, name }: Place, path: string, info: Info): Promise<void> {
     const { target } = change;
     if (target === '') throw new AtomicError('invalid', `${path}: Symlink entry has no target`);
+    if (target.length > LONGEST_TARGET) throw new AtomicError('invalid', `${path}: the symlink's target is too long`);
     const header = { ...info, target, xattrs: this.#xattrs(change, path, info) };
     await this.#job.store(node, name, header, { size: 0, source: Buffer.alloc(0) });
     const stored = node.files.get(name);
-    if (stored !== undefined) this.#symlinks.set(stored, target);
+    if (stored !== undefined) this.#tree.noteSymlink(stored, target);
   }
 
   async #meta(change: MetaChange, place: Place, path: string, info: Info): Promise<void> {
@@ -343,17 +236,12 @@ class Layer {
   }
 
   #link({ path, to }: { path: string; to: string }): boolean {
-    const target = pathNames(to);
-    const targetName = target.at(-1);
-    const parent = this.#descend(target.slice(0, -1), false);
-    parent?.expand(this.#job.repo);
-    const checksum = targetName === undefined ? undefined : parent?.files.get(targetName);
+    const checksum = this.#tree.fileAt(pathNames(to));
     if (checksum === undefined || checksum === '') return false;
     const names = pathNames(path);
     const name = names.at(-1) ?? '';
-    const node = this.#parent(names);
-    node.expand(this.#job.repo);
-    this.#ownOf(node).files.add(name);
+    const node = this.#tree.parent(names);
+    this.#tree.ownOf(node).files.add(name);
     node.dirs.delete(name);
     node.setFile(this.#job.repo, name, checksum);
     return true;
@@ -361,25 +249,22 @@ class Layer {
 
   /** Makes the hard links whose targets came after them. */
   settleLinks(): void {
-    let left = this.#links;
-    for (let before = -1; left.length !== before && left.length > 0; ) {
-      before = left.length;
-      left = left.filter((link) => !this.#link(link));
+    // Those that wait for another link are tried again when that is made, so that a long chain costs no more than it has.
+    const waiting = Map.groupBy(this.#links, ({ to }) => pathNames(to).join('/'));
+    const lost = new Set(this.#links);
+    const ready = [...this.#links];
+    for (let link = ready.pop(); link !== undefined; link = ready.pop()) {
+      if (!lost.has(link) || !this.#link(link)) continue;
+      lost.delete(link);
+      ready.push(...(waiting.get(link.path) ?? []));
     }
-    const [lost] = left;
-    if (lost !== undefined)
-      throw new AtomicError('invalid', `${lost.change.path}: a hard link to ${lost.change.to}, which is not there`);
+    for (const { change } of lost)
+      throw new AtomicError('invalid', `${change.path}: a hard link to ${change.to}, which is not there`);
   }
-
-  // -- attributes ----------------------------------------------------------------------------------------------
 
   #xattrs({ xattrs }: Attributes, path: string, info: Info) {
     const { label, xattrs: wanted } = this.#job.wanted(info, path);
     return this.#job.xattrsWith(label, wanted ? xattrs : []);
-  }
-
-  #defaultMeta(): Checksum {
-    return this.#job.writeMeta({ uid: 0, gid: 0, mode: DEFAULT_MODE, xattrs: [] });
   }
 }
 
