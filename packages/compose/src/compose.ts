@@ -1,52 +1,43 @@
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { FileLock } from '@atomic/linux';
 import {
   AtomicError,
   type Checksum,
-  commitTree,
   type Metadata,
   metadataString,
-  type Progress,
   type Repo,
-  stringVariant,
-  updateSummary,
+  type SignRequest,
+  type TransactionStats,
 } from '@atomic/ostree';
-import { COMPOSE_FORMAT, cachedRoot } from './cached-root.ts';
-import { managerFor, treeRequest } from './choose-manager.ts';
-import { jsonMetadata } from './commit-metadata.ts';
+import { applyToRoot, initramfsFor, installPackages, shapeRoot } from './build-root.ts';
+import { commitRoot, INPUT_HASH } from './commit-root.ts';
 import { plainError, requireRoot } from './compose-errors.ts';
-import { makeInitramfs } from './initramfs/initramfs.ts';
-import type { InstallRequest, Package } from './packages/manager.ts';
-import { applyTreefile, findKernel, shapeTree } from './postprocess/index.ts';
-import { run } from './process.ts';
-import { gatherRuntime, installRuntime, type Runtime } from './runtime/runtime.ts';
-import type { Treefile } from './treefile/treefile.ts';
-import { nextVersion } from './version.ts';
+import { type Plan, type PlanOptions, plan } from './plan.ts';
+import type { Accounts } from './postprocess/accounts.ts';
+import { checkAccounts, committedAccounts, findKernel } from './postprocess/index.ts';
+import { publish } from './publish/publish.ts';
 
-export interface ComposeOptions {
-  treefile: Treefile;
+export interface ComposeOptions extends PlanOptions {
   repo: Repo;
-  /** kept between composes: package lists, packages, installed roots, initramfs images */
-  cachedir: string;
-  /** wins over the treefile's version and automatic-version-prefix */
-  version?: string | undefined;
-  /** seconds since 1970, for the commit; the treefile's own wins; default: now */
-  timestamp?: number | undefined;
-  /** added to the commit's metadata, as strings */
-  metadata?: ReadonlyMap<string, string> | undefined;
   /** default: the ref's tip; null: none */
   parent?: Checksum | null | undefined;
+  /** what changes, versions and accounts are compared with; default: the ref's tip */
+  previous?: Checksum | undefined;
+  /** nothing is composed when the input has this hash; instead of the previous commit's */
+  previousInputHash?: string | undefined;
   /** compose even when nothing changed since the parent, and install packages anew */
   forceNoCache?: boolean | undefined;
-  /** use the package lists at hand */
-  cacheOnly?: boolean | undefined;
+  /** signatures of the commit and the summary */
+  sign?: SignRequest | undefined;
+  /** leave the ref where it is */
+  orphan?: boolean | undefined;
   /** wait for another compose with the same cache (the default) or fail */
   wait?: boolean | undefined;
   onWait?: ((message: string) => void) | undefined;
-  signal?: AbortSignal | undefined;
-  progress?: Progress | undefined;
+  /** told what will be done, before it is */
+  onPlan?: ((plan: Plan) => Promise<void> | void) | undefined;
 }
 
 export interface ComposeResult {
@@ -57,21 +48,13 @@ export interface ComposeResult {
   timestamp: number;
   /** false when the ref has a commit of the same input already: nothing was done */
   changed: boolean;
+  inputHash: string;
   packages: number;
   kernel: string | undefined;
+  /** of what was written; undefined when nothing was */
+  stats?: TransactionStats | undefined;
   /** seconds each phase took */
   seconds: Record<string, number>;
-}
-
-/** What a compose would install; fails as the compose would for an unknown package. Needs no root. */
-export async function resolveTree(
-  options: Pick<ComposeOptions, 'treefile' | 'cachedir' | 'cacheOnly' | 'signal' | 'progress'>,
-): Promise<Package[]> {
-  const cachedir = resolve(options.cachedir);
-  mkdirSync(cachedir, { recursive: true });
-  const manager = managerFor(options.treefile, cachedir);
-  await manager.refresh(options);
-  return await manager.resolve(treeRequest(options.treefile, manager), options);
 }
 
 /**
@@ -81,6 +64,14 @@ export async function resolveTree(
  * commit is complete, and nothing of the work stays behind when it fails or is aborted.
  */
 export async function composeTree(options: ComposeOptions): Promise<ComposeResult> {
+  return await inCache(options, (cachedir, work) => composeLocked({ ...options, cachedir }, work));
+}
+
+/** Does something with the cache folder held and a folder in it to work in, which is gone afterwards. */
+export async function inCache<T>(
+  options: Pick<ComposeOptions, 'cachedir' | 'wait' | 'onWait' | 'signal'>,
+  work: (cachedir: string, workdir: string) => Promise<T>,
+): Promise<T> {
   requireRoot();
   const cachedir = resolve(options.cachedir);
   try {
@@ -90,22 +81,22 @@ export async function composeTree(options: ComposeOptions): Promise<ComposeResul
       signal: options.signal,
       onWait: options.onWait,
     });
-    const work = join(cachedir, 'work');
+    const workdir = join(cachedir, 'work');
     // What a killed compose left.
-    rmSync(work, { recursive: true, force: true });
+    rmSync(workdir, { recursive: true, force: true });
     try {
-      return await composeLocked(options, cachedir, work);
+      return await work(cachedir, workdir);
     } finally {
-      rmSync(work, { recursive: true, force: true });
+      rmSync(workdir, { recursive: true, force: true });
     }
   } catch (error) {
     throw plainError(error, cachedir, options.signal);
   }
 }
 
-async function composeLocked(options: ComposeOptions, cachedir: string, work: string): Promise<ComposeResult> {
-  const { treefile, repo, signal, progress } = options;
-  const ref = treefile.ref;
+async function composeLocked(options: ComposeOptions, work: string): Promise<ComposeResult> {
+  const { treefile, repo, cachedir, signal, progress } = options;
+  const { ref } = treefile;
   if (ref === undefined)
     throw new AtomicError('invalid', `${treefile.path}: 'ref' is missing: it names the branch to commit to`, {
       hint: "such as 'ref: os/amd64/stable'",
@@ -121,167 +112,77 @@ async function composeLocked(options: ComposeOptions, cachedir: string, work: st
     return result;
   };
   const parent = options.parent === undefined ? repo.readRef(ref) : options.parent;
-  const before: Metadata =
-    parent !== null && repo.hasObject('commit', parent) ? repo.loadCommit(parent).metadata : new Map();
-
-  const manager = managerFor(treefile, cachedir);
-  const request = treeRequest(treefile, manager);
-  const { repositories, packages, runtime } = await timed('resolve', async () => {
-    const { id } = await manager.refresh({ signal, progress, cacheOnly: options.cacheOnly });
-    progress?.({ phase: 'resolve', message: `${request.packages.length} packages and what they need` });
+  const previous = options.previous ?? parent;
+  const { before, accounts } = lookBack(repo, previous);
+  const planned = await timed('resolve', () => plan(options, repo, before));
+  await options.onPlan?.(planned);
+  const { inputHash, version, timestamp } = planned;
+  const common = { ref, inputHash, packages: planned.packages.length, seconds };
+  const force = options.forceNoCache === true;
+  const known = options.previousInputHash ?? metadataString(before, INPUT_HASH);
+  if (previous !== null && !force && known === inputHash) {
+    const commit = repo.loadCommit(previous);
     return {
-      repositories: id,
-      packages: await manager.resolve(request, { signal, progress }),
-      runtime: await gatherRuntime(),
-    };
-  });
-  const explicitVersion = options.version ?? treefile.version;
-  const inputHash = hashInput(treefile, packages, runtime, options, explicitVersion);
-  const version =
-    explicitVersion ??
-    (treefile.automaticVersionPrefix === undefined
-      ? undefined
-      : nextVersion(treefile.automaticVersionPrefix, metadataString(before, 'version'), {
-          separator: treefile.automaticVersionSuffix,
-        }));
-  const timestamp = treefile.timestamp ?? options.timestamp ?? Math.floor(Date.now() / 1000);
-  if (parent !== null && options.forceNoCache !== true && metadataString(before, 'atomic.inputhash') === inputHash) {
-    const commit = repo.loadCommit(parent);
-    return {
-      ref,
-      commit: parent,
+      ...common,
+      commit: previous,
       parent: commit.parent,
       version: metadataString(before, 'version'),
       timestamp: commit.timestamp,
       changed: false,
-      packages: packages.length,
       kernel: metadataString(before, 'ostree.linux'),
-      seconds,
     };
   }
-
-  // Made before, from the same input with the same parent: take that commit, wherever the ref stands now.
-  const made = join(
-    cachedir,
-    'commits',
-    createHash('sha256')
-      .update(JSON.stringify([inputHash, ref, parent, version ?? null, timestamp]))
-      .digest('hex')
-      .slice(0, 32),
-  );
-  const known = options.forceNoCache !== true && existsSync(made) ? readFileSync(made, 'utf8').trim() : undefined;
-  if (known !== undefined && /^[0-9a-f]{64}$/.test(known) && repo.commitState(known) === 'complete') {
-    const moved = repo.readRef(ref) !== known;
+  const memory = madeBefore(cachedir, [inputHash, ref, treefile.bindRefs, parent, version ?? null, timestamp]);
+  const made = force || options.sign !== undefined || treefile.gpgKey !== undefined ? null : memory.recall(repo);
+  if (made !== null) {
+    const moved = !options.orphan && repo.readRef(ref) !== made;
     if (moved) {
-      repo.setRef(ref, known);
-      await updateSummary(repo, { signal, wait: options.wait, onWait: options.onWait });
+      repo.setRef(ref, made);
+      await publish(repo, { signal, wait: options.wait, onWait: options.onWait });
     }
-    return {
-      ref,
-      commit: known,
-      parent,
-      version,
-      timestamp,
-      changed: moved,
-      packages: packages.length,
-      kernel: metadataString(repo.loadCommit(known).metadata, 'ostree.linux'),
-      seconds,
-    };
+    const kernel = metadataString(repo.loadCommit(made).metadata, 'ostree.linux');
+    return { ...common, commit: made, parent, version, timestamp, changed: moved, kernel };
   }
 
-  const rootFor = (wanted: InstallRequest): Promise<string> =>
-    cachedRoot(
-      manager,
-      wanted,
-      options.forceNoCache === true ? `${repositories} ${Date.now()}` : repositories,
-      cachedir,
-      { signal, progress },
-    );
   const root = join(work, 'tree');
-  await timed('packages', async () => {
-    const base = await rootFor(request);
-    mkdirSync(work, { recursive: true });
-    await run('cp', ['-a', '--reflink=auto', base, root], { signal });
-  });
-  const kernel = findKernel(root);
-  const initramfs = await timed('initramfs', async () =>
-    kernel === undefined
-      ? undefined
-      : await makeInitramfs({
-          manager,
-          repositories,
-          cachedir,
-          root,
-          kernel,
-          ...treefile.initramfs,
-          rootFor,
-          signal,
-          progress,
-        }),
-  );
+  await timed('packages', () => installPackages(root, planned, options.layerRepo ?? repo, options));
+  const kernel = treefile.container ? undefined : findKernel(root);
+  const initramfs = await timed('initramfs', () => initramfsFor(root, planned.manager, planned.repositories, options));
   await timed('postprocess', async () => {
-    progress?.({ phase: 'postprocess', message: 'adding atomic, files, units and scripts' });
-    installRuntime(root, runtime);
-    await applyTreefile(root, treefile, { signal, progress });
+    await applyToRoot(root, planned, accounts, options);
+    checkAccounts(root, treefile, accounts);
     progress?.({ phase: 'postprocess', message: 'shaping the tree for ostree' });
-    shapeTree(root, {
-      manager,
-      hostname: treefile.hostname,
-      version,
-      mutateOsRelease: treefile.mutateOsRelease,
-      kernelArguments: treefile.kernelArguments,
-      initramfs: initramfs?.image,
-    });
+    shapeRoot(root, treefile, { manager: planned.manager, version, initramfs });
   });
-
-  const metadata: Metadata = new Map();
-  if (version !== undefined) metadata.set('version', stringVariant(version));
-  if (kernel !== undefined) {
-    metadata.set('ostree.linux', stringVariant(kernel));
-    metadata.set('ostree.bootable', { type: 'b', value: true });
-  }
-  metadata.set('ostree.ref-binding', { type: 'as', value: [ref] });
-  metadata.set('atomic.inputhash', stringVariant(inputHash));
-  if (treefile.kernelArguments.length > 0)
-    metadata.set('atomic.kernel-arguments', { type: 'as', value: treefile.kernelArguments });
-  for (const [key, value] of jsonMetadata(treefile.metadata)) metadata.set(key, value);
-  for (const [key, value] of options.metadata ?? []) metadata.set(key, stringVariant(value));
-  const { commit } = await timed('commit', () =>
-    commitTree(repo, {
-      trees: [{ dir: root }],
-      branch: ref,
-      parent,
-      timestamp,
-      metadata,
-      signal,
-      progress,
-      wait: options.wait,
-      onWait: options.onWait,
-    }),
+  const { commit, stats } = await timed('commit', () =>
+    commitRoot(root, { ...options, manager: planned.manager, parent, version, timestamp, inputHash, kernel }),
   );
-  await updateSummary(repo, { signal, wait: options.wait, onWait: options.onWait });
-  mkdirSync(dirname(made), { recursive: true });
-  writeFileSync(made, `${commit}\n`);
-  return { ref, commit, parent, version, timestamp, changed: true, packages: packages.length, kernel, seconds };
+  memory.remember(commit);
+  return { ...common, commit, parent, version, timestamp, changed: true, kernel, stats };
 }
 
-/** Everything that decides what the tree holds. Packages by name and version, so a repository's news elsewhere changes nothing. */
-function hashInput(
-  treefile: Treefile,
-  packages: Package[],
-  runtime: Runtime,
-  options: ComposeOptions,
-  version: string | undefined,
-): string {
-  const installed = packages.map((p) => `${p.name}=${p.version}:${p.architecture}`);
-  const extra = [...(options.metadata ?? [])];
-  return createHash('sha256')
-    .update(JSON.stringify([COMPOSE_FORMAT, treefile.digest, installed, runtime.digest, extra, version ?? null]))
-    .digest('hex');
+/** What is known of the commit before, as far as it is here. */
+export function lookBack(repo: Repo, previous: Checksum | null): { before: Metadata; accounts: Accounts | null } {
+  if (previous === null || !repo.hasObject('commit', previous)) return { before: new Map(), accounts: null };
+  const { metadata } = repo.loadCommit(previous);
+  return {
+    before: metadata,
+    accounts: repo.commitState(previous) === 'complete' ? committedAccounts(repo, previous) : null,
+  };
 }
 
-/** Writes a commit's checksum to a file, as rpm-ostree's --write-commitid-to. */
-export function writeCommitId(path: string, commit: Checksum): void {
-  writeFileSync(`${path}.tmp`, commit);
-  renameSync(`${path}.tmp`, path);
+/** Commits made from the same input with the same parent: such a one is taken again, wherever the ref stands now. */
+function madeBefore(cachedir: string, key: unknown[]) {
+  const name = createHash('sha256').update(JSON.stringify(key)).digest('hex').slice(0, 32);
+  const path = join(cachedir, 'commits', name);
+  return {
+    recall(repo: Repo): Checksum | null {
+      const known = existsSync(path) ? readFileSync(path, 'utf8').trim() : '';
+      return /^[0-9a-f]{64}$/.test(known) && repo.commitState(known) === 'complete' ? known : null;
+    },
+    remember(commit: Checksum): void {
+      mkdirSync(dirname(path), { recursive: true });
+      writeFileSync(path, `${commit}\n`);
+    },
+  };
 }

@@ -109,7 +109,7 @@ function isDebian(source: AptSource): boolean {
 const belongs = (source: AptSource, suite: string): boolean =>
   source.suite === suite || ['-updates', '-security', '/updates'].some((end) => source.suite === suite + end);
 
-const sourceLine = (source: AptSource): string => {
+export const sourceLine = (source: AptSource): string => {
   const options = [
     ...(source.architectures.length > 0 ? [`arch=${source.architectures.join(',')}`] : []),
     ...(source.signedBy === undefined ? [] : [`signed-by=${source.signedBy.split(/\s+/).join(',')}`]),
@@ -134,6 +134,40 @@ export interface ChosenSources {
   suite: string;
   /** sources.list lines */
   lines: string[];
+  /** further sources, from which only locked packages come */
+  onlyLocked?: readonly AptSource[] | undefined;
+  /** the sources behind the name of a repository */
+  named?: ((id: string) => AptSource[]) | undefined;
+}
+
+/** The sources behind repositories as treefiles name them. Throws AtomicError 'not-found' for a name nobody has. */
+export function namedSources(repos: readonly RepoSpec[], machine: readonly AptSource[]): AptSource[] {
+  const sources: AptSource[] = [];
+  for (const repo of repos) {
+    if (typeof repo !== 'string') {
+      sources.push({
+        uri: repo.url,
+        suite: repo.suite,
+        components: repo.components,
+        signedBy: repo['signed-by'],
+        trusted: false,
+        architectures: [],
+        origin: 'treefile',
+      });
+    } else if (repo.startsWith('deb ')) sources.push(...parseOneLine(repo, 'treefile'));
+    else {
+      const named = machine.filter(
+        (source) => source.origin.replace(/.*\//, '').replace(/\.(list|sources)$/, '') === repo,
+      );
+      if (named.length === 0) {
+        throw new AtomicError('not-found', `the treefile's repo '${repo}' is no file of /etc/apt/sources.list.d`, {
+          hint: `there are: ${[...new Set(machine.map((s) => s.origin.replace(/.*\//, '')))].join(', ') || 'none'}`,
+        });
+      }
+      sources.push(...named);
+    }
+  }
+  return sources;
 }
 
 const DEBIAN_KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg';
@@ -182,30 +216,7 @@ export function chooseSources(
       }))
       .filter((source) => source.components.length > 0);
   }
-  for (const repo of choice.repos ?? []) {
-    if (typeof repo !== 'string') {
-      sources.push({
-        uri: repo.url,
-        suite: repo.suite,
-        components: repo.components,
-        signedBy: repo['signed-by'],
-        trusted: false,
-        architectures: [],
-        origin: 'treefile',
-      });
-    } else if (repo.startsWith('deb ')) sources.push(...parseOneLine(repo, 'treefile'));
-    else {
-      const named = machine.filter(
-        (source) => source.origin.replace(/.*\//, '').replace(/\.(list|sources)$/, '') === repo,
-      );
-      if (named.length === 0) {
-        throw new AtomicError('not-found', `the treefile's repo '${repo}' is no file of /etc/apt/sources.list.d`, {
-          hint: `there are: ${[...new Set(machine.map((s) => s.origin.replace(/.*\//, '')))].join(', ') || 'none'}`,
-        });
-      }
-      sources.push(...named);
-    }
-  }
+  sources.push(...namedSources(choice.repos ?? [], machine));
   if (sources.length === 0) {
     throw new AtomicError('not-found', `this machine's apt has no Debian source for suite '${suite}'`, {
       hint: "name one in the treefile: 'mirror: http://deb.debian.org/debian'",

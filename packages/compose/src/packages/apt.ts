@@ -12,12 +12,15 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { AtomicError } from '@atomic/ostree';
+import type { Advisory, InstalledPackage } from '@atomic/pkgdb';
 import { type RunOptions, run } from '../process.ts';
+import { readAptAdvisories } from './apt-advisories.ts';
 import { explainApt } from './apt-errors.ts';
-import type { ChosenSources } from './apt-sources.ts';
+import { isFrom, never, parseMadison, pinsOf, wins } from './apt-pins.ts';
+import { type AptSource, type ChosenSources, sourceLine } from './apt-sources.ts';
 import { settleDpkg } from './dpkg.ts';
 import { listInstalled } from './list-installed.ts';
-import type { InstallRequest, ManagerOptions, Package, PackageManager } from './manager.ts';
+import type { InstallRequest, ManagerOptions, Package, PackageManager, RepositoryState } from './manager.ts';
 
 export interface AptOptions {
   /** kept between composes: repository metadata, packages */
@@ -32,9 +35,6 @@ export interface AptOptions {
 const DOCUMENTATION = ['man', 'doc', 'info', 'locale', 'lintian', 'bug'];
 const DPKG_EXCLUDES = `${DOCUMENTATION.map((name) => `path-exclude=/usr/share/${name}/*`).join('\n')}\npath-include=/usr/share/doc/*/copyright\n`;
 
-// usrmerge moves files about in a finished root; a root that is born merged needs only its empty sibling.
-const ALWAYS_EXCLUDED = ['usrmerge'];
-
 const quote = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
 
 // mmdebstrap unpacks the first packages itself, without those excludes; this is run before they are configured.
@@ -42,6 +42,17 @@ const DROP_DOCUMENTATION = `set -e
 cd "$1/usr/share"
 find ${DOCUMENTATION.map((name) => `"$PWD/${name}"`).join(' ')} -mindepth 1 -not -type d -not -path '*/doc/*/copyright' -delete 2>/dev/null || true
 find ${DOCUMENTATION.map((name) => `"$PWD/${name}"`).join(' ')} -mindepth 1 -type d -empty -delete 2>/dev/null || true`;
+
+/** Arguments of apt-get that install what a request asks for. */
+const wanted = (request: InstallRequest): string[] => [
+  'install',
+  '-q',
+  '-o',
+  `APT::Install-Recommends=${request.recommends}`,
+  '?essential',
+  'usr-is-merged',
+  ...request.packages,
+];
 
 /** Debian's package manager: apt resolves and fetches, mmdebstrap makes the root, dpkg's database is read directly. */
 export class Apt implements PackageManager {
@@ -58,7 +69,8 @@ export class Apt implements PackageManager {
   constructor(options: AptOptions) {
     this.#options = options;
     // Lists of other sources would be pruned by an update: each set of sources has its own folder.
-    const sources = `${options.sources.lines.join('\n')}\n`;
+    const { lines, onlyLocked = [] } = options.sources;
+    const sources = `${[...new Set([...lines, ...onlyLocked.map(sourceLine)])].join('\n')}\n`;
     const state = join(options.cachedir, 'apt', createHash('sha256').update(sources).digest('hex').slice(0, 16));
     this.#lists = join(state, 'lists');
     this.#archives = join(options.cachedir, 'apt/archives');
@@ -88,16 +100,11 @@ export class Apt implements PackageManager {
   async #update(options: ManagerOptions): Promise<void> {
     options.progress?.({ phase: 'repositories', message: 'fetching package lists' });
     // "any" makes a failed source an error; without it apt warns and goes on with old lists.
-    await this.#apt(['update', '-q', '-o', 'APT::Update::Error-Mode=any'], [], options);
+    await this.#apt('apt-get', ['update', '-q', '-o', 'APT::Update::Error-Mode=any'], null, options);
   }
 
   async resolve(request: InstallRequest, options: ManagerOptions): Promise<Package[]> {
-    const recommends = `APT::Install-Recommends=${request.recommends}`;
-    const output = await this.#apt(
-      ['install', '--simulate', '-q', '-o', recommends, '?essential', 'usr-is-merged', ...request.packages],
-      request.exclude,
-      options,
-    );
+    const output = await this.#apt('apt-get', ['--simulate', ...wanted(request)], request, options);
     const packages: Package[] = [];
     for (const [, name = '', version = '', architecture = ''] of output.matchAll(
       /^Inst (\S+) (?:\[\S+\] )?\((\S+) .*\[(\S+)\]\)/gm,
@@ -107,7 +114,57 @@ export class Apt implements PackageManager {
     return packages.sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 
+  async download(request: InstallRequest, options: ManagerOptions): Promise<void> {
+    options.progress?.({ phase: 'packages', message: 'fetching packages' });
+    mkdirSync(join(this.#archives, 'partial'), { recursive: true });
+    await this.#apt('apt-get', ['--download-only', '--yes', ...wanted(request)], request, options);
+    rmSync(join(this.#archives, 'partial'), { recursive: true, force: true });
+    rmSync(join(this.#archives, 'lock'), { force: true });
+  }
+
+  async digests(packages: readonly Package[], options: ManagerOptions): Promise<Map<string, string>> {
+    const digests = new Map<string, string>();
+    const words = packages.map(({ name, version, architecture }) =>
+      architecture === 'all' ? `${name}=${version}` : `${name}:${architecture}=${version}`,
+    );
+    const output = await this.#apt('apt-cache', ['show', ...words], null, options);
+    for (const stanza of output.split('\n\n')) {
+      const name = /^Package: (.*)$/m.exec(stanza)?.[1];
+      const sha256 = /^SHA256: ([0-9a-f]{64})$/m.exec(stanza)?.[1];
+      if (name !== undefined && sha256 !== undefined) digests.set(name, `sha256:${sha256}`);
+    }
+    return digests;
+  }
+
+  repositories(): RepositoryState[] {
+    return readdirSync(this.#lists)
+      .filter((name) => /(InRelease|_Release)$/.test(name))
+      .sort()
+      .map((name) => {
+        const date = /^Date: (.*)$/m.exec(readFileSync(join(this.#lists, name), 'utf8'))?.[1];
+        const time = date === undefined ? Number.NaN : Date.parse(date);
+        return {
+          id: name
+            .replace(/_(InRelease|Release)$/, '')
+            .replace('_dists_', ' ')
+            .replaceAll('_', '/'),
+          timestamp: Number.isNaN(time) ? null : Math.floor(time / 1000),
+        };
+      });
+  }
+
+  files(root: string, name: string): string[] {
+    const info = join(root, 'var/lib/dpkg/info');
+    const lists = existsSync(info)
+      ? readdirSync(info).filter(
+          (file) => file === `${name}.list` || new RegExp(`^${name}:[a-z0-9-]+\\.list$`).test(file),
+        )
+      : [];
+    return lists.flatMap((file) => readFileSync(join(info, file), 'utf8').split('\n').filter(Boolean));
+  }
+
   async install(directory: string, request: InstallRequest, options: ManagerOptions): Promise<void> {
+    const preferences = await this.#preferences(request, options);
     const packages = ['usr-is-merged', ...request.packages];
     const setup = [
       'set -e',
@@ -121,7 +178,7 @@ export class Apt implements PackageManager {
             'mkdir -p "$1/etc/dpkg/dpkg.cfg.d"',
             `printf %s ${quote(DPKG_EXCLUDES)} > "$1/etc/dpkg/dpkg.cfg.d/99compose"`,
           ]),
-      `printf %s ${quote(this.#pins(request.exclude))} > "$1/etc/apt/preferences.d/99compose"`,
+      `printf %s ${quote(preferences)} > "$1/etc/apt/preferences.d/99compose"`,
       `cp -a ${quote(this.#lists)}/. "$1/var/lib/apt/lists/"`,
       // Hard links when on one file system; packages fetched before are not fetched again.
       `for f in ${quote(this.#archives)}/*.deb; do [ -e "$f" ] || continue; ln "$f" "$1/var/cache/apt/archives/" 2>/dev/null || cp "$f" "$1/var/cache/apt/archives/"; done`,
@@ -196,10 +253,57 @@ export class Apt implements PackageManager {
     return listInstalled(root);
   }
 
-  #pins(exclude: readonly string[]): string {
-    return [...ALWAYS_EXCLUDED, ...exclude]
-      .map((name) => `Package: ${name}\nPin: release *\nPin-Priority: -1\n`)
-      .join('\n');
+  advisories(packages: readonly InstalledPackage[], { signal }: ManagerOptions): Promise<Advisory[]> {
+    return readAptAdvisories(packages, this.#lists, { signal });
+  }
+
+  /** The preferences that make apt choose as a request asks. */
+  async #preferences(request: InstallRequest, options: ManagerOptions): Promise<string> {
+    const { onlyLocked = [], named } = this.#options.sources;
+    const pins = pinsOf(request);
+    for (const { repo, packages } of request.repoPackages ?? []) {
+      const sources = named?.(repo) ?? [];
+      const offers = parseMadison(await this.#apt('apt-cache', ['madison', ...packages], null, options));
+      for (const name of packages) {
+        // The newest comes first.
+        const offer = offers.find((one) => one.name === name && sources.some((source) => isFrom(one, source)));
+        if (offer === undefined)
+          throw new AtomicError('not-found', `'repo-packages': there is no package '${name}' in repository '${repo}'`);
+        pins.push(wins(name, offer.version));
+      }
+    }
+    if (onlyLocked.length > 0) {
+      const offers = parseMadison(
+        await this.#apt('apt-cache', ['madison', ...(await this.#namesIn(onlyLocked, options))], null, options),
+      );
+      const locked = new Set((request.locked ?? []).map(({ name, evr }) => `${name} ${evr}`));
+      const common = new Set(
+        offers
+          .filter((one) => !onlyLocked.some((source) => isFrom(one, source)))
+          .map(({ name, version }) => `${name} ${version}`),
+      );
+      for (const { name, version } of offers)
+        if (!locked.has(`${name} ${version}`) && !common.has(`${name} ${version}`)) pins.push(never(name, version));
+    }
+    return pins.join('\n');
+  }
+
+  /** Names of all packages that sources have. */
+  async #namesIn(sources: readonly AptSource[], options: ManagerOptions): Promise<string[]> {
+    const output = await this.#apt(
+      'apt-get',
+      ['indextargets', '--format', '$(FILENAME)|$(REPO_URI) $(RELEASE)/$(COMPONENT)', 'Created-By: Packages'],
+      null,
+      options,
+    );
+    const names = new Set<string>();
+    for (const line of output.split('\n').filter(Boolean)) {
+      const [file = '', source = ''] = line.split('|');
+      if (!sources.some((one) => isFrom({ name: '', version: '', source }, one))) continue;
+      const text = await this.#run('/usr/lib/apt/apt-helper', ['cat-file', file], options, {});
+      for (const [, name = ''] of text.matchAll(/^Package: (.*)$/gm)) names.add(name);
+    }
+    return [...names];
   }
 
   /** Keeps what was fetched; a name holds name, version and architecture, so a file of that name is that package. */
@@ -217,10 +321,16 @@ export class Apt implements PackageManager {
     }
   }
 
-  async #apt(args: string[], exclude: readonly string[], options: ManagerOptions): Promise<string> {
+  /** Runs one of apt's programs on this cache's lists; `request`: whose preferences count. */
+  async #apt(
+    program: 'apt-get' | 'apt-cache',
+    args: string[],
+    request: InstallRequest | null,
+    options: ManagerOptions,
+  ): Promise<string> {
     const state = dirname(this.#lists);
-    const preferences = join(state, 'preferences');
-    writeFileSync(preferences, this.#pins(exclude));
+    const preferences = join(state, request === null ? 'no-preferences' : 'preferences');
+    writeFileSync(preferences, request === null ? '' : await this.#preferences(request, options));
     const config = {
       'Dir::Etc::SourceList': this.#sourceList,
       'Dir::Etc::SourceParts': '/dev/null',
@@ -243,7 +353,7 @@ export class Apt implements PackageManager {
       'Acquire::http::Timeout': '30',
     };
     const settings = Object.entries(config).flatMap(([key, value]) => (value === '' ? [] : ['-o', `${key}=${value}`]));
-    return await this.#run('apt-get', [...settings, ...args], options, {});
+    return await this.#run(program, [...settings, ...args], options, {});
   }
 
   async #run(command: string, args: string[], options: ManagerOptions, more: RunOptions): Promise<string> {

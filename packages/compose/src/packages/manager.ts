@@ -1,4 +1,5 @@
 import type { Progress } from '@atomic/ostree';
+import type { Advisory, InstalledPackage } from '@atomic/pkgdb';
 
 /** A package installed in a tree, or one that would be. */
 export interface Package {
@@ -13,6 +14,27 @@ export interface InstallRequest {
   exclude: readonly string[];
   recommends: boolean;
   documentation: boolean;
+  /** languages whose translations are wanted; all when undefined */
+  installLangs?: readonly string[] | undefined;
+  /** packages that come in these versions or not at all */
+  locked?: readonly LockedPackage[] | undefined;
+  /** packages that come from one repository */
+  repoPackages?: readonly { repo: string; packages: readonly string[] }[] | undefined;
+}
+
+/** The one version of a package that a lock file allows. */
+export interface LockedPackage {
+  name: string;
+  /** epoch, version, release, as the package manager writes them */
+  evr: string;
+  architecture?: string | undefined;
+}
+
+/** A repository, and how old what it says is. */
+export interface RepositoryState {
+  id: string;
+  /** Unix seconds; null when it does not say */
+  timestamp: number | null;
 }
 
 export interface ManagerOptions {
@@ -39,6 +61,16 @@ export interface PackageManager {
   install(directory: string, request: InstallRequest, options: ManagerOptions): Promise<void>;
   /** Moves the package database below /usr and drops what differs between two equal installations. */
   settle(root: string): void;
+  /** Fetches what `install` would need, and installs nothing. */
+  download(request: InstallRequest, options: ManagerOptions): Promise<void>;
+  /** What repositories say of packages' files, as "sha256:…" by package name; after resolve(). */
+  digests(packages: readonly Package[], options: ManagerOptions): Promise<Map<string, string>>;
+  /** The repositories in use, after refresh(). */
+  repositories(): RepositoryState[];
+  /** Absolute paths of the files that came with a package of a root that is not settled yet. */
+  files(root: string, name: string): string[];
   /** The packages installed in a tree, settled or not. */
   list(root: string): Package[];
+  /** Security fixes and the like among packages, as the repositories' metadata tell of them. */
+  advisories?(packages: readonly InstalledPackage[], options: ManagerOptions): Promise<Advisory[]>;
 }

@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { AtomicError, type Checksum, type Repo, readFileAt } from '@atomic/ostree';
 
 export interface User {
   name: string;
@@ -19,32 +20,58 @@ export interface Accounts {
   groups: Group[];
 }
 
-const rows = (root: string, file: string): string[][] => {
-  const path = join(root, file);
-  if (!existsSync(path)) return [];
-  return readFileSync(path, 'utf8')
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => line.split(':'));
-};
+/** Our own file in sysusers.d. */
+const SNAPSHOT = '00-atomic-tree.conf';
 
-/** The users and groups of a tree (passwd(5), group(5)). */
+const rows = (text: string): string[][] =>
+  text
+    .split('\n')
+    .filter((line) => line !== '' && !line.startsWith('#'))
+    .map((line) => line.split(':'));
+
+/** The users of a passwd(5). */
+export const parseUsers = (text: string): User[] =>
+  rows(text).map(([name = '', , uid, gid, gecos = '', home = '', shell = '']) => ({
+    name,
+    uid: Number(uid),
+    gid: Number(gid),
+    gecos,
+    home,
+    shell,
+  }));
+
+/** The groups of a group(5). */
+export const parseGroups = (text: string): Group[] =>
+  rows(text).map(([name = '', , gid, members = '']) => ({
+    name,
+    gid: Number(gid),
+    members: members.split(',').filter(Boolean),
+  }));
+
+/** The users and groups of a tree. */
 export function readAccounts(root: string): Accounts {
-  return {
-    users: rows(root, 'etc/passwd').map(([name = '', , uid, gid, gecos = '', home = '', shell = '']) => ({
-      name,
-      uid: Number(uid),
-      gid: Number(gid),
-      gecos,
-      home,
-      shell,
-    })),
-    groups: rows(root, 'etc/group').map(([name = '', , gid, members = '']) => ({
-      name,
-      gid: Number(gid),
-      members: members.split(',').filter(Boolean),
-    })),
+  const text = (file: string): string => {
+    const path = join(root, file);
+    return existsSync(path) ? readFileSync(path, 'utf8') : '';
   };
+  return { users: parseUsers(text('etc/passwd')), groups: parseGroups(text('etc/group')) };
+}
+
+function committedText(repo: Repo, commit: Checksum, path: string): string {
+  try {
+    return readFileAt(repo, commit, path).toString();
+  } catch (error) {
+    if (error instanceof AtomicError && error.code === 'not-found') return '';
+    throw error;
+  }
+}
+
+/** Those of a commit: its defaults of /etc, and what rpm-ostree keeps apart in /usr/lib; null where it has none. */
+export function committedAccounts(repo: Repo, commit: Checksum): Accounts | null {
+  const text = (name: string): string =>
+    ['usr/etc', 'usr/lib'].map((folder) => committedText(repo, commit, `/${folder}/${name}`)).join('\n');
+  const accounts = { users: parseUsers(text('passwd')), groups: parseGroups(text('group')) };
+  return accounts.users.length + accounts.groups.length === 0 ? null : accounts;
 }
 
 /**
@@ -72,6 +99,7 @@ function declaredAccounts(root: string): Set<string> {
   const declared = new Set<string>();
   const folder = join(root, 'usr/lib/sysusers.d');
   for (const name of existsSync(folder) ? readdirSync(folder) : []) {
+    if (name === SNAPSHOT) continue;
     for (const [, kind, account, uid, gid] of readFileSync(join(folder, name), 'utf8').matchAll(
       /^([ug])!?\s+(\S+)\s+(\d+)(?::(\d+))?/gm,
     )) {
@@ -108,5 +136,5 @@ export function settleAccounts(root: string): void {
     '# The accounts this tree was composed with, so that a host upgraded to it gets those it lacks.',
     ...sysusersLines(accounts, declaredAccounts(root)),
   ];
-  writeFileSync(join(root, 'usr/lib/sysusers.d/00-atomic-tree.conf'), `${text.join('\n')}\n`);
+  writeFileSync(join(root, 'usr/lib/sysusers.d', SNAPSHOT), `${text.join('\n')}\n`);
 }

@@ -3,19 +3,33 @@ import { join } from 'node:path';
 import type { PackageManager } from '../packages/manager.ts';
 import { settleAccounts } from './accounts.ts';
 import { findKernel, settleKernel } from './kernel.ts';
-import { linkHostFolders, moveEtc, setOsRelease, settleEtc, sweep, writeLayoutFiles } from './layout.ts';
+import {
+  type LayoutOptions,
+  linkHostFolders,
+  moveEtc,
+  setOsRelease,
+  settleEtc,
+  sweep,
+  writeLayoutFiles,
+} from './layout.ts';
 import { emptyVar } from './var.ts';
 
+export { checkAccounts } from './account-check.ts';
+export { keepAccountNumbers } from './account-numbers.ts';
+export { committedAccounts } from './accounts.ts';
 export { findKernel } from './kernel.ts';
+export { keepLanguages } from './languages.ts';
 export { applyTreefile } from './treefile-steps.ts';
 
-export interface ShapeOptions {
+export interface ShapeOptions extends LayoutOptions {
   manager: PackageManager;
   hostname?: string | undefined;
   version?: string | undefined;
   /** the text in os-release's VERSION and PRETTY_NAME that the version replaces */
   mutateOsRelease?: string | undefined;
   kernelArguments?: readonly string[] | undefined;
+  /** an empty /etc/machine-id (the default), or none */
+  machineId?: boolean | undefined;
   /** content of the initramfs, for the tree's kernel */
   initramfs?: Uint8Array | undefined;
 }
@@ -27,8 +41,8 @@ export interface ShapeOptions {
  * Shape: libostree's docs/adapting-existing.md and rpm-ostree's postprocess.
  */
 export function shapeTree(root: string, options: ShapeOptions): void {
-  const kernel = findKernel(root);
-  settleKernel(root, kernel);
+  const kernel = options.keepBoot ? undefined : findKernel(root);
+  if (!options.keepBoot) settleKernel(root, kernel);
   if (kernel !== undefined && options.initramfs !== undefined) {
     writeFileSync(join(root, 'usr/lib/modules', kernel, 'initramfs.img'), options.initramfs, { mode: 0o600 });
   }
@@ -41,11 +55,11 @@ export function shapeTree(root: string, options: ShapeOptions): void {
     );
   }
   options.manager.settle(root);
-  settleEtc(root, options.hostname);
+  settleEtc(root, options.hostname, options.machineId);
   settleAccounts(root);
   if (options.version !== undefined) setOsRelease(root, options.version, options.mutateOsRelease);
-  linkHostFolders(root);
-  writeLayoutFiles(root);
+  linkHostFolders(root, options);
+  writeLayoutFiles(root, options);
   emptyVar(root);
   moveEtc(root);
   sweep(root);

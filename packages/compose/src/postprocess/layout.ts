@@ -28,9 +28,22 @@ const HOST_FOLDERS: readonly (readonly [string, string, string])[] = [
 /** Standard folders below /usr/local, which administrators expect to find. */
 const USRLOCAL = ['bin', 'etc', 'include', 'lib', 'sbin', 'share', 'src'];
 
+/** What a treefile may want otherwise. */
+export interface LayoutOptions {
+  /** `root`: /opt and /usr/local belong to the tree */
+  optUsrlocal?: 'var' | 'root' | undefined;
+  /** a folder of its own (the default), or a link to the disk's */
+  tmpIsDir?: boolean | undefined;
+  /** leave /boot alone: the tree is not booted */
+  keepBoot?: boolean | undefined;
+}
+
+const hostFolders = ({ optUsrlocal }: LayoutOptions): typeof HOST_FOLDERS =>
+  HOST_FOLDERS.filter(([folder]) => optUsrlocal !== 'root' || (folder !== 'opt' && folder !== 'usr/local'));
+
 /** Moves what packages put into folders of the host to /var (from where it goes to the factory) and links them there. */
-export function linkHostFolders(root: string): void {
-  for (const [folder, text] of HOST_FOLDERS) {
+export function linkHostFolders(root: string, options: LayoutOptions = {}): void {
+  for (const [folder, text] of hostFolders(options)) {
     const path = join(root, folder);
     const inVar = join(root, text.replace(/^(\.\.\/)*/, ''));
     const stat = lstatSync(path, { throwIfNoEntry: false });
@@ -55,16 +68,24 @@ export function linkHostFolders(root: string): void {
     ['boot', 0o755],
     ['sysroot', 0o755],
   ] as const) {
+    if (name === 'boot' && options.keepBoot) continue;
     rmSync(join(root, name), { recursive: true, force: true });
+    if (name === 'tmp' && options.tmpIsDir === false) {
+      symlinkSync('sysroot/tmp', join(root, 'tmp'));
+      continue;
+    }
     mkdirSync(join(root, name));
     chmodSync(join(root, name), mode);
   }
 }
 
 /** tmpfiles.d(5) lines for the folders behind those links, and for the package database inside /usr. */
-export function layoutTmpfiles(root: string): string[] {
-  const lines = HOST_FOLDERS.map(([, text, mode]) => `d /${text.replace(/^(\.\.\/)*/, '')} ${mode} root root - -`);
-  for (const name of USRLOCAL) lines.push(`d /var/usrlocal/${name} 0755 root root - -`);
+export function layoutTmpfiles(root: string, options: LayoutOptions = {}): string[] {
+  const lines = hostFolders(options).map(
+    ([, text, mode]) => `d /${text.replace(/^(\.\.\/)*/, '')} ${mode} root root - -`,
+  );
+  if (options.optUsrlocal !== 'root')
+    for (const name of USRLOCAL) lines.push(`d /var/usrlocal/${name} 0755 root root - -`);
   lines.push('d /run/media 0755 root root - -');
   if (existsSync(join(root, 'usr/lib/sysimage/dpkg'))) {
     lines.push(
@@ -79,16 +100,17 @@ export function layoutTmpfiles(root: string): string[] {
 }
 
 /** Writes those lines, and mounts a tmpfs on /tmp: a tree has no /tmp of its own. */
-export function writeLayoutFiles(root: string): void {
+export function writeLayoutFiles(root: string, options: LayoutOptions = {}): void {
   const folder = join(root, 'usr/lib/tmpfiles.d');
   mkdirSync(folder, { recursive: true });
   // "00": before the lines of packages for the same paths, such as Debian's `q /home`, which must not win.
   writeFileSync(
     join(folder, '00-atomic-layout.conf'),
-    `# Folders of the host behind the links of the tree.\n${layoutTmpfiles(root).join('\n')}\n`,
+    `# Folders of the host behind the links of the tree.\n${layoutTmpfiles(root, options).join('\n')}\n`,
   );
   // systemd's own lines for /home and /srv insist on directories; those above take their place.
   rmSync(join(folder, 'home.conf'), { force: true });
+  if (options.tmpIsDir === false) return;
   const units = join(root, 'usr/lib/systemd/system');
   const unit = [join(units, 'tmp.mount'), join(root, 'usr/share/systemd/tmp.mount')].find((path) => existsSync(path));
   if (unit === undefined) return;
@@ -99,7 +121,7 @@ export function writeLayoutFiles(root: string): void {
 }
 
 /** Files in /etc that belong to one machine, or to the machine that composed. */
-export function settleEtc(root: string, hostname: string | undefined): void {
+export function settleEtc(root: string, hostname: string | undefined, machineId = true): void {
   for (const name of ['mtab.lock', 'adjtime', 'hostname', 'ld.so.cache~', '.updated'])
     rmSync(join(root, 'etc', name), { force: true });
   for (const name of existsSync(join(root, 'etc/ssh')) ? readdirSync(join(root, 'etc/ssh')) : []) {
@@ -109,7 +131,8 @@ export function settleEtc(root: string, hostname: string | undefined): void {
   if (lstatSync(join(root, 'etc/resolv.conf'), { throwIfNoEntry: false })?.isFile())
     rmSync(join(root, 'etc/resolv.conf'));
   // Empty, not missing: systemd then makes an id at boot, and does not take every boot for the first.
-  writeFileSync(join(root, 'etc/machine-id'), '');
+  if (machineId) writeFileSync(join(root, 'etc/machine-id'), '');
+  else rmSync(join(root, 'etc/machine-id'), { force: true });
   if (hostname !== undefined) writeFileSync(join(root, 'etc/hostname'), `${hostname}\n`);
   writeFileSync(join(root, 'etc/fstab'), '# The root file system is mounted by the initramfs; add others here.\n');
 }

@@ -27,6 +27,10 @@ const manager: PackageManager = {
   refresh: () => Promise.resolve({ id: '' }),
   resolve: () => Promise.resolve([]),
   install: () => Promise.resolve(),
+  download: () => Promise.resolve(),
+  digests: () => Promise.resolve(new Map()),
+  repositories: () => [],
+  files: () => [],
   settle: settleDpkg,
   list: () => [],
 };

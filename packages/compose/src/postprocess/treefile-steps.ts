@@ -12,11 +12,15 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { AtomicError, type Progress } from '@atomic/ostree';
+import type { PackageManager } from '../packages/manager.ts';
 import { runInTree } from '../sandbox.ts';
 import type { Located, Treefile } from '../treefile/treefile.ts';
+import { keepLanguages } from './languages.ts';
 import { escapes } from './layout.ts';
 
 interface StepOptions {
+  /** who knows which files are a package's */
+  manager: Pick<PackageManager, 'files'>;
   signal?: AbortSignal | undefined;
   progress?: Progress | undefined;
 }
@@ -38,11 +42,26 @@ function addFile(root: string, source: string, destination: string): void {
   settle(to);
 }
 
+function removeFromPackage(
+  root: string,
+  item: Treefile['removeFromPackages'][number],
+  manager: StepOptions['manager'],
+): void {
+  const patterns = item.value.patterns.map((pattern) => new RegExp(pattern, 'u'));
+  for (const path of manager.files(root, item.value.package)) {
+    if (!patterns.some((pattern) => pattern.test(path)) || escapes(root, dirname(path))) continue;
+    const stat = lstatSync(join(root, path), { throwIfNoEntry: false });
+    if (stat !== undefined && !stat.isDirectory()) rmSync(join(root, path));
+  }
+}
+
 /**
  * Applies what a treefile asks for beyond packages, in this order: remove-files, add-files, units, mask-units,
- * default-target, scripts. Scripts see the tree as a running system would (/etc, not /usr/etc) and no network.
+ * default-target, scripts; before all of them remove-from-packages and install-langs. Scripts see the tree as a running system would (/etc, not /usr/etc) and no network.
  */
 export async function applyTreefile(root: string, treefile: Treefile, options: StepOptions): Promise<void> {
+  for (const item of treefile.removeFromPackages) removeFromPackage(root, item, options.manager);
+  if (treefile.family === 'deb' && treefile.installLangs !== undefined) keepLanguages(root, treefile.installLangs);
   for (const item of treefile.removeFiles) {
     if (escapes(root, dirname(item.value)))
       throw new AtomicError('invalid', `${at(item)}: 'remove-files' names ${item.value}, which leads out of the tree`);

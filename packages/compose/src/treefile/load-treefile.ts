@@ -116,6 +116,7 @@ export function loadTreefile(path: string, variables: ReadonlyMap<string, Variab
     metadata: merged.json('add-commit-metadata'),
     information: merged.json('metadata'),
     repoMetadata: merged.scalar('repo-metadata') ?? 'disabled',
+    advisoriesMetadata: merged.scalar('advisories-metadata') ?? 'inline',
     containerCmd: merged.scalar('container-cmd'),
     gpgKey: merged.scalar('gpg-key'),
   };

@@ -213,7 +213,6 @@ const settled = {
     .optional(),
   'rpmdb-normalize': z.boolean().optional(),
   cliwrap: z.literal(false, 'must be false: programs of the tree are left as they are').optional(),
-  'advisories-metadata': z.literal('disabled', 'must be disabled: advisories are not put into commits').optional(),
 };
 
 const commit = {
@@ -225,6 +224,7 @@ const commit = {
   'mutate-os-release': line.optional(),
   timestamp: timestamp.optional(),
   'add-commit-metadata': z.record(z.string(), json).optional(),
+  'advisories-metadata': z.enum(['inline', 'detached', 'disabled'], 'must be inline, detached or disabled').optional(),
   'repo-metadata': z.enum(['inline', 'detached', 'disabled'], 'must be inline, detached or disabled').optional(),
   'container-cmd': z.array(z.string()).optional(),
   'gpg-key': line.optional(),

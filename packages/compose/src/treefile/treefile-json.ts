@@ -71,6 +71,7 @@ export function treefileToJson(treefile: Treefile): Record<string, unknown> {
     timestamp: treefile.timestamp,
     'add-commit-metadata': Object.fromEntries(treefile.metadata),
     'repo-metadata': treefile.repoMetadata,
+    'advisories-metadata': treefile.advisoriesMetadata,
     'container-cmd': treefile.containerCmd,
     'gpg-key': treefile.gpgKey,
     metadata: Object.fromEntries(treefile.information),

@@ -122,6 +122,7 @@ export interface Treefile {
   /** for whoever reads the treefile */
   information: Map<string, Json>;
   repoMetadata: 'inline' | 'detached' | 'disabled';
+  advisoriesMetadata: 'inline' | 'detached' | 'disabled';
   containerCmd: string[] | undefined;
   gpgKey: string | undefined;
 }

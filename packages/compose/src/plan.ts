@@ -1,0 +1,112 @@
+import { createHash } from 'node:crypto';
+import { type Checksum, type Metadata, metadataString, type Progress, type Repo } from '@atomic/ostree';
+import { COMPOSE_FORMAT } from './cached-root.ts';
+import { managerFor, treeRequest } from './choose-manager.ts';
+import { type Lock, verifyLock } from './lockfile.ts';
+import type { InstallRequest, Package, PackageManager } from './packages/manager.ts';
+import { gatherRuntime, type Runtime } from './runtime/runtime.ts';
+import type { Treefile } from './treefile/treefile.ts';
+import { nextVersion } from './version.ts';
+
+/** What decides what a compose makes. */
+export interface PlanOptions {
+  treefile: Treefile;
+  /** kept between composes: package lists, packages, installed roots, initramfs images */
+  cachedir: string;
+  /** wins over the treefile's version and automatic-version-prefix */
+  version?: string | undefined;
+  /** what automatic versions count on from; default: the previous commit's */
+  previousVersion?: string | undefined;
+  /** seconds since 1970, for the commit; the treefile's own wins; default: now */
+  timestamp?: number | undefined;
+  /** added to the commit's metadata; wins over the treefile's */
+  metadata?: Metadata | undefined;
+  /** versions that packages are held to */
+  lock?: Lock | undefined;
+  /** where ostree-layers are looked for, instead of the repository */
+  layerRepo?: Repo | undefined;
+  /** use the package lists at hand */
+  cacheOnly?: boolean | undefined;
+  signal?: AbortSignal | undefined;
+  progress?: Progress | undefined;
+}
+
+/** What a compose will do. */
+export interface Plan {
+  manager: PackageManager;
+  request: InstallRequest;
+  /** the state of the repositories, of refresh() */
+  repositories: string;
+  packages: Package[];
+  /** null for a tree that is not booted */
+  runtime: Runtime | null;
+  /** commits laid over the packages, by ref */
+  layers: ReadonlyMap<string, Checksum>;
+  /** of all that decides what the tree holds */
+  inputHash: string;
+  version: string | undefined;
+  /** Unix seconds */
+  timestamp: number;
+}
+
+/** Only the packages: what would be installed. Fails as a compose would; needs no root. */
+export async function planPackages(
+  options: Pick<PlanOptions, 'treefile' | 'cachedir' | 'lock' | 'cacheOnly' | 'signal' | 'progress'>,
+): Promise<Pick<Plan, 'manager' | 'request' | 'repositories' | 'packages'>> {
+  const { treefile, signal, progress, lock } = options;
+  const manager = managerFor(treefile, options.cachedir, { lockfileRepos: lock !== undefined });
+  const request = { ...treeRequest(treefile, manager), locked: lock?.packages };
+  const { id } = await manager.refresh({ signal, progress, cacheOnly: options.cacheOnly });
+  progress?.({ phase: 'resolve', message: `${request.packages.length} packages and what they need` });
+  const packages = await manager.resolve(request, { signal, progress });
+  if (lock !== undefined) await verifyLock(lock, packages, manager, { signal, progress });
+  return { manager, request, repositories: id, packages };
+}
+
+/** Finds out what a compose will do, `before` being the metadata of the commit it follows. */
+export async function plan(options: PlanOptions, repo: Repo, before: Metadata): Promise<Plan> {
+  const { treefile } = options;
+  const what = await planPackages(options);
+  const runtime = treefile.container ? null : await gatherRuntime();
+  const layers = new Map(
+    [...treefile.ostreeLayers, ...treefile.ostreeOverrideLayers].map(({ value }) => [
+      value,
+      (options.layerRepo ?? repo).resolveRev(value),
+    ]),
+  );
+  const timestamp = treefile.timestamp ?? options.timestamp ?? Math.floor(Date.now() / 1000);
+  const explicit = options.version ?? treefile.version;
+  const version =
+    explicit ??
+    (treefile.automaticVersionPrefix === undefined
+      ? undefined
+      : nextVersion(treefile.automaticVersionPrefix, options.previousVersion ?? metadataString(before, 'version'), {
+          separator: treefile.automaticVersionSuffix,
+          now: new Date(timestamp * 1000),
+        }));
+  const inputHash = hashInput(options, { ...what, runtime, layers }, explicit);
+  return { ...what, runtime, layers, inputHash, version, timestamp };
+}
+
+/** Packages by name and version, so a repository's news elsewhere changes nothing. */
+function hashInput(
+  { treefile, metadata }: PlanOptions,
+  { packages, runtime, layers }: Pick<Plan, 'packages' | 'runtime' | 'layers'>,
+  version: string | undefined,
+): string {
+  const installed = packages.map((p) => `${p.name}=${p.version}:${p.architecture}`);
+  const extra = [...(metadata ?? [])].map(([key, { type, value }]) => [key, type, String(value)]);
+  return createHash('sha256')
+    .update(
+      JSON.stringify([
+        COMPOSE_FORMAT,
+        treefile.digest,
+        installed,
+        runtime?.digest,
+        extra,
+        version ?? null,
+        [...layers],
+      ]),
+    )
+    .digest('hex');
+}
