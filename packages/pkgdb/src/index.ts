@@ -3,6 +3,7 @@ export {
   type AdvisoryJson,
   advisoriesMetadata,
   advisoryJson,
+  advisoryOfJson,
   changelogAdvisories,
   newAdvisories,
   parseAdvisories,
@@ -12,16 +13,19 @@ export { aptAdvisories, isSecurityRelease } from './advisory/apt-advisories.ts';
 export { type PackageChanges, readChanges } from './changelog/changes.ts';
 export { changesLines } from './changelog/changes-text.ts';
 export type { ChangelogEntry } from './changelog/entry.ts';
+export { type CommitChanges, commitChanges } from './commit-changes.ts';
 export { databaseVersion } from './database-version.ts';
 export { type PkgDiffJson, pkgDiffJson, type RpmDiffJson, rpmDiffJson } from './diff/diff-json.ts';
 export { diffPackages, isEmptyDiff, type ModifiedPackage, type PackageDiff } from './diff/diff-packages.ts';
 export { blockLines, diffParts, diffSummary, scriptLines } from './diff/diff-text.ts';
+export { parseAdvisoryList, parseRpmDiff } from './diff/parse-diff-json.ts';
 export { parseDpkgStatus } from './dpkg/status.ts';
 export { matchesPattern } from './match-pattern.ts';
 export { compareEvr, comparePackages, evrOf, type InstalledPackage, nevraOf, type PackageFormat } from './package.ts';
 export { packageFiles } from './package-files.ts';
 export { packageListMetadata, parsePackageList } from './package-list.ts';
 export {
+  DATABASE_FILES,
   readCommitPackages,
   readFolderPackages,
   readPackages,

@@ -2,10 +2,16 @@ import { AtomicError, type Checksum, type Repo } from '@atomic/ostree';
 import { DPKG_FOLDERS, parseDpkgStatus } from './dpkg/status.ts';
 import { comparePackages, type InstalledPackage } from './package.ts';
 import { parsePackageList } from './package-list.ts';
-import { findRpmdb, packageOfHeader, rpmHeaders } from './rpm/rpmdb.ts';
+import { findRpmdb, packageOfHeader, RPMDB_FOLDERS, rpmHeaders } from './rpm/rpmdb.ts';
 import { commitView } from './tree/commit-view.ts';
 import { folderView } from './tree/folder-view.ts';
 import { readFileIn, type TreeView } from './tree/tree-view.ts';
+
+/** The files of a tree that {@link readPackages} reads. */
+export const DATABASE_FILES: readonly string[] = [
+  ...DPKG_FOLDERS.map((folder) => `${folder}/status`),
+  ...RPMDB_FOLDERS.flatMap((folder) => [`${folder}/rpmdb.sqlite`, `${folder}/rpmdb.sqlite-wal`]),
+];
 
 /** Bytes; a status file of ten thousand packages is a quarter of this. */
 const MAX_STATUS = 64 * 1024 * 1024;

@@ -83,11 +83,11 @@ async function run(
       ? pkgdb.scriptLines(diff)
       : options.changelogs
         ? pkgdb.changesLines(diff, changes())
-        : pkgdb.blockLines(diff);
+        : pkgdb.blockLines(pkgdb.rpmDiffJson(diff));
   for (const line of lines) ctx.print(line);
   const security = options.advisories ? pkgdb.advisoryLines(advisories()) : [];
   if (security.length > 0)
-    for (const line of ['', 'SecAdvisories:', ...security.map((text) => `  ${text}`)]) ctx.print(line);
+    for (const line of ['', 'SecAdvisories:', ...security.map((text) => `    ${text}`)]) ctx.print(line);
 }
 
 /** The two commits that are meant; deployments of this machine where none, or one, is named. */

@@ -62,7 +62,7 @@ export function register(db: Command): void {
           for (const one of packages) ctx.print(` ${nevraOf(one)}`);
           const lines = advisoryLines(advisories);
           if (lines.length > 0)
-            for (const line of ['', 'SecAdvisories:', ...lines.map((text) => `  ${text}`)]) ctx.print(line);
+            for (const line of ['', 'SecAdvisories:', ...lines.map((text) => `    ${text}`)]) ctx.print(line);
         }
       }),
     );

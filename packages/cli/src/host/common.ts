@@ -1,4 +1,4 @@
-import type { Deployment, Sysroot, UpgradeResult } from '@atomic/sysroot';
+import type { Deployment, PendingDiff, Sysroot, UpgradeResult } from '@atomic/sysroot';
 import type { Command, Option } from 'commander';
 import type { Context } from '../context.ts';
 
@@ -118,13 +118,23 @@ export async function next(ctx: Context, sysroot: Sysroot, reboot: boolean | und
   } else if (!ctx.json && sysroot.load().booted !== null) ctx.print('Run "systemctl reboot" to start a reboot');
 }
 
-/** How the files of what was deployed differ from those before, for a line of output. */
-async function fileDiff(sysroot: Sysroot, { deployment }: UpgradeResult): Promise<string> {
-  const { fileDiffText, pendingDiff } = await import('@atomic/sysroot');
+/** How what was deployed differs from what was before. */
+async function changesOf(sysroot: Sysroot, { deployment }: UpgradeResult): Promise<PendingDiff | null> {
+  const { pendingDiff } = await import('@atomic/sysroot');
   const { booted, deployments } = sysroot.load();
   const before = booted ?? deployments.find(({ os, index }) => os === deployment?.os && index > deployment.index);
-  const diff = deployment === null || before === undefined ? null : pendingDiff(sysroot, before, deployment);
-  return diff === null ? '' : fileDiffText(diff);
+  return deployment === null || before === undefined ? null : pendingDiff(sysroot, before, deployment);
+}
+
+/** The same for people: which packages, and where none did, how many files. */
+async function changesLines(diff: PendingDiff | null): Promise<string[]> {
+  if (diff === null) return [];
+  const { fileDiffText, packageChangesJson, securityLines } = await import('@atomic/sysroot');
+  const { 'rpm-diff': packages, advisories = [] } = packageChangesJson(diff.packages);
+  if (packages === undefined)
+    return [fileDiffText(diff.files)].flatMap((text) => (text === '' ? [] : [`Diff: ${text}`]));
+  const { blockLines } = await import('@atomic/pkgdb');
+  return [...blockLines(packages), ...securityLines(advisories, false).map((line) => `SecAdvisories: ${line}`)];
 }
 
 /** Says what a deployment's /etc got otherwise than somebody may expect: nothing is decided in silence. */
@@ -160,8 +170,9 @@ export async function report(
 ): Promise<number> {
   const { deployment, from, to } = result;
   if (ctx.json) {
-    const { etcFacts } = await import('@atomic/sysroot');
-    const one = deployment === null ? null : { ...brief(deployment), ...etcFacts(sysroot, deployment) };
+    const { etcFacts, packageChangesJson } = await import('@atomic/sysroot');
+    const changes = packageChangesJson((await changesOf(sysroot, result))?.packages ?? null);
+    const one = deployment === null ? null : { ...brief(deployment), ...changes, ...etcFacts(sysroot, deployment) };
     ctx.printJson({ ...result, deployment: one });
   }
   if (!result.changed) {
@@ -173,8 +184,7 @@ export async function report(
     if (requests > 0) ctx.print(`Fetched ${size(bytes)} in ${requests} requests (${objects} objects)`);
     const what = deployment === null ? 'Downloaded' : deployment.staged ? 'Staged' : 'Deployed';
     ctx.print(`${what}: ${named(from)} -> ${named(to)}`);
-    const diff = await fileDiff(sysroot, result);
-    if (diff !== '') ctx.print(`Diff: ${diff}`);
+    for (const line of await changesLines(await changesOf(sysroot, result))) ctx.print(line);
     if (deployment?.finalizationLocked) {
       ctx.print(`Locked until: atomic host finalize-deployment ${deployment.checksum}`);
     }

@@ -21,17 +21,19 @@ export function register(host: Command): void {
     .option('--disallow-downgrade', 'refuse a version older than the present one')
     .action(
       action(async (ctx, version: string, options: DeployFlags) => {
-        const { deployVersion, updateLines } = await import('@atomic/sysroot');
+        const { deployVersion, packageChangesJson, updateLines } = await import('@atomic/sysroot');
         const sysroot = await open(options);
         const { preview, skipBranchCheck, disallowDowngrade } = options;
         const change = { ...(await changing(ctx, options)), preview, skipBranchCheck, disallowDowngrade };
         const result = await deployVersion(sysroot, version, change);
         if (!preview || !result.changed) return report(ctx, sysroot, result, { ...options, unchanged: 'No change.' });
         const { checksum, timestamp, version: found } = result.to;
-        if (ctx.json) ctx.printJson(result);
+        const { packages = null, ...facts } = result;
+        const changes = packageChangesJson(packages);
+        if (ctx.json) ctx.printJson({ ...facts, ...changes });
         else {
-          const shown = { checksum, timestamp, ...(found === undefined ? {} : { version: found }) };
-          for (const line of updateLines(shown).slice(1)) ctx.print(line);
+          const shown = { checksum, timestamp, ...(found === undefined ? {} : { version: found }), ...changes };
+          for (const line of updateLines(shown, { verbose: true }).slice(1)) ctx.print(line);
         }
         return result.changed ? 0 : UNCHANGED;
       }),

@@ -4,6 +4,7 @@ import { add, type HostOptions, look, osOption, UNCHANGED } from './common.ts';
 
 interface StatusOptions extends HostOptions {
   booted?: boolean;
+  advisories?: boolean;
   jsonpath?: string;
   pendingExit77?: boolean;
 }
@@ -22,6 +23,7 @@ export function register(host: Command): void {
   ])
     .addOption(osOption(host))
     .option('-b, --booted', 'only print the booted deployment')
+    .option('-a, --advisories', 'list security advisories one by one')
     .option('-J, --jsonpath <expression>', 'only what this JSONPath picks, as a JSON list')
     .option('--pending-exit-77', 'exit with status 77 when something boots next that does not run now')
     .action(
@@ -50,6 +52,7 @@ export function register(host: Command): void {
           const lines = statusLines(report, {
             booted: options.booted,
             verbose: ctx.verbose,
+            advisories: options.advisories,
             ...(terminal ? { columns: process.stdout.columns } : {}),
             ...(terminal && !process.env['NO_COLOR'] ? { style: onTerminal } : {}),
           });

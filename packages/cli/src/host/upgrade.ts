@@ -22,12 +22,12 @@ export function register(host: Command): void {
   withChangeOptions(command, host)
     .option('--allow-downgrade', 'permit a version older than the present one')
     .option('--check', 'only check whether there is a newer version (exit status 77: there is none)')
-    .option('--preview', 'the same, and say what it would download')
+    .option('--preview', 'the same, and say which packages it changes and what it would download')
     .option('--from <path>', 'take it from a repository in this folder, such as a mounted drive')
     .addOption(host.createOption('--upgrade-unchanged-exit-77').hideHelp())
     .action(
       action(async (ctx, options: UpgradeFlags & { upgradeUnchangedExit77?: boolean }) => {
-        const { downloadSize, updateLines, upgrade } = await import('@atomic/sysroot');
+        const { downloadSize, packageChangesJson, updateLines, upgrade } = await import('@atomic/sysroot');
         const { AtomicError } = await import('@atomic/ostree');
         const check = options.check === true || options.preview === true;
         if (options.reboot && check) {
@@ -38,7 +38,13 @@ export function register(host: Command): void {
         }
         const sysroot = await open(options);
         const { allowDowngrade, from } = options;
-        const result = await upgrade(sysroot, { ...(await changing(ctx, options)), check, allowDowngrade, from });
+        const result = await upgrade(sysroot, {
+          ...(await changing(ctx, options)),
+          check,
+          preview: options.preview,
+          allowDowngrade,
+          from,
+        });
         if (!check) {
           return report(ctx, sysroot, result, {
             ...options,
@@ -47,13 +53,14 @@ export function register(host: Command): void {
           });
         }
         const download = options.preview && result.changed ? downloadSize(sysroot, result.to.checksum) : null;
-        if (ctx.json) ctx.printJson({ ...result, ...(download === null ? {} : { download }) });
+        const { packages = null, ...facts } = result;
+        const changes = packageChangesJson(packages);
+        if (ctx.json) ctx.printJson({ ...facts, ...changes, ...(download === null ? {} : { download }) });
         else if (!result.changed) ctx.print('No updates available.');
         else {
           const { version, timestamp, checksum } = result.to;
-          for (const line of updateLines({ timestamp, checksum, ...(version === undefined ? {} : { version }) })) {
-            ctx.print(line);
-          }
+          const update = { timestamp, checksum, ...(version === undefined ? {} : { version }), ...changes };
+          for (const line of updateLines(update, { verbose: options.preview === true })) ctx.print(line);
           if (download !== null) ctx.print(`       Download: ${size(download.bytes)} (${download.objects} objects)`);
         }
         return result.changed ? 0 : UNCHANGED;

@@ -91,6 +91,14 @@ export const advisoryJson = ({ id, kind, severity, packages, references }: Advis
   { [REFERENCES]: references.map(({ url, title }) => [url, title]) },
 ];
 
+export const advisoryOfJson = ([id, kind, severity, packages, more]: AdvisoryJson): Advisory => ({
+  id,
+  kind: KINDS[kind] ?? 'unknown',
+  severity: SEVERITIES[severity] ?? 'unknown',
+  packages,
+  references: more[REFERENCES].map(([url, title]) => ({ url, title })),
+});
+
 /** The advisories of `to` that `from` has not: what an upgrade brings. */
 export function newAdvisories(repo: Repo, from: Checksum, to: Checksum): Advisory[] {
   const known = new Set(parseAdvisories(repo.loadCommit(from).metadata).map(({ id }) => id));

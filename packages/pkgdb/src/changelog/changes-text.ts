@@ -1,3 +1,4 @@
+import { rpmDiffJson } from '../diff/diff-json.ts';
 import type { PackageDiff } from '../diff/diff-packages.ts';
 import { blockLines } from '../diff/diff-text.ts';
 import { evrOf, type InstalledPackage } from '../package.ts';
@@ -30,6 +31,6 @@ export function changesLines(diff: PackageDiff, changes: readonly PackageChanges
     ...(changes.length === 0 ? [] : ['Upgraded:']),
     ...changes.flatMap((one) => [line(one), ...one.entries.flatMap(entryLines)]),
     ...(diff.downgraded.length === 0 ? [] : ['Downgraded:', ...diff.downgraded.map(line)]),
-    ...blockLines({ ...diff, upgraded: [], downgraded: [] }),
+    ...blockLines({ ...rpmDiffJson(diff), upgraded: [], downgraded: [] }),
   ];
 }

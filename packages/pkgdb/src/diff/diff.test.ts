@@ -23,7 +23,7 @@ const after = [deb('a', '2.0-1'), deb('b', '1.0-1+b1'), deb('c', '4-1'), deb('sa
 
 test('what a diff says, as block and for scripts', () => {
   const diff = diffPackages(before, after);
-  assert.deepEqual(blockLines(diff), [
+  assert.deepEqual(blockLines(rpmDiffJson(diff)), [
     'Upgraded:',
     '  a 2.0~rc1-1 -> 2.0-1',
     '  b 1.0-1 -> 1.0-1+b1',
@@ -67,12 +67,12 @@ test('what a diff is in JSON', () => {
 
 test('architectures: one that changed, several beside each other', () => {
   const changed = diffPackages([deb('a', '1', 'amd64')], [deb('a', '2', 'all')]);
-  assert.deepEqual(blockLines(changed), ['Upgraded:', '  a 1 -> 2']);
+  assert.deepEqual(blockLines(rpmDiffJson(changed)), ['Upgraded:', '  a 1 -> 2']);
   const multi = diffPackages(
     [deb('lib', '1', 'amd64'), deb('lib', '1', 'i386')],
     [deb('lib', '2', 'amd64'), deb('lib', '2', 'arm64')],
   );
-  assert.deepEqual(blockLines(multi), [
+  assert.deepEqual(blockLines(rpmDiffJson(multi)), [
     'Upgraded:',
     '  lib 1 -> 2',
     'Removed:',
@@ -84,8 +84,11 @@ test('architectures: one that changed, several beside each other', () => {
 
 test('kernels: several versions of one name', () => {
   const kernels = (...releases: string[]) => releases.map((release) => rpm('kernel', '6.1', release));
-  assert.deepEqual(blockLines(diffPackages(kernels('1', '2'), kernels('2'))), ['Removed:', '  kernel-6.1-1.x86_64']);
-  assert.deepEqual(blockLines(diffPackages(kernels('1', '2'), kernels('2', '10'))), [
+  assert.deepEqual(blockLines(rpmDiffJson(diffPackages(kernels('1', '2'), kernels('2')))), [
+    'Removed:',
+    '  kernel-6.1-1.x86_64',
+  ]);
+  assert.deepEqual(blockLines(rpmDiffJson(diffPackages(kernels('1', '2'), kernels('2', '10')))), [
     'Upgraded:',
     '  kernel 6.1-1 -> 6.1-10',
   ]);
@@ -93,7 +96,7 @@ test('kernels: several versions of one name', () => {
 
 test('a tree of another family has nothing in common', () => {
   const diff = diffPackages([deb('bash', '5.2-1')], [rpm('bash', '5.2', '1')]);
-  assert.deepEqual(blockLines(diff), ['Removed:', '  bash-5.2-1.amd64', 'Added:', '  bash-5.2-1.x86_64']);
+  assert.deepEqual(blockLines(rpmDiffJson(diff)), ['Removed:', '  bash-5.2-1.amd64', 'Added:', '  bash-5.2-1.x86_64']);
 });
 
 const arbitrary = fc.array(

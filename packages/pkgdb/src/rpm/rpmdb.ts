@@ -1,4 +1,3 @@
-import { DatabaseSync } from 'node:sqlite';
 import { AtomicError, corrupt } from '@atomic/ostree';
 import type { InstalledPackage } from '../package.ts';
 import { follow, readFileIn, type TreeView } from '../tree/tree-view.ts';
@@ -37,6 +36,8 @@ export function* rpmHeaders(view: TreeView, folder: string): Generator<RpmHeader
   if (database === null) throw new AtomicError('not-found', `No such file: /${path}`);
   // From memory: a repository's objects must not be written to, and SQLite writes beside what it opens.
   const whole = withWal(database, readFileIn(view, `${path}-wal`, MAX_DATABASE));
+  // Loaded only here: most who look at packages have dpkg's, or a list.
+  const { DatabaseSync } = process.getBuiltinModule('node:sqlite');
   const db = new DatabaseSync(':memory:');
   try {
     db.deserialize(whole);

@@ -1,8 +1,10 @@
 import { rmSync } from 'node:fs';
 import { errnoCode } from '@atomic/linux';
 import { isChecksum } from '@atomic/ostree';
+import type { CommitChanges } from '@atomic/pkgdb';
 import type { SysrootState } from '../deployment.ts';
 import { fieldsOf, readJson, stateFolder, textOf, writeJson } from '../health/files.ts';
+import { parsePackageChanges } from '../status/package-changes.ts';
 import type { Sysroot } from '../sysroot.ts';
 
 /** What the last look at the branch found: the branch has moved on (rpm-ostree's cached update). */
@@ -17,6 +19,8 @@ export interface AvailableUpdate {
   from: string;
   /** When the branch was looked at, Unix seconds. */
   checked: number;
+  /** How its packages differ, where that is known before it is fetched. */
+  packages: CommitChanges | null;
 }
 
 const fileOf = (sysroot: Sysroot, os: string) => `${stateFolder(sysroot, os)}/available-update.json`;
@@ -28,7 +32,15 @@ function parse(value: unknown): AvailableUpdate | null {
   const checked = fields?.get('checked');
   if (!checksum || !from || !origin || !isChecksum(checksum) || !isChecksum(from)) return null;
   if (typeof timestamp !== 'number' || typeof checked !== 'number') return null;
-  return { checksum, from, origin, timestamp, checked, version: textOf(fields?.get('version')) ?? undefined };
+  return {
+    checksum,
+    from,
+    origin,
+    timestamp,
+    checked,
+    version: textOf(fields?.get('version')) ?? undefined,
+    packages: parsePackageChanges(fields?.get('packages')),
+  };
 }
 
 /** The update that the last check found; null when there was none, or it is deployed, or something else is by now. */

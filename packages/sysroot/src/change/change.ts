@@ -9,6 +9,7 @@ import {
   pull,
   type TrustOptions,
 } from '@atomic/ostree';
+import type { CommitChanges } from '@atomic/pkgdb';
 import { cleanup } from '../cleanup.ts';
 import { deploy } from '../deploy.ts';
 import type { Deployment, SysrootState } from '../deployment.ts';
@@ -70,6 +71,8 @@ export interface UpgradeResult {
   deployment: Deployment | null;
   /** What the package manager came to; left out where nothing is layered. */
   layer?: AssembledLayer | undefined;
+  /** When only looking: how the packages differ; null where that is not known yet. */
+  packages?: CommitChanges | null | undefined;
 }
 
 export const noTraffic = (): Traffic => ({ requests: 0, bytes: 0, objects: 0 });
@@ -140,7 +143,12 @@ export function checkNotOlder({ from, to }: UpgradeResult, hint: string): void {
 export async function fetch(
   sysroot: Sysroot,
   refspec: string,
-  options: ChangeOptions & { wanted?: string | undefined; depth?: number; commitMetadataOnly?: boolean },
+  options: ChangeOptions & {
+    wanted?: string | undefined;
+    depth?: number;
+    commitMetadataOnly?: boolean;
+    subpaths?: readonly string[];
+  },
   traffic: Traffic,
 ): Promise<void> {
   const { remote, ref } = parseRefspec(refspec);
@@ -156,6 +164,7 @@ export async function fetch(
     onWait: options.onWait,
     ...(options.depth === undefined ? {} : { depth: options.depth }),
     ...(options.commitMetadataOnly ? { commitMetadataOnly: true } : {}),
+    ...(options.subpaths === undefined ? {} : { subpaths: options.subpaths }),
   });
   traffic.requests += requests;
   traffic.bytes += bytes;

@@ -14,6 +14,7 @@ import {
   switchTo,
   type UpgradeResult,
 } from './change.ts';
+import { changesAhead } from './changes-ahead.ts';
 import { findRevision, parseRevision } from './revision.ts';
 
 export interface DeployVersionOptions extends ChangeOptions {
@@ -61,6 +62,9 @@ export async function deployVersion(
   const result = compare(sysroot, current, checksum, traffic);
   if (!result.changed && options.edits === undefined) return result;
   if (options.disallowDowngrade) checkNotOlder(result, 'leave out --disallow-downgrade');
-  if (options.preview) return result;
+  if (options.preview) {
+    const packages = await changesAhead(sysroot, refspec, [current.base, checksum], options, traffic);
+    return { ...result, packages };
+  }
   return { ...result, ...(await switchTo(sysroot, state, current, checksum, { ...options, override: checksum })) };
 }

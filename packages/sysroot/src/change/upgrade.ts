@@ -19,10 +19,13 @@ import {
   type Traffic,
   type UpgradeResult,
 } from './change.ts';
+import { changesAhead } from './changes-ahead.ts';
 
 export interface UpgradeOptions extends ChangeOptions {
   /** Only look: fetch the commit's metadata, deploy nothing. */
   check?: boolean | undefined;
+  /** With `check`: fetch the package databases as well, where the commit's metadata do not list the packages. */
+  preview?: boolean | undefined;
   /** This commit of the branch instead of its newest; the branch goes on from there. */
   commit?: Checksum | undefined;
   /** A folder, such as a mounted drive, with a repository to take it from in place of the remote's server. */
@@ -73,6 +76,7 @@ export async function upgrade(sysroot: Sysroot, options: UpgradeOptions = {}): P
     }
   }
   if (options.check) {
+    const packages = await changesAhead(sysroot, refspec, [current.base, target], options, traffic);
     restore();
     const { checksum, version, timestamp } = result.to;
     const checked = Math.floor(Date.now() / 1000);
@@ -83,8 +87,9 @@ export async function upgrade(sysroot: Sysroot, options: UpgradeOptions = {}): P
       origin: refspec,
       from: current.base,
       checked,
+      packages,
     });
-    return result;
+    return { ...result, packages };
   }
   if (sysroot.repo.commitState(target) !== 'complete') {
     throw new AtomicError('not-found', `commit ${target} of ${refspec} was not downloaded`, {

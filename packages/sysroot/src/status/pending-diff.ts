@@ -1,7 +1,9 @@
 import { type Checksum, diffTrees } from '@atomic/ostree';
+import type { CommitChanges } from '@atomic/pkgdb';
 import type { Deployment } from '../deployment.ts';
 import { fieldsOf, readJson, stateFolder, textOf, writeJson } from '../health/files.ts';
 import type { Sysroot } from '../sysroot.ts';
+import { packageChanges, parsePackageChanges } from './package-changes.ts';
 
 /** How many files of one commit another changes, removes and adds. */
 export interface FileDiff {
@@ -10,7 +12,14 @@ export interface FileDiff {
   added: number;
 }
 
-interface Kept extends FileDiff {
+/** What is kept for status of how a new deployment differs from the one before it. */
+export interface PendingDiff {
+  files: FileDiff;
+  /** Null where their packages are not known. */
+  packages: CommitChanges | null;
+}
+
+interface Kept extends PendingDiff {
   from: string;
   to: string;
 }
@@ -23,7 +32,7 @@ function parse(value: unknown): Kept | null {
   const [modified, removed, added] = ['modified', 'removed', 'added'].map((name) => fields?.get(name));
   if (from === null || to === null) return null;
   if (typeof modified !== 'number' || typeof removed !== 'number' || typeof added !== 'number') return null;
-  return { from, to, modified, removed, added };
+  return { from, to, files: { modified, removed, added }, packages: parsePackageChanges(fields?.get('packages')) };
 }
 
 /** Counts the files that differ between two commits. */
@@ -46,20 +55,21 @@ export async function notePendingDiff(
   before: Deployment,
   after: Deployment,
   signal?: AbortSignal,
-): Promise<FileDiff | null> {
+): Promise<PendingDiff | null> {
   try {
-    const diff = await countDiff(sysroot, before.checksum, after.checksum, signal);
-    writeJson(fileOf(sysroot, after.os), { from: before.checksum, to: after.checksum, ...diff });
-    return diff;
+    const files = await countDiff(sysroot, before.checksum, after.checksum, signal);
+    const packages = await packageChanges(sysroot, before, after);
+    writeJson(fileOf(sysroot, after.os), { from: before.checksum, to: after.checksum, ...files, packages });
+    return { files, packages };
   } catch {
     return null;
   }
 }
 
 /** What {@link notePendingDiff} kept of these two, or null. */
-export function pendingDiff(sysroot: Sysroot, before: Deployment, after: Deployment): FileDiff | null {
+export function pendingDiff(sysroot: Sysroot, before: Deployment, after: Deployment): PendingDiff | null {
   const kept = readJson(fileOf(sysroot, after.os), parse);
   if (kept.kind !== 'there' || kept.value.from !== before.checksum || kept.value.to !== after.checksum) return null;
-  const { modified, removed, added } = kept.value;
-  return { modified, removed, added };
+  const { files, packages } = kept.value;
+  return { files, packages };
 }

@@ -22,11 +22,12 @@ import type { Sysroot } from '../sysroot.ts';
 import { activeTransaction, type Transaction } from '../transaction.ts';
 import { automaticUpdatesLine } from '../updates/report.ts';
 import { type OriginRequests, originRequests } from './origin-requests.ts';
+import { type PackageChangesJson, packageChangesJson } from './package-changes.ts';
 import { type FileDiff, pendingDiff } from './pending-diff.ts';
 import { signatureStatus, signatureTuple } from './signatures.ts';
 
 /** One deployment with the field names of `rpm-ostree status --json` (its rpmostreed-deployment-utils.cxx, daemon.rs). */
-export interface DeploymentStatus extends OriginRequests {
+export interface DeploymentStatus extends OriginRequests, PackageChangesJson {
   id: string;
   osname: string;
   serial: number;
@@ -72,7 +73,7 @@ export interface DeploymentStatus extends OriginRequests {
 }
 
 /** An update that a check found, with rpm-ostree's field names. */
-export interface CachedUpdate {
+export interface CachedUpdate extends PackageChangesJson {
   osname: string;
   checksum: string;
   version?: string;
@@ -257,6 +258,7 @@ const cachedUpdate = (os: string, update: AvailableUpdate): CachedUpdate => ({
   'ref-has-new-commit': true,
   'update-sha256': update.from,
   checked: update.checked,
+  ...packageChangesJson(update.packages),
 });
 
 /** Gathers what `atomic host status` shows; asks nobody but the disk. Throws as {@link Sysroot.load}. */
@@ -284,7 +286,7 @@ export async function statusReport(sysroot: Sysroot, options: StatusOptions = {}
   for (const deployment of shown) {
     const one = await describe(sysroot, deployment, report, options);
     const diff = deployment.pending && state.booted !== null ? pendingDiff(sysroot, state.booted, deployment) : null;
-    if (diff !== null) one['file-diff'] = diff;
+    if (diff !== null) Object.assign(one, { 'file-diff': diff.files }, packageChangesJson(diff.packages));
     const bad = health.bad.find(({ checksum }) => checksum === deployment.checksum || checksum === deployment.base);
     if (bad !== undefined) one.bad = bad.reason;
     json.deployments.push(one);

@@ -1,6 +1,8 @@
 import { describeGpgSignature, type GpgSignature, type Json, swap64 } from '@atomic/ostree';
+import { diffParts, diffSummary } from '@atomic/pkgdb';
 import { type LayersStuck, stuckLine } from '../layers/stuck.ts';
 import { overridesOf } from './overrides.ts';
+import { type PackageChangesJson, securityLines } from './package-changes.ts';
 import type { FileDiff } from './pending-diff.ts';
 import type { CachedUpdate, DeploymentStatus, StatusReport } from './status.ts';
 
@@ -15,6 +17,8 @@ export interface TextOptions {
   /** Only the deployment that runs. */
   booted?: boolean | undefined;
   verbose?: boolean | undefined;
+  /** Security advisories one by one; so they are with `verbose`. */
+  advisories?: boolean | undefined;
   style?: Style | undefined;
   /** Columns of the terminal (80). */
   columns?: number | undefined;
@@ -179,12 +183,39 @@ function requestLines(block: Block, one: DeploymentStatus, verbose: boolean): vo
   block.list('InitramfsEtc', (one['initramfs-etc'] ?? []).map(quoted));
 }
 
-interface Place {
+interface Detail {
+  verbose: boolean;
+  /** Advisories one by one, even so. */
+  advisories: boolean;
+  style: Style;
+}
+
+/** How the packages differ from those that run; where they do not, how the files do. */
+function changeLines(block: Block, one: PackageChangesJson & { 'file-diff'?: FileDiff }, detail: Detail): void {
+  const files = one['file-diff'] === undefined ? '' : fileDiffText(one['file-diff']);
+  const { verbose, style } = detail;
+  const security = securityLines(one.advisories ?? [], verbose || detail.advisories);
+  security.forEach((line, index) => {
+    block.add(index === 0 ? 'SecAdvisories' : '', verbose || detail.advisories ? line : style.alarm(line));
+  });
+  const packages = one['rpm-diff'];
+  if (packages === undefined) {
+    if (files !== '') block.add('Diff', files);
+  } else if (!verbose) block.add('Diff', diffSummary(packages));
+  else {
+    for (const { title, lines } of diffParts(packages)) {
+      lines.forEach((line, index) => {
+        block.add(index === 0 ? title : '', line);
+      });
+    }
+    if (files !== '') block.add('Files', files);
+  }
+}
+
+interface Place extends Detail {
   index: number;
   report: StatusReport;
   severalSystems: boolean;
-  verbose: boolean;
-  style: Style;
   columns: number;
 }
 
@@ -217,8 +248,7 @@ function deploymentLines(one: DeploymentStatus, place: Place): string[] {
   if (one['finalization-locked']) block.add('FinalizationLocked', 'yes');
   if (verbose || place.severalSystems) block.add('StateRoot', one.osname);
   if (one['gpg-enabled']) signatureLines(block, place.report.signatures.get(base ?? one.checksum), verbose);
-  const diff = one['file-diff'] === undefined ? '' : fileDiffText(one['file-diff']);
-  if (diff !== '') block.add('Diff', diff);
+  changeLines(block, one, place);
   requestLines(block, one, verbose);
   if (one.pinned) block.add('Pinned', 'yes');
   if (one.unlocked !== 'none') block.add('Unlocked', style.alarm(one.unlocked));
@@ -239,10 +269,14 @@ function deploymentLines(one: DeploymentStatus, place: Place): string[] {
 }
 
 /** The lines of `AvailableUpdate:`, from what a check found. */
-export function updateLines(update: Pick<CachedUpdate, 'version' | 'timestamp' | 'checksum'>, style = plain): string[] {
+export function updateLines(
+  update: Pick<CachedUpdate, 'version' | 'timestamp' | 'checksum'> & PackageChangesJson,
+  { style = plain, verbose = false, advisories = false }: TextOptions = {},
+): string[] {
   const block = new Block(UPDATE_KEYS, 80);
   timeLine(block, update.version, update.timestamp, style);
   block.add('Commit', update.checksum);
+  changeLines(block, update, { verbose, advisories, style });
   return ['AvailableUpdate:', ...block.lines];
 }
 
@@ -274,10 +308,10 @@ export function statusLines(report: StatusReport, options: TextOptions = {}): st
   for (const [index, one] of json.deployments.entries()) {
     if (options.booted && !one.booted) continue;
     if (shown++ > 0) lines.push('');
-    const { verbose = false, columns = 80 } = options;
-    lines.push(...deploymentLines(one, { index, report, severalSystems, verbose, style, columns }));
+    const { verbose = false, advisories = false, columns = 80 } = options;
+    lines.push(...deploymentLines(one, { index, report, severalSystems, verbose, advisories, style, columns }));
   }
   if (shown === 0) lines.push('(none)');
-  if (json['cached-update'] !== null) lines.push('', ...updateLines(json['cached-update'], style));
+  if (json['cached-update'] !== null) lines.push('', ...updateLines(json['cached-update'], { ...options, style }));
   return lines;
 }

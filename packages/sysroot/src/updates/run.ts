@@ -6,6 +6,7 @@ import { upgrade } from '../change/upgrade.ts';
 import type { SysrootState } from '../deployment.ts';
 import { loadBadCommits } from '../health/bad-commits.ts';
 import { type LayersStuck, layersStuck } from '../layers/stuck.ts';
+import { packageChanges } from '../status/package-changes.ts';
 import type { Sysroot } from '../sysroot.ts';
 import { type Announcer, announcer } from './announce.ts';
 import { loadUpdatesConfig, type UpdatesConfig, writeUpdatesConfig } from './config.ts';
@@ -207,6 +208,11 @@ async function check(sysroot: Sysroot, view: Survey, options: UpdatesOptions): P
             origin: follows,
             from: base,
             checked: now,
+            packages: await packageChanges(
+              sysroot,
+              { checksum: base, base },
+              { checksum: newest.checksum, base: newest.checksum },
+            ),
           },
     );
     const text = newest === undefined ? `nothing new on ${follows}` : `${follows} has ${nameOf(newest)}`;

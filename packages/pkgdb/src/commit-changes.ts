@@ -1,0 +1,44 @@
+import { AtomicError, type Checksum, type Repo } from '@atomic/ostree';
+import { type AdvisoryJson, advisoryJson, changelogAdvisories, newAdvisories } from './advisory/advisory.ts';
+import { readChanges } from './changelog/changes.ts';
+import { type RpmDiffJson, rpmDiffJson } from './diff/diff-json.ts';
+import { diffPackages } from './diff/diff-packages.ts';
+import type { InstalledPackage } from './package.ts';
+import { readCommitPackages } from './read-packages.ts';
+import { commitView } from './tree/commit-view.ts';
+
+/** How one commit's packages differ from another's, with the names that `rpm-ostree status --json` has for it. */
+export interface CommitChanges {
+  'rpm-diff': RpmDiffJson;
+  /** What of it mends something, as far as anybody says. */
+  advisories: AdvisoryJson[];
+}
+
+/** What is there of it: of a commit that was not fetched whole, its database may be missing. */
+function packagesHere(repo: Repo, commit: Checksum): InstalledPackage[] | null {
+  try {
+    return readCommitPackages(repo, commit);
+  } catch (error) {
+    if (error instanceof AtomicError && error.code === 'not-found') return null;
+    throw error;
+  }
+}
+
+/**
+ * How the packages of two commits differ; null where one of them has no package database, or not here yet. `bases` are
+ * the commits below what is layered, which the distribution's advisories come with.
+ */
+export function commitChanges(
+  repo: Repo,
+  from: Checksum,
+  to: Checksum,
+  bases: { from: Checksum; to: Checksum } = { from, to },
+): CommitChanges | null {
+  const [before, after] = [packagesHere(repo, from), packagesHere(repo, to)];
+  if (before === null || after === null) return null;
+  const diff = diffPackages(before, after);
+  const listed = newAdvisories(repo, bases.from, bases.to);
+  const views = () => readChanges(commitView(repo, from), commitView(repo, to), diff.upgraded);
+  const advisories = listed.length > 0 || repo.commitState(to) !== 'complete' ? listed : changelogAdvisories(views());
+  return { 'rpm-diff': rpmDiffJson(diff), advisories: advisories.map(advisoryJson) };
+}
