@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import path, { join } from 'node:path';
-import { commitTree, stringVariant } from '@atomic/ostree';
+import { commitTree, stringVariant, type Variant } from '@atomic/ostree';
 import { createStateroot, createSysroot, type Deployment, deploy, makeOrigin, Sysroot } from '@atomic/sysroot';
 
 const has = (tool: string) => spawnSync('sh', ['-c', `command -v ${tool}`]).status === 0;
@@ -45,10 +45,10 @@ export class BootedSystem {
     createStateroot(this.sysroot, 'os');
   }
 
-  /** Makes one in an empty folder: version 1 is booted, version 2 is in its repository. */
-  static async make(scratch: string): Promise<BootedSystem> {
+  /** Makes one in an empty folder: version 1 (with `more` files) is booted, version 2 is in its repository. */
+  static async make(scratch: string, more: Record<string, string> = {}): Promise<BootedSystem> {
     const system = new BootedSystem(scratch);
-    const rev = await system.commit('1');
+    const rev = await system.commit('1', more);
     system.booted = await deploy(system.sysroot, { os: 'os', rev, origin: makeOrigin('os'), kargs: ['quiet'] });
     await system.commit('2');
     return system;
@@ -59,8 +59,12 @@ export class BootedSystem {
     chmodSync(join(this.#tools, name), 0o755);
   }
 
-  /** Commits a tree of this version to the branch `os`, with more files in it. */
-  async commit(version: string, more: Record<string, string> = {}): Promise<string> {
+  /** Commits a tree of this version to the branch `os`, with more files in it and more said of it. */
+  async commit(
+    version: string,
+    more: Record<string, string> = {},
+    metadata: Iterable<[string, Variant]> = [],
+  ): Promise<string> {
     const tree = join(this.#scratch, `tree-${++this.#serial}`);
     for (const name of ['host', 'proc', 'dev', 'run', 'tmp', 'var', 'sysroot', 'boot', 'tools', 'usr/etc', 'usr/bin'])
       mkdirSync(join(tree, name), { recursive: true });
@@ -84,7 +88,7 @@ export class BootedSystem {
       trees: [{ dir: tree }],
       branch: 'os',
       timestamp: 1_700_000_000 + Number(version),
-      metadata: new Map([['version', stringVariant(version)]]),
+      metadata: new Map([['version', stringVariant(version)], ...metadata]),
     });
     return made.commit;
   }
