@@ -39,7 +39,7 @@ export interface Overrides {
   /** By the source they come from. */
   remote: [source: string, packages: string[]][];
   removedNames: string[];
-  replacedNevras: string[];
+  replacedNames: string[];
 }
 
 /** Reads `base-removals`, `base-local-replacements` and `base-remote-replacements` of a deployment's status. */
@@ -61,6 +61,6 @@ export function overridesOf(removals: Json, local: Json, remote: Json): Override
       }),
     ]),
     removedNames: removed.map(({ name }) => name),
-    replacedNevras: replaced.map(([after]) => after.nevra),
+    replacedNames: replaced.map(([after]) => after.name),
   };
 }

@@ -1,5 +1,6 @@
 import { describeGpgSignature, type GpgSignature, type Json, swap64 } from '@atomic/ostree';
 import { diffParts, diffSummary } from '@atomic/pkgdb';
+import { packageName } from '../layers/requests.ts';
 import { type LayersStuck, stuckLine } from '../layers/stuck.ts';
 import { overridesOf } from './overrides.ts';
 import { type PackageChangesJson, securityLines } from './package-changes.ts';
@@ -166,7 +167,9 @@ function requestLines(block: Block, one: DeploymentStatus, verbose: boolean): vo
   block.list('RemovedBasePackages', overrides.removed);
   inactive('InactiveBaseRemovals', one['requested-base-removals'], overrides.removedNames);
   block.list('LocalOverrides', overrides.replaced);
-  inactive('InactiveLocalOverrides', one['requested-base-local-replacements'], overrides.replacedNevras);
+  const files = one['requested-base-local-replacements'];
+  const active = files.filter((name) => overrides.replacedNames.includes(packageName(name)));
+  inactive('InactiveLocalOverrides', files, active);
   for (const [source, packages] of overrides.remote) {
     if (packages.length > 0) block.tree('RemoteOverrides', source, packages);
   }
