@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { EMULATED_KARGS } from '@atomic/vm';
 import { z } from 'zod';
 import { command, type HostOptions, ROOT } from './host.ts';
 
@@ -54,7 +55,7 @@ export async function composeVersion(version: 1 | 2, parent: string | null, opti
 export async function writeImage(out: string, ref: string, url: string, options: TreesOptions): Promise<Image> {
   const args = [
     ...['--json', 'compose', 'image', `--repo=${options.repo}`, `--ref=${ref}`],
-    ...['--size=3G', `--remote-url=${url}`, out],
+    ...['--size=3G', `--remote-url=${url}`, ...EMULATED_KARGS.map((karg) => `--karg=${karg}`), out],
   ];
   return Image.parse(JSON.parse(await command('atomic', args, options)));
 }

@@ -15,7 +15,15 @@ import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { type BuildImageOptions, buildImage } from '@atomic/compose';
 import { asArray, asString, commitTree, pullLocal, Repo, readFileAt, stringVariant } from '@atomic/ostree';
-import { type BootKind, type CommandResult, Machine, type RepoServer, serveRepo, type WaitOptions } from '@atomic/vm';
+import {
+  type BootKind,
+  type CommandResult,
+  EMULATED_KARGS,
+  Machine,
+  type RepoServer,
+  serveRepo,
+  type WaitOptions,
+} from '@atomic/vm';
 import { hostStatus, LOGIN, type Status } from '../../demo/demo.ts';
 import { whatIsMissing } from '../../demo/host.ts';
 import { type Composed, composeVersion, initRepo } from '../../demo/trees.ts';
@@ -115,18 +123,24 @@ export class Lab implements AsyncDisposable {
     await mkdir(dirname(composed), { recursive: true });
     await initRepo({ ...shared, repo: composed });
     const v1 = await composeVersion(1, null, { ...shared, repo: composed });
+    return await Lab.of(name, { repo: composed, v1, images: 'images' });
+  }
+
+  /** The same for a tree that was composed into `repo`; `images`: folder of the images made of it. */
+  static async of(name: string, composed: { repo: string; v1: Composed; images: string }): Promise<Lab> {
+    const { v1 } = composed;
     const folder = stateFolder(name);
     await rm(folder, { recursive: true, force: true });
     await mkdir(folder, { recursive: true });
     const repo = Repo.create(join(folder, 'repo'), { mode: 'archive' });
-    await pullLocal(repo, composed, { refs: [v1.commit] });
+    await pullLocal(repo, composed.repo, { refs: [v1.commit] });
     repo.setRef(v1.ref, v1.commit);
     // Images are of a tree: another one's are of no use any more.
-    const images = stateFolder('images');
+    const images = stateFolder(composed.images);
     const mine = join(images, v1.commit);
     if (!existsSync(mine)) await rm(images, { recursive: true, force: true });
     await mkdir(mine, { recursive: true });
-    return new Lab(folder, { folder: mine, repo: composed }, repo, v1, await serveRepo(repo.path));
+    return new Lab(folder, { folder: mine, repo: composed.repo }, repo, v1, await serveRepo(repo.path));
   }
 
   /** Commit a new version; its checksum. */
@@ -197,8 +211,7 @@ export class Lab implements AsyncDisposable {
         format: 'raw',
         size: 3 * 2 ** 30,
         os: 'debian',
-        // The kernel's tests of its ciphers have locked up once in an emulated processor.
-        kargs: [...(own === undefined ? [] : asArray(own.value).map(asString)), 'cryptomgr.notests'],
+        kargs: [...(own === undefined ? [] : asArray(own.value).map(asString)), ...EMULATED_KARGS],
         // Each test's repository is on a port of its own.
         remote: { name: 'origin', url: 'http://10.0.2.2:1/' },
       });

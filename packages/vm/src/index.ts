@@ -1,5 +1,6 @@
 export { type BootEntry, extractKernel, partitionRange, readBootEntries } from './boot-entries.ts';
 export { type CommandResult, type LoginOptions, SerialConsole, shellQuote, type WaitOptions } from './console.ts';
+export { EMULATED_KARGS } from './emulated-kargs.ts';
 export {
   type BootKind,
   type DiskFormat,
