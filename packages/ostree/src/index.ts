@@ -7,6 +7,12 @@ export {
 export * from './changeset/change.ts';
 export { type BetweenOptions, changesetBetween } from './changeset/changeset-between.ts';
 export { exportLayer, type LayerCompression, type WrittenLayer } from './changeset/export-layer.ts';
+export {
+  type ExportSysextOptions,
+  exportSysext,
+  type SysextFormat,
+  type WrittenSysext,
+} from './changeset/export-sysext.ts';
 export type { PathMap } from './changeset/lay-changes.ts';
 export { type LayerOptions, readLayer } from './changeset/read-layer.ts';
 export { readUpper, type UpperOptions } from './changeset/read-upper.ts';
@@ -93,6 +99,7 @@ export * from './repo/tree.ts';
 export * from './repo/verify-content.ts';
 export * from './repo/verify-object.ts';
 export * from './repo/write-file.ts';
+export { type RunProgramOptions, runProgram } from './run-program.ts';
 export { openCommitPolicy } from './selinux/commit-policy.ts';
 export { openPolicy, type Policy } from './selinux/policy.ts';
 export * from './sign/index.ts';
