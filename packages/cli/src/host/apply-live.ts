@@ -1,5 +1,6 @@
+import type { AppliedLive } from '@atomic/sysroot';
 import type { Command } from 'commander';
-import { action } from '../context.ts';
+import { action, type Context } from '../context.ts';
 import { add, type HostOptions, open, running } from './common.ts';
 
 interface LiveFlags extends HostOptions {
@@ -29,18 +30,22 @@ export function register(host: Command): void {
           ctx.printJson(result);
           return;
         }
-        const { usr, etc, units } = result;
-        const counts = ({ added, modified, removed }: { added: string[]; modified: string[]; removed: string[] }) =>
-          `${added.length} added, ${modified.length} changed, ${removed.length} removed`;
-        ctx.print(`/usr: ${counts(usr)}`);
-        ctx.print(`/etc: ${counts(etc)}`);
-        for (const path of etc.kept) ctx.print(`  kept, for it was changed here: /etc/${path}`);
-        const services = units.filter((path) => path.endsWith('.service'));
-        if (services.length === 0) ctx.print('Successfully updated running filesystem tree.');
-        else {
-          ctx.print('Successfully updated running filesystem tree; Following services may need to be restarted:');
-          for (const path of services) ctx.print(`  ${path.slice(path.lastIndexOf('/') + 1)}`);
-        }
+        printLive(ctx, result);
       }),
     );
+}
+
+/** Says what changed in the running system. */
+export function printLive(ctx: Context, { usr, etc, units }: AppliedLive): void {
+  const counts = ({ added, modified, removed }: { added: string[]; modified: string[]; removed: string[] }) =>
+    `${added.length} added, ${modified.length} changed, ${removed.length} removed`;
+  ctx.print(`/usr: ${counts(usr)}`);
+  ctx.print(`/etc: ${counts(etc)}`);
+  for (const path of etc.kept) ctx.print(`  kept, for it was changed here: /etc/${path}`);
+  const services = units.filter((path) => path.endsWith('.service'));
+  if (services.length === 0) ctx.print('Successfully updated running filesystem tree.');
+  else {
+    ctx.print('Successfully updated running filesystem tree; Following services may need to be restarted:');
+    for (const path of services) ctx.print(`  ${path.slice(path.lastIndexOf('/') + 1)}`);
+  }
 }

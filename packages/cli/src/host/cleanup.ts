@@ -1,6 +1,7 @@
+import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import { action } from '../context.ts';
-import { add, brief, type HostOptions, named, open, osOption, running, size } from './common.ts';
+import { add, brief, type HostOptions, layering, named, open, osOption, running, size } from './common.ts';
 
 interface CleanupFlags extends HostOptions {
   base?: boolean;
@@ -20,7 +21,7 @@ export function register(host: Command): void {
     .option('-b, --base', 'leftovers and unused objects (the default)')
     .option('-p, --pending', 'remove the pending deployment, staged or not')
     .option('-r, --rollback', 'remove the rollback deployment')
-    .option('-m, --repomd', 'forget what was kept of remotes: summaries, updates that were found')
+    .option('-m, --repomd', 'forget what was kept of remotes: summaries, updates that were found, lists of packages')
     .action(
       action(async (ctx, options: CleanupFlags) => {
         const { cleanup, dropDeployments, forgetMetadata } = await import('@atomic/sysroot');
@@ -29,7 +30,11 @@ export function register(host: Command): void {
         const run = { ...running(ctx), os };
         using _lock = await sysroot.lock(run);
         const dropped = pending || rollback ? await dropDeployments(sysroot, { pending, rollback }, run) : [];
-        if (repomd) forgetMetadata(sysroot);
+        if (repomd) {
+          forgetMetadata(sysroot);
+          const layers = existsSync(`${sysroot.layout.ostree}/extensions/atomic`) ? await layering.layers() : null;
+          await layers?.forgetCache(sysroot);
+        }
         const result =
           base || dropped.length > 0 || !(repomd || pending || rollback) ? await cleanup(sysroot, run) : null;
         if (ctx.json) ctx.printJson({ ...result, dropped: dropped.map(brief) });

@@ -47,9 +47,16 @@ export const withChangeOptions = (command: Command, host: Command): Command =>
     // An update driver is not in the way of anything here; scripts written for rpm-ostree say it.
     .addOption(host.createOption('--bypass-driver').hideHelp());
 
+/** Who runs the package manager where packages are layered; loaded only there. */
+export const layering = { layers: async () => await (await import('@atomic/compose')).layerAssembler() };
+
+/** Several values of one option. */
+export const collect = (value: string, all: string[] = []) => [...all, value];
+
 /** What those options mean for an operation. */
 export const changing = async (ctx: Context, options: ChangeFlags) => ({
   ...running(ctx),
+  ...layering,
   ...(await pulling()),
   os: options.os,
   stage: options.stage,
@@ -119,7 +126,7 @@ export async function next(ctx: Context, sysroot: Sysroot, reboot: boolean | und
 }
 
 /** How what was deployed differs from what was before. */
-async function changesOf(sysroot: Sysroot, { deployment }: UpgradeResult): Promise<PendingDiff | null> {
+export async function changesOf(sysroot: Sysroot, { deployment }: UpgradeResult): Promise<PendingDiff | null> {
   const { pendingDiff } = await import('@atomic/sysroot');
   const { booted, deployments } = sysroot.load();
   const before = booted ?? deployments.find(({ os, index }) => os === deployment?.os && index > deployment.index);
@@ -127,7 +134,7 @@ async function changesOf(sysroot: Sysroot, { deployment }: UpgradeResult): Promi
 }
 
 /** The same for people: which packages, and where none did, how many files. */
-async function changesLines(diff: PendingDiff | null): Promise<string[]> {
+export async function changesLines(diff: PendingDiff | null): Promise<string[]> {
   if (diff === null) return [];
   const { fileDiffText, packageChangesJson, securityLines } = await import('@atomic/sysroot');
   const { 'rpm-diff': packages, advisories = [] } = packageChangesJson(diff.packages);

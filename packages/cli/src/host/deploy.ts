@@ -1,8 +1,9 @@
 import type { Command } from 'commander';
 import { action } from '../context.ts';
 import { add, type ChangeFlags, changing, open, report, UNCHANGED, withChangeOptions } from './common.ts';
+import { type EditFlags, editsOf, withEditOptions } from './layering.ts';
 
-interface DeployFlags extends ChangeFlags {
+interface DeployFlags extends ChangeFlags, EditFlags {
   preview?: boolean;
   skipBranchCheck?: boolean;
   disallowDowngrade?: boolean;
@@ -15,7 +16,7 @@ export function register(host: Command): void {
     'atomic host deploy revision=CHECKSUM --reboot',
     'atomic host deploy CHECKSUM --skip-branch-check     a commit that is on no branch',
   ]).argument('<version>', 'a version, or a commit checksum; version=… and revision=… say which');
-  withChangeOptions(command, host)
+  withEditOptions(withChangeOptions(command, host))
     .option('--preview', 'only find it and show what it is')
     .option('--skip-branch-check', 'take a commit whether or not it is on the branch')
     .option('--disallow-downgrade', 'refuse a version older than the present one')
@@ -24,7 +25,8 @@ export function register(host: Command): void {
         const { deployVersion, packageChangesJson, updateLines } = await import('@atomic/sysroot');
         const sysroot = await open(options);
         const { preview, skipBranchCheck, disallowDowngrade } = options;
-        const change = { ...(await changing(ctx, options)), preview, skipBranchCheck, disallowDowngrade };
+        const edits = editsOf(options);
+        const change = { ...(await changing(ctx, options)), edits, preview, skipBranchCheck, disallowDowngrade };
         const result = await deployVersion(sysroot, version, change);
         if (!preview || !result.changed) return report(ctx, sysroot, result, { ...options, unchanged: 'No change.' });
         const { checksum, timestamp, version: found } = result.to;

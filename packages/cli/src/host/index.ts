@@ -11,14 +11,19 @@ import { register as health } from './health.ts';
 import { register as history } from './history.ts';
 import { register as initramfs } from './initramfs.ts';
 import { register as initramfsEtc } from './initramfs-etc.ts';
+import { register as install } from './install.ts';
 import { register as kargs } from './kargs.ts';
+import { register as override } from './override.ts';
 import { register as pin } from './pin.ts';
 import { register as rebase } from './rebase.ts';
+import { register as refreshMd } from './refresh-md.ts';
 import { register as reload } from './reload.ts';
 import { register as reset } from './reset.ts';
 import { register as rollback } from './rollback.ts';
+import { register as search } from './search.ts';
 import { register as status } from './status.ts';
 import { register as tryIt } from './try.ts';
+import { register as uninstall } from './uninstall.ts';
 import { register as updates } from './updates.ts';
 import { register as upgrade } from './upgrade.ts';
 import { register as usroverlay } from './usroverlay.ts';
@@ -31,6 +36,11 @@ const VERBS = [
   rollback,
   rebase,
   deploy,
+  install,
+  uninstall,
+  override,
+  search,
+  refreshMd,
   kargs,
   tryIt,
   initramfs,
@@ -63,6 +73,7 @@ Examples:
   atomic host rollback --reboot          back to the version before
   atomic host deploy 12.20240105.0       a certain version of the branch
   atomic host rebase other:              another remote from now on
+  atomic host install vim                a package on top of the tree, kept through upgrades
   atomic host config diff                what was changed here in /etc
   atomic host status --sysroot=/mnt      the same for a disk mounted elsewhere`,
   );

@@ -1,7 +1,7 @@
 import type { KargsSource, Sysroot } from '@atomic/sysroot';
 import type { Command } from 'commander';
 import { action, type Context } from '../context.ts';
-import { add, look, open, UNCHANGED } from './common.ts';
+import { add, collect, look, open, UNCHANGED } from './common.ts';
 import { type RedeployFlags, redeploying, reportRedeployed, withRedeployOptions } from './redeploying.ts';
 
 interface KargsFlags extends RedeployFlags {
@@ -22,8 +22,6 @@ const HEAD = `# Current kernel arguments are shown below, and can be directly ed
 # The 'ostree=' argument is made anew with each deployment.
 
 `;
-
-const collect = (value: string, all: string[] = []) => [...all, value];
 
 /** Adds `atomic host kargs`. */
 export function register(host: Command): void {

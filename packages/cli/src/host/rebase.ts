@@ -1,8 +1,9 @@
 import type { Command } from 'commander';
 import { action } from '../context.ts';
 import { add, type ChangeFlags, changing, open, report, withChangeOptions } from './common.ts';
+import { type EditFlags, editsOf, withEditOptions } from './layering.ts';
 
-interface RebaseFlags extends ChangeFlags {
+interface RebaseFlags extends ChangeFlags, EditFlags {
   branch?: string;
   remote?: string;
   skipPurge?: boolean;
@@ -22,7 +23,7 @@ export function register(host: Command): void {
   ])
     .argument('[refspec]', 'REMOTE:BRANCH, or the part of it that changes; a commit; /PATH:REV')
     .argument('[revision]', 'a version or checksum of that branch, instead of its newest');
-  withChangeOptions(command, host)
+  withEditOptions(withChangeOptions(command, host))
     .option('-b, --branch <branch>', 'follow this branch')
     .option('-m, --remote <remote>', 'follow this remote')
     .option('--skip-purge', 'keep the ref of the branch followed before')
@@ -38,7 +39,8 @@ export function register(host: Command): void {
         const customOrigin = await customOriginOf(options);
         const sysroot = await open(options);
         const { skipPurge, skipBranchCheck, disallowDowngrade } = options;
-        const change = { ...(await changing(ctx, options)), skipPurge, skipBranchCheck, disallowDowngrade };
+        const edits = editsOf(options);
+        const change = { ...(await changing(ctx, options)), edits, skipPurge, skipBranchCheck, disallowDowngrade };
         const result = await rebase(sysroot, { refspec, revision, customOrigin }, change);
         if (!ctx.json) ctx.print(`Rebasing to ${result.refspec}`);
         return report(ctx, sysroot, result, { ...options, unchanged: 'No change.' });

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { action } from '../context.ts';
-import { add, open } from './common.ts';
+import { add, layering, open } from './common.ts';
 import { type RedeployFlags, redeploying, reportRedeployed, withRedeployOptions } from './redeploying.ts';
 
 interface ResetFlags extends RedeployFlags {
@@ -13,6 +13,7 @@ interface ResetFlags extends RedeployFlags {
 export function register(host: Command): void {
   const command = add(host, 'reset', 'take back what was changed about the tree here', [
     'atomic host reset                 everything',
+    'atomic host reset --overlays      only the packages added, overrides stay',
     'atomic host reset --initramfs     only what the initramfs commands did',
   ]);
   withRedeployOptions(command, host)
@@ -24,7 +25,14 @@ export function register(host: Command): void {
         const { reset } = await import('@atomic/sysroot');
         const sysroot = await open(options);
         const { overlays, overrides, initramfs } = options;
-        const done = await reset(sysroot, { overlays, overrides, initramfs }, redeploying(ctx, options));
+        const done = await reset(
+          sysroot,
+          { overlays, overrides, initramfs },
+          {
+            ...redeploying(ctx, options),
+            ...layering,
+          },
+        );
         return await reportRedeployed(ctx, sysroot, done, options);
       }),
     );

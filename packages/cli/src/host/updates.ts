@@ -1,7 +1,7 @@
 import type { UpdatesRun } from '@atomic/sysroot';
 import type { Command } from 'commander';
 import { action, type Context } from '../context.ts';
-import { add, type HostOptions, look, next, open, osOption, pulling, running } from './common.ts';
+import { add, type HostOptions, layering, look, next, open, osOption, pulling, running } from './common.ts';
 
 /** Adds a command below `updates`; `--sysroot` and `--os` are those of `updates`, wherever they stand. */
 const below = (updates: Command, name: string, summary: string, examples: string[]): Command =>
@@ -41,7 +41,13 @@ Settings are in /etc/atomic/updates.d/*.conf; those of the tree in /usr/lib/atom
       const { os } = meant(command);
       try {
         const sysroot = await open(meant(command));
-        const result = await runUpdates(sysroot, { ...running(ctx), ...(await pulling()), os, wait: false });
+        const result = await runUpdates(sysroot, {
+          ...running(ctx),
+          ...layering,
+          ...(await pulling()),
+          os,
+          wait: false,
+        });
         return await tell(ctx, result);
       } catch (error) {
         if (!(error instanceof AtomicError && error.code === 'locked')) throw error;
@@ -62,7 +68,7 @@ Settings are in /etc/atomic/updates.d/*.conf; those of the tree in /usr/lib/atom
         const { updateNow } = await import('@atomic/sysroot');
         const sysroot = await open(meant(command));
         const { os } = meant(command);
-        const result = await updateNow(sysroot, { ...running(ctx), ...(await pulling()), os });
+        const result = await updateNow(sysroot, { ...running(ctx), ...layering, ...(await pulling()), os });
         const status = await tell(ctx, result);
         if (result.steps.some(({ did }) => did === 'stage') && status === 0) await next(ctx, sysroot, options.reboot);
         return status;

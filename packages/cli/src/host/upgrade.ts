@@ -1,8 +1,9 @@
 import type { Command } from 'commander';
 import { action } from '../context.ts';
 import { add, type ChangeFlags, changing, open, report, size, UNCHANGED, withChangeOptions } from './common.ts';
+import { type EditFlags, editsOf, withEditOptions } from './layering.ts';
 
-interface UpgradeFlags extends ChangeFlags {
+interface UpgradeFlags extends ChangeFlags, EditFlags {
   check?: boolean;
   preview?: boolean;
   allowDowngrade?: boolean;
@@ -19,7 +20,7 @@ export function register(host: Command): void {
     'atomic host upgrade --from=/media/usb       from a drive instead of the server',
     'atomic host upgrade --sysroot=/mnt --os=debian',
   ]).alias('update');
-  withChangeOptions(command, host)
+  withEditOptions(withChangeOptions(command, host))
     .option('--allow-downgrade', 'permit a version older than the present one')
     .option('--check', 'only check whether there is a newer version (exit status 77: there is none)')
     .option('--preview', 'the same, and say which packages it changes and what it would download')
@@ -42,6 +43,7 @@ export function register(host: Command): void {
           ...(await changing(ctx, options)),
           check,
           preview: options.preview,
+          edits: editsOf(options),
           allowDowngrade,
           from,
         });
