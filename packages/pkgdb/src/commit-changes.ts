@@ -37,7 +37,9 @@ export function commitChanges(
   const [before, after] = [packagesHere(repo, from), packagesHere(repo, to)];
   if (before === null || after === null) return null;
   const diff = diffPackages(before, after);
-  const listed = newAdvisories(repo, bases.from, bases.to);
+  const listed = [...newAdvisories(repo, bases.from, bases.to)];
+  if (bases.to !== to)
+    listed.push(...newAdvisories(repo, from, to).filter(({ id }) => !listed.some((one) => one.id === id)));
   const views = () => readChanges(commitView(repo, from), commitView(repo, to), diff.upgraded);
   const advisories = listed.length > 0 || repo.commitState(to) !== 'complete' ? listed : changelogAdvisories(views());
   return { 'rpm-diff': rpmDiffJson(diff), advisories: advisories.map(advisoryJson) };

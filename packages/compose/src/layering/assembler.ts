@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statfsSync, wri
 import { join } from 'node:path';
 import { FileLock } from '@atomic/linux';
 import { AtomicError, applyChangeset, type Checksum, checkout, type Metadata, stringVariant } from '@atomic/ostree';
-import { packageListMetadata, readFolderPackages } from '@atomic/pkgdb';
+import { advisoriesMetadata, packageListMetadata, readFolderPackages } from '@atomic/pkgdb';
 import {
   type AssembledLayer,
   type AssembleOptions,
@@ -104,6 +104,9 @@ export class Layering implements LayerAssembler {
     const kernel = await settleKernel(space, written, lower, options);
     const moves = settleVar(space, before);
     const packages = readFolderPackages(space.root) ?? [];
+    const changed = new Set(plan.changes.map(({ name }) => name.replace(/:.*/, '')));
+    const layered = packages.filter(({ name }) => changed.has(name));
+    const advisories = (await manager.advisories?.(space, layered, settings)) ?? [];
     await space.close();
     for (const { from, to } of moves) renameSync(join(space.var, from), join(space.upper, to));
     clearTop(space.upper);
@@ -123,6 +126,7 @@ export class Layering implements LayerAssembler {
     if (kernel.initramfs && kernel.release !== undefined && baseMetadata.has('ostree.linux'))
       metadata.set('ostree.linux', stringVariant(kernel.release));
     if (packages.length > 0) addAll(metadata, packageListMetadata(packages));
+    addAll(metadata, advisoriesMetadata(advisories));
     const { commit } = await applyChangeset(sysroot.repo, {
       base,
       upper: space.upper,

@@ -1,4 +1,5 @@
 import type { Progress } from '@atomic/ostree';
+import type { Advisory, InstalledPackage } from '@atomic/pkgdb';
 import type { FoundPackage, LayerRequests, PackageChange, PackageIdentity, PackageRepository } from '@atomic/sysroot';
 import type { LayerSpace } from './space.ts';
 
@@ -56,6 +57,12 @@ export interface LayerManager {
   install(space: LayerSpace, requests: LayerRequests, plan: LayerPlan, options: LayerManagerOptions): Promise<void>;
   /** Leaves the database below /usr as a tree has it, without locks, backups and logs. */
   settle(space: LayerSpace): void;
+  /** Security fixes and the like among packages, as far as the lists that are there tell of them. */
+  advisories?(
+    space: LayerSpace,
+    packages: readonly InstalledPackage[],
+    options: LayerManagerOptions,
+  ): Promise<Advisory[]>;
   identify(path: string): Promise<PackageIdentity>;
   search(space: LayerSpace, words: readonly string[], options: LayerManagerOptions): Promise<FoundPackage[]>;
 }

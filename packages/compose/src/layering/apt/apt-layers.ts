@@ -14,8 +14,9 @@ import {
 } from 'node:fs';
 import { basename, join } from 'node:path';
 import { AtomicError } from '@atomic/ostree';
-import { evrOf, type InstalledPackage, parseDpkgStatus } from '@atomic/pkgdb';
+import { type Advisory, evrOf, type InstalledPackage, parseDpkgStatus } from '@atomic/pkgdb';
 import type { FoundPackage, LayerRequests, PackageChange, PackageIdentity, PackageRepository } from '@atomic/sysroot';
+import { readAptAdvisories } from '../../packages/apt-advisories.ts';
 import { explainApt } from '../../packages/apt-errors.ts';
 import { cleanDpkg, DPKG_IN_USR } from '../../packages/dpkg.ts';
 import { run } from '../../process.ts';
@@ -232,6 +233,14 @@ export class AptLayers implements LayerManager {
       throw new AtomicError('invalid', `${basename(path)} does not say which package it is`);
     }
     return { name: `${name}_${version}_${arch}`, package: name };
+  }
+
+  async advisories(
+    space: LayerSpace,
+    packages: readonly InstalledPackage[],
+    { signal }: LayerManagerOptions,
+  ): Promise<Advisory[]> {
+    return await readAptAdvisories(packages, listsOf(space.cache), { signal });
   }
 
   async search(space: LayerSpace, words: readonly string[], options: LayerManagerOptions): Promise<FoundPackage[]> {
