@@ -122,6 +122,12 @@ export class Apt implements PackageManager {
     rmSync(join(this.#archives, 'lock'), { force: true });
   }
 
+  async fetch(packages: readonly string[], directory: string, options: ManagerOptions): Promise<void> {
+    if (packages.length === 0) return;
+    options.progress?.({ phase: 'packages', message: `fetching ${packages.length} packages` });
+    await this.#apt('apt-get', ['download', '-q', ...packages], null, options, directory);
+  }
+
   async digests(packages: readonly Package[], options: ManagerOptions): Promise<Map<string, string>> {
     const digests = new Map<string, string>();
     const words = packages.map(({ name, version, architecture }) =>
@@ -327,6 +333,7 @@ export class Apt implements PackageManager {
     args: string[],
     request: InstallRequest | null,
     options: ManagerOptions,
+    cwd?: string,
   ): Promise<string> {
     const state = dirname(this.#lists);
     const preferences = join(state, request === null ? 'no-preferences' : 'preferences');
@@ -353,7 +360,7 @@ export class Apt implements PackageManager {
       'Acquire::http::Timeout': '30',
     };
     const settings = Object.entries(config).flatMap(([key, value]) => (value === '' ? [] : ['-o', `${key}=${value}`]));
-    return await this.#run(program, [...settings, ...args], options, {});
+    return await this.#run(program, [...settings, ...args], options, { cwd });
   }
 
   async #run(command: string, args: string[], options: ManagerOptions, more: RunOptions): Promise<string> {

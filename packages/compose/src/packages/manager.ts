@@ -63,6 +63,8 @@ export interface PackageManager {
   settle(root: string): void;
   /** Fetches what `install` would need, and installs nothing. */
   download(request: InstallRequest, options: ManagerOptions): Promise<void>;
+  /** Fetches the files of packages, NAME or NAME=VERSION, and nothing they need, into a folder. */
+  fetch?(packages: readonly string[], directory: string, options: ManagerOptions): Promise<void>;
   /** What repositories say of packages' files, as "sha256:…" by package name; after resolve(). */
   digests(packages: readonly Package[], options: ManagerOptions): Promise<Map<string, string>>;
   /** The repositories in use, after refresh(). */

@@ -6,7 +6,7 @@ import { insideDirectory } from './beside.ts';
 import type { VariableValue } from './conditions.ts';
 import { familyOf } from './family.ts';
 import { loadLayers } from './includes.ts';
-import { type Layer, read } from './layer.ts';
+import { type Layer, parseLayer, read } from './layer.ts';
 import { type ListKey, Merged } from './merge.ts';
 import { packageWords } from './package-words.ts';
 import type { AccountCheck, AddFile, Treefile } from './treefile.ts';
@@ -24,23 +24,36 @@ export function loadTreefile(path: string, variables: ReadonlyMap<string, Variab
   const assembly = { variables: new Map(variables), seen: new Set<string>(), architecture: baseArchitecture('deb') };
   // Conditions take either family's name of the architecture.
   assembly.variables.set('basearch', assembly.architecture);
-  const layers = loadLayers(path, assembly);
+  return mergeLayers(path, loadLayers(path, assembly), assembly.variables, variables);
+}
+
+/** A treefile that says nothing, for roots of this machine's own kind. */
+export function emptyTreefile(): Treefile {
+  return mergeLayers('(no treefile)', [parseLayer('(no treefile)', '')], new Map(), new Map());
+}
+
+function mergeLayers(
+  path: string,
+  layers: readonly Layer[],
+  known: Map<string, VariableValue>,
+  given: ReadonlyMap<string, VariableValue>,
+): Treefile {
   const files = [...new Set(layers.map((layer) => layer.file))];
   const repos = layers.flatMap((layer) => layer.raw.repos ?? []);
-  const merged = new Merged(layers, assembly.variables);
+  const merged = new Merged(layers, known);
   const suite = merged.scalar('suite');
   const mirror = merged.scalar('mirror');
   const components = merged.scalar('components');
   const family = familyOf({ files, repos, suite, mirror, components });
-  assembly.variables.set('basearch', baseArchitecture(family));
-  if (suite !== undefined && !assembly.variables.has('suite')) assembly.variables.set('suite', suite);
+  known.set('basearch', baseArchitecture(family));
+  if (suite !== undefined && !known.has('suite')) known.set('suite', suite);
 
   const hash = createHash('sha256');
   const note: Note = (label, bytes) => {
     hash.update(`${label}\0${bytes.length}\0`).update(bytes);
   };
   for (const layer of layers) note('treefile', layer.text);
-  note('variables', JSON.stringify([...variables]));
+  note('variables', JSON.stringify([...given]));
   refuseFinalize(merged);
   const container = merged.scalar('container') ?? false;
   const values = (key: ListKey): string[] => merged.list(key).map((item) => item.value);
@@ -51,10 +64,10 @@ export function loadTreefile(path: string, variables: ReadonlyMap<string, Variab
     path,
     files,
     family,
-    variables: assembly.variables,
+    variables: known,
 
     releasever: merged.scalar('releasever')?.toString(),
-    packages: packagesOf(merged, assembly.architecture),
+    packages: packagesOf(merged, baseArchitecture('deb')),
     excludePackages: words(merged.list('exclude-packages')).map((item) => item.value),
     repoPackages: repoPackagesOf(merged),
     repos,

@@ -1,0 +1,49 @@
+import type { Command } from 'commander';
+import { action, type Context } from '../context.ts';
+import { sourceDateEpoch } from './common.ts';
+import { accepted, CACHEDIR, type CommitFlags, committing, withCommitOptions, writeResults } from './tree-options.ts';
+
+/** `atomic compose commit`. */
+export function register(compose: Command): void {
+  const command = compose
+    .command('commit')
+    .description('the last step: commit a root that has the shape of a deployment')
+    .argument('<treefile>', 'YAML, with the keys of rpm-ostree')
+    .argument('<rootfs>', 'root file system')
+    .requiredOption('-r, --repo <path>', 'repository to commit to');
+  withCommitOptions(command)
+    .addOption(accepted(compose, '--unified-core'))
+    .addHelpText(
+      'after',
+      `
+Examples:
+  atomic compose commit --repo=repo tree.yaml work/rootfs
+  atomic compose commit --repo=repo --sign-from-file=secret.ed25519 tree.yaml work/rootfs`,
+    )
+    .action(action(commitAction));
+}
+
+async function commitAction(
+  ctx: Context,
+  path: string,
+  rootfs: string,
+  options: CommitFlags & { repo: string },
+): Promise<void> {
+  const { composeCommit, loadTreefile } = await import('@atomic/compose');
+  const { Repo } = await import('@atomic/ostree');
+  const repo = Repo.open(options.repo);
+  const result = await composeCommit(rootfs, {
+    treefile: loadTreefile(path),
+    repo,
+    cachedir: CACHEDIR,
+    ...(await committing(repo, options)),
+    timestamp: await sourceDateEpoch(),
+    signal: ctx.signal,
+    progress: ctx.progress,
+    wait: ctx.wait,
+    onWait: (message) => ctx.onWait(message),
+  });
+  await writeResults(repo, result.commit, options, result);
+  if (ctx.json) ctx.printJson(result);
+  else ctx.print(result.ref === undefined ? `Wrote commit: ${result.commit}` : `${result.ref} => ${result.commit}`);
+}
