@@ -10,7 +10,8 @@ export function register(compose: Command): void {
     .description('the last step: commit a root that has the shape of a deployment')
     .argument('<treefile>', 'YAML, with the keys of rpm-ostree')
     .argument('<rootfs>', 'root file system')
-    .requiredOption('-r, --repo <path>', 'repository to commit to');
+    .requiredOption('-r, --repo <path>', 'repository to commit to')
+    .option('--cachedir <path>', 'kept between composes: package lists, packages, roots', CACHEDIR);
   withCommitOptions(command)
     .addOption(accepted(compose, '--unified-core'))
     .addHelpText(
@@ -27,7 +28,7 @@ async function commitAction(
   ctx: Context,
   path: string,
   rootfs: string,
-  options: CommitFlags & { repo: string },
+  options: CommitFlags & { repo: string; cachedir: string },
 ): Promise<void> {
   const { composeCommit, loadTreefile } = await import('@atomic/compose');
   const { Repo } = await import('@atomic/ostree');
@@ -35,7 +36,7 @@ async function commitAction(
   const result = await composeCommit(rootfs, {
     treefile: loadTreefile(path),
     repo,
-    cachedir: CACHEDIR,
+    cachedir: options.cachedir,
     ...(await committing(repo, options)),
     timestamp: await sourceDateEpoch(),
     signal: ctx.signal,

@@ -51,8 +51,9 @@ export const parseGroups = (text: string): Group[] =>
 /** The users and groups of a tree. */
 export function readAccounts(root: string): Accounts {
   const text = (file: string): string => {
-    const path = join(root, file);
-    return existsSync(path) ? readFileSync(path, 'utf8') : '';
+    // A tree that has its final shape keeps its defaults of /etc below /usr.
+    const path = [join(root, file), join(root, 'usr', file)].find((one) => existsSync(one));
+    return path === undefined ? '' : readFileSync(path, 'utf8');
   };
   return { users: parseUsers(text('etc/passwd')), groups: parseGroups(text('etc/group')) };
 }
