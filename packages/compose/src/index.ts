@@ -9,6 +9,7 @@ export * from './image/index.ts';
 export { type LayerLimits, layerAssembler } from './layering/index.ts';
 export * from './lockfile.ts';
 export * from './oci/index.ts';
+export { fetchAptChangelogs } from './packages/apt-changelog.ts';
 export type { InstallRequest, Package, PackageManager } from './packages/manager.ts';
 export * from './plan.ts';
 export { debianArchitecture } from './treefile/architecture.ts';

@@ -10,7 +10,7 @@ export {
 } from './advisory/advisory.ts';
 export { advisoryLines, advisorySummary, securityOf } from './advisory/advisory-text.ts';
 export { aptAdvisories, isSecurityRelease } from './advisory/apt-advisories.ts';
-export { type PackageChanges, readChanges } from './changelog/changes.ts';
+export { changelogsMissing, type PackageChanges, readChanges } from './changelog/changes.ts';
 export { changesLines } from './changelog/changes-text.ts';
 export type { ChangelogEntry } from './changelog/entry.ts';
 export { type CommitChanges, commitChanges } from './commit-changes.ts';
@@ -31,6 +31,7 @@ export {
   readPackages,
   requireCommitPackages,
 } from './read-packages.ts';
+export { readRpmFile } from './rpm/rpm-file.ts';
 export { commitView } from './tree/commit-view.ts';
 export { folderView } from './tree/folder-view.ts';
 export { follow, type TreeItem, type TreeView } from './tree/tree-view.ts';

@@ -7,6 +7,7 @@ import { add, type DbOptions, heading, openSource, type Source } from './common.
 interface DiffOptions extends DbOptions {
   format: string;
   changelogs?: boolean;
+  fetch?: boolean;
   base?: boolean;
   advisories?: boolean;
 }
@@ -25,6 +26,7 @@ export function register(db: Command): void {
     .argument('[to]', 'commit')
     .option('-F, --format <format>', 'block, diff (lines for scripts) or json', 'block')
     .option('-c, --changelogs', 'also print what the changelogs of upgraded packages say is new')
+    .option('--fetch', 'with --changelogs: ask apt for those that a Debian tree was made without')
     .option('--base', 'compare the bases of deployments, without what is layered on them')
     .option('-a, --advisories', 'also print new security advisories')
     .action(action(run));
@@ -49,6 +51,7 @@ async function run(
   if (format === 'json' && options.changelogs) {
     throw new AtomicError('usage', 'json format and --changelogs not supported');
   }
+  if (options.fetch && !options.changelogs) throw new AtomicError('usage', '--fetch goes with --changelogs');
   if (format === 'diff' && options.advisories) {
     throw new AtomicError('usage', 'diff format and --advisories not supported');
   }
@@ -60,8 +63,13 @@ async function run(
     pkgdb.requireCommitPackages(repo, before.checksum),
     pkgdb.requireCommitPackages(repo, after.checksum),
   );
-  const changes = () =>
-    pkgdb.readChanges(pkgdb.commitView(repo, before.checksum), pkgdb.commitView(repo, after.checksum), diff.upgraded);
+  const [old, young] = [pkgdb.commitView(repo, before.checksum), pkgdb.commitView(repo, after.checksum)];
+  let fetched = new Map<string, string>();
+  if (options.changelogs && options.fetch) {
+    const { fetchAptChangelogs } = await import('@atomic/compose');
+    fetched = await fetchAptChangelogs(pkgdb.changelogsMissing(young, diff.upgraded), { signal: ctx.signal });
+  }
+  const changes = () => pkgdb.readChanges(old, young, diff.upgraded, fetched);
   // What nobody listed can be told from changelogs, where the tree has them.
   const advisories = () => {
     const listed = pkgdb.newAdvisories(repo, before.checksum, after.checksum);

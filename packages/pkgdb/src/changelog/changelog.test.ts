@@ -11,7 +11,7 @@ import { aptAdvisories, isSecurityRelease } from '../advisory/apt-advisories.ts'
 import { diffPackages } from '../diff/diff-packages.ts';
 import { debPackage } from '../package.ts';
 import { folderView } from '../tree/folder-view.ts';
-import { readChanges } from './changes.ts';
+import { changelogsMissing, readChanges } from './changes.ts';
 import { changesLines } from './changes-text.ts';
 import { parseDebChangelog } from './deb-changelog.ts';
 
@@ -116,6 +116,22 @@ test('what is new, once for the packages of one source, and what of it is securi
     },
   ]);
   assert.deepEqual(parseAdvisories(advisoriesMetadata(advisories)), advisories);
+});
+
+test('a changelog that the tree was made without can be brought', () => {
+  const empty = tree('empty', { 'tool/copyright': '' });
+  const { upgraded } = diffPackages(
+    [debPackage('libtool', '1.0-1+b2', 'amd64', 'tool'), debPackage('tool', '1.0-1+b2', 'amd64')],
+    [debPackage('libtool', '1.0-1+deb12u1', 'amd64', 'tool'), debPackage('tool', '1.0-1+deb12u1', 'amd64')],
+  );
+  assert.deepEqual(
+    changelogsMissing(empty, upgraded).map(({ name }) => name),
+    ['tool'],
+  );
+  const versions = (fetched: Map<string, string>) =>
+    readChanges(empty, empty, upgraded, fetched).map(({ entries }) => entries.map(({ author }) => author));
+  assert.deepEqual(versions(new Map()), [[], []]);
+  assert.deepEqual(versions(new Map([['tool', FIXED + FIRST]])), [[], ['Sec Urity <sec@example.org> - 1.0-1+deb12u1']]);
 });
 
 test('advisories: rpm-ostree’s lines, the gravest last; other kinds are not shown', () => {

@@ -4,7 +4,7 @@ import { type RpmHeader, TAG } from '../rpm/header.ts';
 import { findRpmdb, packageOfHeader, rpmHeaders } from '../rpm/rpmdb.ts';
 import type { TreeView } from '../tree/tree-view.ts';
 import { compareDebVersions } from '../version/deb-version.ts';
-import { readDebChangelog } from './deb-changelog.ts';
+import { parseDebChangelog, readDebChangelog } from './deb-changelog.ts';
 import { type ChangelogEntry, cvesIn } from './entry.ts';
 
 /** What an upgrade's changelog says is new. */
@@ -15,23 +15,47 @@ export interface PackageChanges extends ModifiedPackage {
 
 /**
  * What is new in each upgraded package according to its changelog: dpkg's in the tree's documentation, rpm's in its
- * database. Packages of one source have one changelog: it is given with the last of them.
+ * database. Packages of one source have one changelog: it is given with the last of them. `fetched` are changelogs of
+ * {@link changelogsMissing}, by name of package.
  */
-export function readChanges(before: TreeView, after: TreeView, upgraded: readonly ModifiedPackage[]): PackageChanges[] {
+export function readChanges(
+  before: TreeView,
+  after: TreeView,
+  upgraded: readonly ModifiedPackage[],
+  fetched: ReadonlyMap<string, string> = new Map(),
+): PackageChanges[] {
   const [old, young] = [new RpmChangelogs(before, upgraded), new RpmChangelogs(after, upgraded)];
   return upgraded.map((one, i) => {
-    if (upgraded.slice(i + 1).some((other) => other.after.source === one.after.source)) return { ...one, entries: [] };
+    if (!isLastOfSource(upgraded, i)) return { ...one, entries: [] };
     const entries =
-      one.after.format === 'deb' ? debChanges(before, after, one) : rpmChanges(old.of(one.before), young.of(one.after));
+      one.after.format === 'deb'
+        ? debChanges(before, after, one, fetched)
+        : rpmChanges(old.of(one.before), young.of(one.after));
     return { ...one, entries };
   });
 }
 
-function debChanges(before: TreeView, after: TreeView, one: ModifiedPackage): ChangelogEntry[] {
+const isLastOfSource = (upgraded: readonly ModifiedPackage[], index: number): boolean =>
+  !upgraded.slice(index + 1).some((other) => other.after.source === upgraded[index]?.after.source);
+
+/** Upgraded Debian packages, one of each source, whose changelogs the tree was made without. */
+export const changelogsMissing = (after: TreeView, upgraded: readonly ModifiedPackage[]): InstalledPackage[] =>
+  upgraded
+    .filter((_, index) => isLastOfSource(upgraded, index))
+    .map((one) => one.after)
+    .filter(({ format, name }) => format === 'deb' && readDebChangelog(after, name).next().done === true);
+
+function debChanges(
+  before: TreeView,
+  after: TreeView,
+  one: ModifiedPackage,
+  fetched: ReadonlyMap<string, string>,
+): ChangelogEntry[] {
   // A package's version may be another than its source's, which the changelog is of.
   const [last] = readDebChangelog(before, one.before.name).take(1);
   const known = last?.version ?? evrOf(one.before);
-  return readDebChangelog(after, one.after.name)
+  const text = fetched.get(one.after.name);
+  return (text === undefined ? readDebChangelog(after, one.after.name) : parseDebChangelog(text))
     .filter(({ version }) => compareDebVersions(version, known) > 0)
     .toArray();
 }
