@@ -11,6 +11,11 @@ const GROUPS: { name: string; summary: string; load: () => Promise<{ register: (
     summary: 'which packages are in commits, and how they differ (dpkg and rpm)',
     load: () => import('./db/index.ts'),
   },
+  {
+    name: 'changeset',
+    summary: 'what was written on top of a tree: show, apply, compare, export',
+    load: () => import('./changeset/index.ts'),
+  },
   { name: 'vm', summary: 'run disk images in a virtual machine', load: () => import('./vm.ts') },
   { name: 'completion', summary: 'print a completion script for a shell', load: () => import('./completion.ts') },
 ];

@@ -68,7 +68,8 @@ async function policyOf(repo: Repo, options: Options, trees: readonly TreeSource
   if (base !== undefined) return await openCommitPolicy(repo, base);
   if (first === undefined) return null;
   if ('tar' in first) throw new UsageError('Cannot use --selinux-policy-from-base with tar');
-  return 'dir' in first ? openPolicy(first.dir) : await openCommitPolicy(repo, first.ref);
+  if ('dir' in first) return openPolicy(first.dir);
+  return 'ref' in first ? await openCommitPolicy(repo, first.ref) : null;
 }
 
 /** From epoch 1 on `/usr/etc` is labelled as the `/etc` it becomes. */
