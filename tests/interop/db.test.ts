@@ -296,11 +296,16 @@ describe('package changes of a running system', { skip: noSandbox }, () => {
     );
   });
 
-  test('what was kept by another hand is not believed', () => {
+  test('what was kept by another hand, or not at all, is worked out anew', () => {
     const path = join(system.root, 'ostree/deploy/os/var/lib/atomic/pending-diff.json');
     const kept = readFileSync(path, 'utf8');
-    writeFileSync(path, kept.replace('"bash",', '17,'));
-    assert.doesNotMatch(system.inside('atomic host status'), /upgraded/);
-    writeFileSync(path, kept);
+    assert.match(kept, /"bash"/);
+    const diff = /^ {21}Diff: 1 upgraded, 1 downgraded, 1 removed, 1 added$/m;
+    writeFileSync(path, kept.replaceAll('"bash"', '17'));
+    assert.match(system.inside('atomic host status'), diff);
+    writeFileSync(path, kept.replaceAll('"bash"', '"zsh"'));
+    assert.match(system.inside('atomic -v host status'), /Upgraded: zsh/, 'else the file is believed');
+    rmSync(path);
+    assert.match(system.inside('atomic host status'), diff);
   });
 });

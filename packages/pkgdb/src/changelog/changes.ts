@@ -1,5 +1,6 @@
 import type { ModifiedPackage } from '../diff/diff-packages.ts';
 import { evrOf, type InstalledPackage, nevraOf } from '../package.ts';
+import { readPackages } from '../read-packages.ts';
 import { type RpmHeader, TAG } from '../rpm/header.ts';
 import { findRpmdb, packageOfHeader, rpmHeaders } from '../rpm/rpmdb.ts';
 import type { TreeView } from '../tree/tree-view.ts';
@@ -25,8 +26,9 @@ export function readChanges(
   fetched: ReadonlyMap<string, string> = new Map(),
 ): PackageChanges[] {
   const [old, young] = [new RpmChangelogs(before, upgraded), new RpmChangelogs(after, upgraded)];
-  return upgraded.map((one, i) => {
-    if (!isLastOfSource(upgraded, i)) return { ...one, entries: [] };
+  const known = withSources(after, upgraded);
+  return known.map((one, i) => {
+    if (!isLastOfSource(known, i)) return { ...one, entries: [] };
     const entries =
       one.after.format === 'deb'
         ? debChanges(before, after, one, fetched)
@@ -35,13 +37,19 @@ export function readChanges(
   });
 }
 
+/** Lists in commit metadata do not say which source a package was built from; the database does. */
+function withSources(after: TreeView, upgraded: readonly ModifiedPackage[]): ModifiedPackage[] {
+  const installed = new Map((readPackages(after) ?? []).map((one) => [nevraOf(one), one]));
+  return upgraded.map((one) => ({ ...one, after: installed.get(nevraOf(one.after)) ?? one.after }));
+}
+
 const isLastOfSource = (upgraded: readonly ModifiedPackage[], index: number): boolean =>
   !upgraded.slice(index + 1).some((other) => other.after.source === upgraded[index]?.after.source);
 
 /** Upgraded Debian packages, one of each source, whose changelogs the tree was made without. */
 export const changelogsMissing = (after: TreeView, upgraded: readonly ModifiedPackage[]): InstalledPackage[] =>
-  upgraded
-    .filter((_, index) => isLastOfSource(upgraded, index))
+  withSources(after, upgraded)
+    .filter((_, index, known) => isLastOfSource(known, index))
     .map((one) => one.after)
     .filter(({ format, name }) => format === 'deb' && readDebChangelog(after, name).next().done === true);
 

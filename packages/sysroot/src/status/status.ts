@@ -22,7 +22,7 @@ import type { Sysroot } from '../sysroot.ts';
 import { activeTransaction, type Transaction } from '../transaction.ts';
 import { automaticUpdatesLine } from '../updates/report.ts';
 import { type OriginRequests, originRequests } from './origin-requests.ts';
-import { type PackageChangesJson, packageChangesJson } from './package-changes.ts';
+import { type PackageChangesJson, packageChanges, packageChangesJson } from './package-changes.ts';
 import { type FileDiff, pendingDiff } from './pending-diff.ts';
 import { signatureStatus, signatureTuple } from './signatures.ts';
 
@@ -205,6 +205,18 @@ async function describe(
   };
 }
 
+/** How a deployment differs from the one that runs: what was kept of it, else, of its packages, what is told soon. */
+async function diffFacts(
+  sysroot: Sysroot,
+  booted: Deployment,
+  deployment: Deployment,
+): Promise<PackageChangesJson & Pick<DeploymentStatus, 'file-diff'>> {
+  const kept = pendingDiff(sysroot, booted, deployment);
+  const same = booted.checksum === deployment.checksum;
+  const packages = kept?.packages ?? (same ? null : await packageChanges(sysroot, booted, deployment));
+  return { ...(kept === null ? {} : { 'file-diff': kept.files }), ...packageChangesJson(packages) };
+}
+
 function liveFacts(sysroot: Sysroot, deployment: Deployment): Partial<DeploymentStatus> {
   const live = readLiveState(sysroot, deployment);
   return {
@@ -285,8 +297,8 @@ export async function statusReport(sysroot: Sysroot, options: StatusOptions = {}
   const report: StatusReport = { json, transaction, signatures: new Map(), lockPath: sysroot.layout.lock };
   for (const deployment of shown) {
     const one = await describe(sysroot, deployment, report, options);
-    const diff = deployment.pending && state.booted !== null ? pendingDiff(sysroot, state.booted, deployment) : null;
-    if (diff !== null) Object.assign(one, { 'file-diff': diff.files }, packageChangesJson(diff.packages));
+    if (deployment.pending && state.booted !== null)
+      Object.assign(one, await diffFacts(sysroot, state.booted, deployment));
     const bad = health.bad.find(({ checksum }) => checksum === deployment.checksum || checksum === deployment.base);
     if (bad !== undefined) one.bad = bad.reason;
     json.deployments.push(one);
