@@ -171,7 +171,7 @@ export class AptLayers implements LayerManager {
     const force = requests.localFileOverride.length > 0 ? ['-o', 'DPkg::Options::=--force-overwrite'] : [];
     const changed = requests.replace.length > 0 || requests.replaceFrom.length > 0;
     const words = [
-      ...['install', '--no-download', '-q', ...settings(options), ...force],
+      ...['install', '-q', ...settings(options), ...force],
       ...(changed ? ['--allow-downgrades', '--allow-change-held-packages'] : []),
       ...['--', ...asked.words],
     ];
