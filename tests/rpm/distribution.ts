@@ -30,7 +30,7 @@ const PACKAGES = [
   'systemd systemd-sysv udev dbus dbus-daemon systemd-resolved libpam-systemd libnss-systemd',
   'linux-image-cloud-amd64 dracut ostree-boot kmod',
   'iproute2 iputils-ping procps login passwd util-linux e2fsprogs ca-certificates openssl',
-  'less file tree rpm dnf python3',
+  'less file tree rpm dnf python3 bubblewrap',
 ].flatMap((line) => line.split(' '));
 
 const GROUPS: readonly Group[] = [
@@ -277,7 +277,6 @@ const RELEASE = (version: string): Parameters<typeof buildRpm>[0] => ({
     '/usr/lib/rpm/macros.d/macros.test': '%_dbpath /usr/lib/sysimage/rpm\n%_db_backend sqlite\n',
     // Nothing asks at the first boot, and units are on only where a treefile says so.
     '/usr/lib/systemd/system-preset/99-default-disable.preset': 'disable *\n',
-    '/etc/dnf/dnf.conf': { content: '[main]\ngpgcheck=1\ninstallonly_limit=3\n', spec: '%config(noreplace)' },
   },
 });
 

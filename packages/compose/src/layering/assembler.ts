@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statfsSync, wri
 import { join } from 'node:path';
 import { FileLock } from '@atomic/linux';
 import { AtomicError, applyChangeset, type Checksum, checkout, type Metadata, stringVariant } from '@atomic/ostree';
-import { advisoriesMetadata, packageListMetadata, readFolderPackages } from '@atomic/pkgdb';
+import { advisoriesMetadata, packageListMetadata, readCommitPackages, readFolderPackages } from '@atomic/pkgdb';
 import {
   type AssembledLayer,
   type AssembleOptions,
@@ -19,6 +19,7 @@ import {
   type Sysroot,
 } from '@atomic/sysroot';
 import { AptLayers } from './apt/apt-layers.ts';
+import { DnfLayers } from './dnf/dnf-layers.ts';
 import { makeLayerInitramfs } from './layer-initramfs.ts';
 import { DEFAULT_LIMITS, type LayerLimits } from './limits.ts';
 import type { LayerManager, LayerManagerOptions, LayerPlan } from './manager.ts';
@@ -157,8 +158,9 @@ export class Layering implements LayerAssembler {
     }
   }
 
-  async identify(_sysroot: Sysroot, _base: Checksum, path: string): Promise<PackageIdentity> {
-    return await new AptLayers().identify(path);
+  async identify(sysroot: Sysroot, base: Checksum, path: string): Promise<PackageIdentity> {
+    const rpm = readCommitPackages(sysroot.repo, base)?.[0]?.format === 'rpm';
+    return await (rpm ? new DnfLayers() : new AptLayers()).identify(path);
   }
 
   async refresh(
@@ -253,8 +255,9 @@ const managerOptions = (options: AssembleOptions): LayerManagerOptions => ({
 
 function managerOf(tree: string): LayerManager {
   if (AptLayers.manages(tree)) return new AptLayers();
+  if (DnfLayers.manages(tree)) return new DnfLayers();
   throw new AtomicError('unsupported', 'the base has no database of packages, so none can be layered on it', {
-    hint: 'its treefile keeps it at usr/lib/sysimage/dpkg (Debian)',
+    hint: 'it is looked for at usr/lib/sysimage/dpkg (Debian) and usr/share/rpm (rpm)',
   });
 }
 

@@ -45,6 +45,10 @@ export function explainDnf(problem: DnfProblem, where: (name: string) => string 
       );
     case 'not-installed':
       return new AtomicError('not-found', `${named('package')} is not in the base`);
+    case 'in-base':
+      return new AtomicError('invalid', `the base has ${name} already, as ${message}`, {
+        hint: 'to put the file in its place: atomic host override replace FILE',
+      });
     case 'excluded':
       return new AtomicError('invalid', `${named('package')} is excluded, or held at the version that is there`);
     case 'locked':

@@ -29,6 +29,9 @@ def version(pkg):
     epoch = '' if int(pkg.epoch) == 0 else '%s:' % pkg.epoch
     return '%s%s-%s' % (epoch, pkg.version, pkg.release)
 
+def nevra(pkg):
+    return '%s-%s.%s' % (pkg.name, version(pkg), pkg.arch)
+
 def described(pkg):
     kind, digest = pkg.chksum or (None, b'')
     return {
@@ -60,7 +63,7 @@ def open_base():
     conf.timeout = 30
     conf.retries = 2
     conf.reposdir = ask['reposdir']
-    conf.varsdir = [os.path.join(ask['installroot'], 'etc/dnf/vars')] if ask.get('system') else []
+    conf.varsdir = ask.get('varsdir') or []
     if not ask.get('system'):
         # Whatever a treefile's repositories do not say: packages are signed.
         conf.gpgcheck = True
@@ -140,19 +143,26 @@ def met_by(base, spec):
         return None
     query = dnf.subject.Subject(spec).get_best_query(base.sack, with_nevra=True, with_provides=True, with_filenames=True)
     found = list(query.installed())
-    return str(found[0]) if found else None
+    return nevra(found[0]) if found else None
 
 def mark(base):
     inactive = []
-    local = base.add_remote_rpms(ask['local']) if ask.get('local') else []
-    for pkg in local:
-        same = base.sack.query().installed().filter(name=pkg.name, arch=pkg.arch)
+    for pkg in base.add_remote_rpms(ask['local']) if ask.get('local') else []:
+        same = list(base.sack.query().installed().filter(name=pkg.name, arch=pkg.arch))
         if any(one.evr == pkg.evr for one in same):
-            inactive.append({'request': str(pkg), 'by': str(pkg)})
-        elif len(same):
-            base.goal.install(pkg)
+            inactive.append({'request': nevra(pkg), 'by': nevra(pkg)})
+        elif same:
+            raise Failed('in-base', nevra(same[0]), pkg.name)
         else:
-            base.package_install(pkg)
+            base.goal.install(pkg)
+    for pkg in base.add_remote_rpms(ask['replace']) if ask.get('replace') else []:
+        same = list(base.sack.query().installed().filter(name=pkg.name))
+        if not same:
+            raise Failed('not-installed', '', pkg.name)
+        if any(one.evr == pkg.evr for one in same):
+            inactive.append({'request': nevra(pkg), 'by': nevra(pkg)})
+        else:
+            base.goal.install(pkg)
     wanted = []
     for spec in ask.get('install') or []:
         by = met_by(base, spec) if ask.get('system') else None
@@ -218,16 +228,15 @@ def advisories(base):
     names = set(ask['words'])
     found = {}
     for pkg in base.sack.query().available():
-        nevra = '%s-%s.%s' % (pkg.name, version(pkg), pkg.arch)
-        if nevra not in names:
+        if nevra(pkg) not in names:
             continue
         for one in pkg.get_advisories(hawkey.EQ):
             entry = found.setdefault(one.id, {
                 'id': one.id, 'kind': kinds.get(one.type, 'unknown'), 'severity': (one.severity or '').lower(), 'packages': [],
                 'references': [{'url': ref.url or '', 'title': ref.title or ref.id or ''} for ref in one.references if ref.type == hawkey.REFERENCE_CVE],
             })
-            if nevra not in entry['packages']:
-                entry['packages'].append(nevra)
+            if nevra(pkg) not in entry['packages']:
+                entry['packages'].append(nevra(pkg))
     return sorted(found.values(), key=lambda one: one['id'])
 
 def main():
@@ -253,14 +262,14 @@ def main():
         return {'found': [{'name': name, 'summary': text.get(name, ''), 'matched': 'name+summary' if name in names and name in summaries else 'name' if name in names else 'summary'} for name in sorted(names | summaries)]}
     if action == 'describe':
         names = set(ask['words'])
-        return {'described': [described(pkg) for pkg in base.sack.query().available() if '%s-%s.%s' % (pkg.name, version(pkg), pkg.arch) in names]}
+        return {'described': [described(pkg) for pkg in base.sack.query().available() if nevra(pkg) in names]}
     if action == 'advisories':
         return {'advisories': advisories(base)}
-    if ask.get('system'):
+    if ask.get('hold'):
         hold_base(base)
     keep_to_lock(base)
     inactive = mark(base)
-    base.resolve(allow_erasing=bool(ask.get('system') and ask.get('remove')))
+    base.resolve(allow_erasing=bool(ask.get('remove')))
     comes, goes = gather(base)
     result = {'inactive': inactive, 'removed': [described(pkg) for pkg in goes]}
     if action == 'fetch':

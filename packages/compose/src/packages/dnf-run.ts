@@ -12,6 +12,8 @@ export interface DnfRequest {
   system?: boolean | undefined;
   config?: string | undefined;
   cachedir: string;
+  /** folders with variables of *.repo files */
+  varsdir?: readonly string[] | undefined;
   /** folders with *.repo files */
   reposdir: readonly string[];
   /** the repositories to use; undefined: those that are enabled */
@@ -31,11 +33,14 @@ export interface DnfRequest {
   repoPackages?: readonly { repo: string; packages: readonly string[] }[] | undefined;
   /** name → the versions (EVR or EVR.ARCH) one of which it must have */
   locked?: Readonly<Record<string, readonly string[]>> | undefined;
-  /** for a system: package files, names to remove, what may change, what to take from one repository */
+  /** for a system: package files to add, to put in the place of others, names to remove, to take from one repository */
   local?: readonly string[] | undefined;
+  replace?: readonly string[] | undefined;
   remove?: readonly string[] | undefined;
-  free?: readonly string[] | undefined;
   replaceFrom?: readonly { source: string; packages: readonly string[] }[] | undefined;
+  /** what is installed stays as it is, but for those named in `free` */
+  hold?: boolean | undefined;
+  free?: readonly string[] | undefined;
   /** for a search: what is looked for; for describe and advisories: packages, NAME-EVR.ARCH */
   words?: readonly string[] | undefined;
 }

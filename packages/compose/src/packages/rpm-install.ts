@@ -38,9 +38,17 @@ export function explainRpm(output: string): AtomicError {
     return new AtomicError('no-space', 'no space left while installing packages', {
       hint: 'free some space, or put the cache elsewhere with --cachedir',
     });
-  const conflict = /^\s*file (\S+) (?:from install of|conflicts between attempted installs of) (.*)$/m.exec(output);
-  if (conflict !== null)
-    return new AtomicError('invalid', `packages do not fit together: file ${conflict[1]} of ${conflict[2]?.trim()}`);
+  const both = /^\s*file (\S+) conflicts between attempted installs of (\S+) and (\S+)/m.exec(output);
+  if (both !== null)
+    return new AtomicError(
+      'invalid',
+      `the packages do not fit together: ${both[2]} and ${both[3]} both have ${both[1]}`,
+    );
+  const other = /^\s*file (\S+) from install of (\S+) conflicts with file from package (\S+)/m.exec(output);
+  if (other !== null)
+    return new AtomicError('invalid', `package ${other[2]} has ${other[1]}, which is in package ${other[3]}, too`, {
+      hint: 'the two cannot be together',
+    });
   const unmet = /^error: Failed dependencies:\n\s*(.*)$/m.exec(output);
   if (unmet !== null) return new AtomicError('invalid', `the packages do not fit together: ${unmet[1]?.trim()}`);
   const error = /^error: (.*)$/m.exec(output);

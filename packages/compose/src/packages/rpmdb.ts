@@ -1,4 +1,15 @@
-import { existsSync, lstatSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { AtomicError } from '@atomic/ostree';
@@ -51,14 +62,23 @@ export function settleRpmdb(root: string): void {
   linkRpmdb(root);
 }
 
-/** Writes its log into the database, and the database anew. */
+/** Writes its log into the database, and the database anew. Beside it would not do: SQLite insists on real paths. */
 function compact(file: string): void {
-  const database = new DatabaseSync(file);
+  const aside = mkdtempSync(join(tmpdir(), 'atomic-rpmdb-'));
   try {
-    database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
-    database.exec('PRAGMA journal_mode = DELETE');
-    database.exec('VACUUM');
+    for (const end of ['', '-wal']) {
+      if (lstatSync(file + end, { throwIfNoEntry: false })?.isFile()) copyFileSync(file + end, join(aside, `db${end}`));
+    }
+    const database = new DatabaseSync(join(aside, 'db'));
+    try {
+      database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+      database.exec('PRAGMA journal_mode = DELETE');
+      database.exec('VACUUM');
+    } finally {
+      database.close();
+    }
+    copyFileSync(join(aside, 'db'), file);
   } finally {
-    database.close();
+    rmSync(aside, { recursive: true });
   }
 }

@@ -1,0 +1,107 @@
+// A disk with the RPM tree in its repository, and an /etc whose only repositories are folders served on this machine.
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { composeTree, layerAssembler, loadTreefile } from '@atomic/compose';
+import { AtomicError, type Checksum, pullLocal, type Repo } from '@atomic/ostree';
+import {
+  type AssembledLayer,
+  type AssembleOptions,
+  initSysroot,
+  type LayerRequests,
+  type LocalPackage,
+  Sysroot,
+} from '@atomic/sysroot';
+import { type RepoServer, serveRepo } from '@atomic/vm';
+import { buildDistribution, type Distribution } from './distribution.ts';
+import { buildRpm, createRepository } from './rpm-package.ts';
+import { writeTree } from './trees.ts';
+
+const NONE: LayerRequests = { install: [], local: [], localFileOverride: [], remove: [], replace: [], replaceFrom: [] };
+type Rpm = Omit<Parameters<typeof buildRpm>[0], 'version'> & { version?: string };
+
+export class RpmLayeringLab implements AsyncDisposable {
+  readonly work: string;
+  readonly sysroot: Sysroot;
+  readonly base: Checksum;
+  readonly etc: string;
+  readonly #server: RepoServer;
+  readonly #own: RepoServer;
+
+  private constructor(work: string, sysroot: Sysroot, base: Checksum, server: RepoServer, own: RepoServer) {
+    this.work = work;
+    this.sysroot = sysroot;
+    this.base = base;
+    this.etc = join(work, 'etc');
+    this.#server = server;
+    this.#own = own;
+    mkdirSync(join(this.etc, 'yum.repos.d'), { recursive: true });
+    mkdirSync(join(this.etc, 'dnf'), { recursive: true });
+    this.repositories(['base', 'own']);
+  }
+
+  static async open(cachedir: string, composed: Repo, distribution?: Distribution): Promise<RpmLayeringLab> {
+    const made = distribution ?? (await buildDistribution(cachedir));
+    const work = mkdtempSync(join(cachedir, 'rpm-layering-'));
+    const path = writeTree(join(work, 'tree'), made, { packages: ['dnf', 'bubblewrap'] });
+    const { commit, ref } = await composeTree({ treefile: loadTreefile(path), repo: composed, cachedir, parent: null });
+    const disk = join(work, 'disk');
+    mkdirSync(disk);
+    await initSysroot(disk);
+    const sysroot = Sysroot.open(disk, { run: join(work, 'run') });
+    await pullLocal(sysroot.repo, composed.path, { refs: [commit] });
+    sysroot.repo.setRef(ref, commit);
+    await createRepository(join(work, 'own'));
+    return new RpmLayeringLab(work, sysroot, commit, await serveRepo(made.folder), await serveRepo(join(work, 'own')));
+  }
+
+  /** Says which repositories there are: base, updates, and the one that `rpm` adds to. */
+  repositories(names: readonly ('base' | 'updates' | 'own')[], more = ''): void {
+    const section = (name: string): string => {
+      const url = name === 'own' ? this.#own.url : `${this.#server.url}/${name}`;
+      return `[${name}]\nname=${name}\nbaseurl=${url}\ngpgcheck=0\nmetadata_expire=0\n${more}`;
+    };
+    writeFileSync(join(this.etc, 'yum.repos.d/test.repo'), names.map(section).join(''));
+  }
+
+  /** Builds a package; `publish`: into the repository. */
+  async rpm(rpm: Rpm, options: { publish?: boolean } = {}): Promise<LocalPackage> {
+    const folder = join(this.work, options.publish === true ? 'own' : 'files');
+    const header = { version: '1-1', ...rpm };
+    const path = await buildRpm(header, folder);
+    if (options.publish === true) await createRepository(folder);
+    const sha256 = createHash('sha256').update(readFileSync(path)).digest('hex');
+    return { name: `${rpm.name}-${header.version}.${rpm.arch ?? 'noarch'}`, sha256, path };
+  }
+
+  async assemble(
+    requests: Partial<LayerRequests>,
+    options: AssembleOptions & { base?: Checksum } = {},
+  ): Promise<AssembledLayer> {
+    const { base = this.base, ...rest } = options;
+    using _lock = await this.sysroot.lock();
+    const layers = await layerAssembler();
+    return await layers.assemble(this.sysroot, base, { ...NONE, ...requests }, { mergeEtc: this.etc, ...rest });
+  }
+
+  /** Asserts that it fails, in one line, and leaves nothing. */
+  async fails(requests: Partial<LayerRequests>, message: RegExp, options: AssembleOptions = {}): Promise<AtomicError> {
+    const error = await this.assemble(requests, options).then(
+      () => assert.fail('it did not fail'),
+      (reason: unknown) => reason,
+    );
+    assert.ok(error instanceof AtomicError, error instanceof Error ? error.stack : String(error));
+    assert.match(error.message, message);
+    assert.ok(!error.message.includes('\n'), 'one line');
+    const folder = join(this.sysroot.path, 'ostree/extensions/atomic');
+    if (existsSync(folder)) assert.ok(!readdirSync(folder).includes('work'), 'nothing is left');
+    return error;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#server.close();
+    await this.#own.close();
+    rmSync(this.work, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,95 @@
+// A host made of RPMs: composed with real dnf and rpm from a repository of our own making, booted, upgraded, rolled back.
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { type ComposeResult, composeTree, loadTreefile } from '@atomic/compose';
+import { pullLocal, Repo } from '@atomic/ostree';
+import { buildDistribution, type Distribution } from '../rpm/distribution.ts';
+import { rpmToolsMissing } from '../rpm/rpm-package.ts';
+import { writeTree } from '../rpm/trees.ts';
+import { type Host, Lab, skip } from './lab.ts';
+import { cachedir, stateFolder } from './setup.ts';
+
+const whyNot =
+  skip || rpmToolsMissing() || (process.env['RPM_MACHINE'] === undefined ? 'takes minutes: make rpm-test' : false);
+
+describe('a host made of RPMs', { skip: whyNot, concurrency: 1, timeout: 40 * 60_000 }, () => {
+  let distribution: Distribution;
+  let lab: Lab;
+  let host: Host;
+  let composed: Repo;
+  const compose = async (version: '1' | '2', parent: string | null): Promise<ComposeResult> => {
+    const trees = join(stateFolder('rpm-trees'), 'files');
+    const packages = ['dnf', 'bubblewrap'];
+    const path = writeTree(trees, distribution, { version, updates: version === '2', packages });
+    return await composeTree({ treefile: loadTreefile(path), repo: composed, cachedir, parent });
+  };
+  let v1: ComposeResult;
+
+  before(async () => {
+    distribution = await buildDistribution(cachedir);
+    const path = join(stateFolder('rpm-trees'), 'repo');
+    await mkdir(dirname(path), { recursive: true });
+    composed = existsSync(path) ? Repo.open(path) : Repo.create(path, { mode: 'archive' });
+    v1 = await compose('1', null);
+    const { ref, commit, changed, packages, kernel, seconds } = v1;
+    lab = await Lab.of('rpm', {
+      repo: path,
+      v1: { ref, commit, version: '1', changed, packages, kernel, seconds },
+      images: 'rpm-images',
+    });
+    host = await lab.host();
+  });
+  after(async () => {
+    await host?.[Symbol.asyncDispose]();
+    await lab?.[Symbol.asyncDispose]();
+  });
+  /** A test whose console can be seen when it fails. */
+  const scenario = (name: string, work: () => Promise<void>) =>
+    test(name, async () => {
+      try {
+        await work();
+      } catch (error) {
+        console.log(host.log.slice(-3000));
+        throw error;
+      }
+    });
+  const upgraded = 'less-590-2.1~deb12u2.1.x86_64';
+
+  scenario('it boots, and its own rpm reads its database', async () => {
+    await host.expectBooted(v1.commit, '1');
+    assert.match(await host.check('cat /etc/os-release'), /^ID=testlinux$/m);
+    assert.equal(Number(await host.check('rpm -qa | wc -l')), v1.packages);
+    assert.equal(await host.check('rpm -q less'), 'less-590-2.1~deb12u2.x86_64');
+    assert.equal(await host.check('systemctl --failed --plain --no-legend'), '');
+    assert.equal(await host.check('rpm -V --nomtime less iproute kmod'), '');
+    assert.equal((await host.run('test -w /usr')).code, 1, '/usr is read-only');
+  });
+
+  scenario('an upgrade says which packages change, and what it mends; then it has them', async () => {
+    const v2 = await compose('2', v1.commit);
+    await pullLocal(lab.repo, composed.path, { refs: [v2.commit] });
+    lab.repo.setRef(v2.ref, v2.commit);
+    await host.check('echo mine > /etc/mine.conf; echo kept > /var/lib/kept');
+    const preview = await host.check('atomic host upgrade --preview');
+    assert.match(preview, /TEST-2026-0001/);
+    assert.match(preview, /less 590-2\.1~deb12u2 -> 590-2\.1~deb12u2\.1/);
+    await host.check('atomic host upgrade');
+    await host.reboot();
+    await host.expectBooted(v2.commit, '2');
+    assert.equal(await host.check('rpm -q less'), upgraded);
+    assert.match(await host.check('atomic db diff'), /less 590-2\.1~deb12u2 -> 590-2\.1~deb12u2\.1/);
+    await host.judged();
+  });
+
+  scenario('and back', async () => {
+    await host.check('atomic host rollback');
+    await host.reboot();
+    await host.expectBooted(v1.commit, '1');
+    assert.equal(await host.check('rpm -q less'), 'less-590-2.1~deb12u2.x86_64');
+    assert.equal(await host.check('cat /etc/mine.conf /var/lib/kept'), 'mine\nkept');
+    await host.judged();
+  });
+});
