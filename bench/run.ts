@@ -12,6 +12,7 @@ import { cpus, loadavg, totalmem } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
+import { changesetTable, makeChangesetRows } from './changeset-rows.ts';
 import { makeHostRows } from './host-rows.ts';
 import { measure, median, run, type Usage } from './measure.ts';
 import { makeRows, type Row, type Who } from './rows.ts';
@@ -120,7 +121,7 @@ function line({ row, used, bytes }: Measured): string {
 }
 
 const setting = { root, work, trees, port, slow };
-const rows = [...makeRows(setting), ...makeHostRows(setting)].filter(
+const rows = [...makeRows(setting), ...makeHostRows(setting), ...makeChangesetRows(setting)].filter(
   (row) => only.test(row.name) && (row.slow !== true || slow !== undefined),
 );
 const measured = rows.flatMap((row, index) => measureRow(row, index) ?? []);
@@ -137,6 +138,9 @@ function memoryTable(): string[] {
   });
 }
 
+const changesets = rows.some(({ name }) => name.startsWith('a changeset'))
+  ? `\n## Objects read to lay the same changeset over bases of different sizes\n\n${changesetTable(setting).join('\n')}\n`
+  : '';
 const files = run(work, 'sh', '-c', `find ${trees.tree} -type f | wc -l`);
 const megabytes = Math.round(Number(run(work, 'sh', '-c', `du -sb ${trees.tree} | cut -f1`)) / 1e6);
 const stockVersion = /Version: '(.*)'/.exec(run(work, TOOLS.stock, '--version'))?.[1] ?? '';
@@ -161,7 +165,7 @@ ${measured.map(line).join('\n')}
 | operation | stock, 10,000 files | ours | stock, 100,000 files | ours |
 |---|---|---|---|---|
 ${memoryTable().join('\n')}
-`;
+${changesets}`;
 if (values.only === '') {
   writeFileSync(values.out, report);
   console.log(`written to ${path.relative(process.cwd(), values.out)}`);
