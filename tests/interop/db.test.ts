@@ -4,8 +4,9 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { commitTree, type Metadata, Repo } from '@atomic/ostree';
+import { checksumPath, commitTree, type Metadata, pull, Repo, remoteAdd, serveFolder } from '@atomic/ostree';
 import { advisoriesMetadata, databaseVersion, packageListMetadata, readFolderPackages } from '@atomic/pkgdb';
+import { createStateroot, createSysroot, deploy, makeOrigin, Sysroot, upgrade } from '@atomic/sysroot';
 import { BootedSystem, skip as noSandbox } from './booted-system.ts';
 
 /** `atomic db`, and package changes in status and upgrade: by the command, on databases that dpkg and rpm understand. */
@@ -308,4 +309,50 @@ describe('package changes of a running system', { skip: noSandbox }, () => {
     rmSync(path);
     assert.match(system.inside('atomic host status'), diff);
   });
+});
+
+const notRoot = process.getuid?.() === 0 ? false : 'needs root';
+
+test('a preview fetches the package database alone, where a commit lists no packages', { skip: notRoot }, async () => {
+  const tree = (packages: Record<string, string>) => ({
+    'usr/lib/os-release': 'ID=test\nPRETTY_NAME="Test OS"\n',
+    'usr/lib/modules/6.1/vmlinuz': 'kernel',
+    'usr/lib/modules/6.1/initramfs.img': 'initramfs',
+    'usr/etc/conf': '',
+    'usr/bin/large': 'x'.repeat(100_000),
+    'usr/lib/sysimage/dpkg/status': dpkgStatus(packages),
+    'usr/lib/sysimage/dpkg/info/bash.list': `/bin/bash of ${packages['bash']}`,
+  });
+  const served = Repo.create(join(scratch, 'served'), { mode: 'archive' });
+  const { commit } = await commitFiles(served, 'os', tree(v1));
+  await using server = await serveFolder(served.path, { port: 0 });
+  const root = join(scratch, 'follower');
+  mkdirSync(root);
+  createSysroot(root, { epoch: 1 });
+  const sysroot = Sysroot.open(root, { mutableDeployments: true, run: join(scratch, 'no-run') });
+  createStateroot(sysroot, 'os');
+  remoteAdd(sysroot.repo, 'origin', `http://127.0.0.1:${server.port}/`, {
+    options: { 'gpg-verify': 'false' },
+  });
+  await pull(sysroot.repo, { remote: 'origin', refs: ['os'] });
+  await deploy(sysroot, { os: 'os', rev: commit, origin: makeOrigin('origin:os') });
+  const { commit: newer, dir } = await commitFiles(served, 'os', { ...tree(v2), 'usr/bin/large': 'y'.repeat(100_000) });
+
+  const check = await upgrade(sysroot, { check: true });
+  assert.deepEqual([check.changed, check.packages], [true, null]);
+  const preview = await upgrade(sysroot, { check: true, preview: true });
+  assert.equal(preview.to.checksum, newer);
+  assert.deepEqual(preview.packages?.['rpm-diff'].upgraded, [
+    [0, 'bash', ['5.2-1', 'amd64'], ['5.2-1+deb12u1', 'amd64']],
+  ]);
+  assert.equal(sysroot.repo.commitState(newer), 'partial');
+  for (const [path, there] of [
+    ['usr/lib/sysimage/dpkg/status', true],
+    ['usr/lib/sysimage/dpkg/info/bash.list', false],
+    ['usr/bin/large', false],
+  ] as const) {
+    const checksum = checksumPath(join(dir, path));
+    assert.equal(sysroot.repo.hasObject('file', await checksum), there, path);
+  }
+  assert.equal(sysroot.repo.resolveRev('origin:os'), commit, 'the branch stays where it was');
 });
