@@ -5,7 +5,7 @@ import { type DbOptions, openSource } from '../db/common.ts';
 import { add, collect, requireSource, type SourceFlags, withRepo, withSource } from './common.ts';
 
 interface ApplyOptions extends DbOptions, SourceFlags {
-  base: string;
+  base?: string;
   branch?: string;
   parent?: string | boolean;
   subject?: string;
@@ -22,10 +22,10 @@ interface ApplyOptions extends DbOptions, SourceFlags {
 export function register(changeset: Command): void {
   const apply = add(changeset, 'apply', 'commit a base with a changeset laid over it', [
     'atomic changeset apply --repo=repo --base=REF --upper=work/upper -b REF-with-tools',
-    'atomic changeset apply --repo=repo --base=REF --layer=one.tar --layer=two.tar.zst -b image',
+    'atomic changeset apply --repo=repo --layer=one.tar --layer=two.tar.zst -b image    an image, whole',
     'atomic changeset apply --repo=repo --base=REF --layer=l.tar --map=etc=usr/etc --skip=dev -b image',
   ]);
-  withSource(withRepo(apply).requiredOption('--base <rev>', 'the commit to change'))
+  withSource(withRepo(apply).option('--base <rev>', 'the commit to change (default: an empty tree)'))
     .option('-b, --branch <branch>', 'branch to move to the new commit (default: none)')
     .option('--parent <rev>', "the commit's parent (default: the branch's tip, else the base)")
     .option('--no-parent', 'make a commit without parent')
@@ -45,10 +45,10 @@ async function run(ctx: Context, options: ApplyOptions): Promise<void> {
   const { applyChangeset } = await import('@atomic/ostree');
   const source = await openSource(options);
   const { repo } = source;
-  const base = source.resolve(options.base);
+  const base = options.base === undefined ? undefined : source.resolve(options.base);
   const { branch, subject, upper, layer, userxattr, parent } = options;
   const tip = branch === undefined ? null : repo.readRef(branch);
-  const named = typeof parent === 'string' ? source.resolve(parent) : (tip ?? base);
+  const named = typeof parent === 'string' ? source.resolve(parent) : (tip ?? base ?? null);
   const result = await applyChangeset(repo, {
     base,
     ...(upper === undefined ? { layer } : { upper }),
@@ -58,7 +58,7 @@ async function run(ctx: Context, options: ApplyOptions): Promise<void> {
     subject,
     timestamp: await timestampOf(options.timestamp),
     map: await mapOf(options),
-    metadata: await metadataOf(repo.loadCommit(base).metadata, options),
+    metadata: await metadataOf(base === undefined ? new Map() : repo.loadCommit(base).metadata, options),
     bootable: options.bootable,
     consume: options.consume === true && upper !== undefined,
     ...(options.skipSpecial ? { onSpecial: (path: string) => ctx.warn(`left out: /${path}`) } : {}),

@@ -18,8 +18,8 @@ export type ChangesetSource =
 export type ApplyChangesetOptions = ChangesetSource &
   Omit<CommitOptions, 'trees' | 'base' | 'tar'> &
   Omit<UpperOptions, 'signal'> & {
-    /** The commit to change: any revision of the repository. */
-    base: string;
+    /** The commit to change: any revision of the repository. Without one, an empty tree. */
+    base?: string | undefined;
     /** What a path of the changeset becomes in the tree, or null to leave it (and what is in it) out. */
     map?: PathMap | undefined;
   };

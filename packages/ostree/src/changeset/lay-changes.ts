@@ -40,6 +40,8 @@ export async function layChanges(
   }
   layer.settleLinks();
   await job.finish();
+  // Layers of an image need not say what the root is.
+  root.meta ??= job.writeMeta({ uid: 0, gid: 0, mode: S_IFDIR | 0o755, xattrs: [] });
 }
 
 /** A place for a file. */
