@@ -297,6 +297,14 @@ describe('package changes of a running system', { skip: noSandbox }, () => {
     );
   });
 
+  test('what apply-live changed beneath the running system', () => {
+    const out = system.inside(
+      'atomic host apply-live --allow-replacement >/dev/null; atomic host status; atomic -v host status',
+    );
+    assert.match(out, /^ {15}LiveCommit: [0-9a-f]{64}\n {17}LiveDiff: 1 upgraded, 1 downgraded, 1 removed, 1 added$/m);
+    assert.match(out, /^ {13}LiveUpgraded: bash 5\.2-1 -> 5\.2-1\+deb12u1$/m);
+  });
+
   test('what was kept by another hand, or not at all, is worked out anew', () => {
     const path = join(system.root, 'ostree/deploy/os/var/lib/atomic/pending-diff.json');
     const kept = readFileSync(path, 'utf8');

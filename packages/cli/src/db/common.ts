@@ -68,15 +68,14 @@ export class Source {
   }
 }
 
-/** Opens the repository or the machine that the options name. */
+/** Opens the repository or the machine that the options name; both: the machine's deployments, in that repository. */
 export async function openSource(options: DbOptions): Promise<Source> {
-  if (options.repo !== undefined) {
-    const { Repo } = await import('@atomic/ostree');
-    return new Source(Repo.open(options.repo), null);
-  }
+  const { Repo } = await import('@atomic/ostree');
+  const repo = options.repo === undefined ? null : Repo.open(options.repo);
+  if (repo !== null && options.sysroot === undefined) return new Source(repo, null);
   const { openSysroot } = await import('../ostree/admin/sysroot.ts');
   const sysroot = await openSysroot(options.sysroot, 'atomic db');
-  return new Source(sysroot.repo, sysroot);
+  return new Source(repo ?? sysroot.repo, sysroot);
 }
 
 /** A commit as a heading names it. */

@@ -66,6 +66,8 @@ export interface DeploymentStatus extends OriginRequests, PackageChangesJson {
   rollback: boolean;
   kargs: string[];
   'file-diff'?: FileDiff;
+  /** What packages `apply-live` changed beneath the running system. */
+  'live-rpm-diff'?: NonNullable<PackageChangesJson['rpm-diff']>;
   /** Why no automatic upgrade takes this commit. */
   bad?: string;
   /** What of /etc was changed here and by its defaults, and which accounts could not be added; none is left out. */
@@ -184,7 +186,7 @@ async function describe(
     booted: deployment.booted,
     staged: deployment.staged,
     ...(deployment.finalizationLocked ? { 'finalization-locked': true } : {}),
-    ...liveFacts(sysroot, deployment),
+    ...(await liveFacts(sysroot, deployment)),
     pinned: deployment.pinned,
     unlocked: deployment.unlocked,
     ...originRequests(origin),
@@ -217,11 +219,17 @@ async function diffFacts(
   return { ...(kept === null ? {} : { 'file-diff': kept.files }), ...packageChangesJson(packages) };
 }
 
-function liveFacts(sysroot: Sysroot, deployment: Deployment): Partial<DeploymentStatus> {
+async function liveFacts(sysroot: Sysroot, deployment: Deployment): Promise<Partial<DeploymentStatus>> {
   const live = readLiveState(sysroot, deployment);
+  if (live === null) return {};
+  const { commit, inProgress } = live;
+  if (commit === null) return inProgress === null ? {} : { 'live-inprogress': inProgress };
+  const target = { checksum: commit, base: sysroot.commitFacts(commit).base };
+  const diff = packageChangesJson(await packageChanges(sysroot, deployment, target))['rpm-diff'];
   return {
-    ...(live?.commit == null ? {} : { 'live-replaced': live.commit }),
-    ...(live?.inProgress == null ? {} : { 'live-inprogress': live.inProgress }),
+    'live-replaced': commit,
+    ...(inProgress === null ? {} : { 'live-inprogress': inProgress }),
+    ...(diff === undefined ? {} : { 'live-rpm-diff': diff }),
   };
 }
 

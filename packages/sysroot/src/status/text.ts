@@ -1,5 +1,5 @@
 import { describeGpgSignature, type GpgSignature, type Json, swap64 } from '@atomic/ostree';
-import { diffParts, diffSummary } from '@atomic/pkgdb';
+import { diffParts, diffSummary, type RpmDiffJson } from '@atomic/pkgdb';
 import { packageName } from '../layers/requests.ts';
 import { type LayersStuck, stuckLine } from '../layers/stuck.ts';
 import { overridesOf } from './overrides.ts';
@@ -204,14 +204,22 @@ function changeLines(block: Block, one: PackageChangesJson & { 'file-diff'?: Fil
   const packages = one['rpm-diff'];
   if (packages === undefined) {
     if (files !== '') block.add('Diff', files);
-  } else if (!verbose) block.add('Diff', diffSummary(packages));
-  else {
-    for (const { title, lines } of diffParts(packages)) {
-      lines.forEach((line, index) => {
-        block.add(index === 0 ? title : '', line);
-      });
-    }
-    if (files !== '') block.add('Files', files);
+    return;
+  }
+  packageLines(block, packages, verbose);
+  if (verbose && files !== '') block.add('Files', files);
+}
+
+/** How many packages differ, or which. */
+function packageLines(block: Block, packages: RpmDiffJson, verbose: boolean, prefix = ''): void {
+  if (!verbose) {
+    block.add(`${prefix}Diff`, diffSummary(packages));
+    return;
+  }
+  for (const { title, lines } of diffParts(packages)) {
+    lines.forEach((line, index) => {
+      block.add(index === 0 ? `${prefix}${title}` : '', line);
+    });
   }
 }
 
@@ -247,6 +255,8 @@ function deploymentLines(one: DeploymentStatus, place: Place): string[] {
   }
   if (interrupted !== undefined) block.add('InterruptedLiveCommit', style.alarm(interrupted));
   if (live !== undefined) block.add('LiveCommit', style.bold(live));
+  const liveDiff = one['live-rpm-diff'];
+  if (liveDiff !== undefined) packageLines(block, liveDiff, verbose, 'Live');
   if (verbose && (one.staged || index === 0)) block.add('Staged', one.staged ? 'yes' : 'no');
   if (one['finalization-locked']) block.add('FinalizationLocked', 'yes');
   if (verbose || place.severalSystems) block.add('StateRoot', one.osname);
