@@ -75,7 +75,7 @@ export class AptLayers implements LayerManager {
     const stamp = join(space.cache, 'lists-fetched');
     const digest = sourcesDigest(space.root, options.etc);
     if (options.cacheOnly === true) {
-      if (this.repositories(space).length > 0) return;
+      if (existsSync(stamp)) return;
       throw new AtomicError('not-found', 'there are no lists of packages yet', {
         hint: 'run it once without --cache-only, or: atomic host refresh-md',
       });
@@ -90,15 +90,22 @@ export class AptLayers implements LayerManager {
 
   repositories(space: LayerSpace): PackageRepository[] {
     const folder = listsOf(space.cache);
+    const names = readdirSync(folder).sort();
+    // Some have no Release file, but lists.
+    const prefixes = [/^(.*_)(?:InRelease|Release)$/, /^(.*_)Packages(?:\.\w+)?$/].flatMap((pattern) =>
+      names.flatMap((name) => pattern.exec(name)?.[1] ?? []),
+    );
     const repositories: PackageRepository[] = [];
-    for (const name of readdirSync(folder).sort()) {
-      const prefix = /^(.*_)(?:InRelease|Release)$/.exec(name)?.[1];
-      if (prefix === undefined) continue;
-      const text = readFileSync(join(folder, name), 'utf8');
+    for (const [index, prefix] of prefixes.entries()) {
+      if (prefixes.slice(0, index).some((earlier) => prefix.startsWith(earlier))) continue;
+      const release = ['InRelease', 'Release']
+        .map((name) => join(folder, prefix + name))
+        .find((path) => existsSync(path));
+      const text = release === undefined ? '' : readFileSync(release, 'utf8');
       const field = (key: string): string | undefined => new RegExp(`^${key}: (.*)$`, 'm').exec(text)?.[1]?.trim();
       const time = Date.parse(field('Date') ?? '');
       repositories.push({
-        id: field('Codename') ?? field('Suite') ?? prefix,
+        id: field('Codename') ?? field('Suite') ?? prefix.replace(/_+$/, ''),
         timestamp: Number.isNaN(time) ? null : Math.floor(time / 1000),
         packages: countPackages(folder, prefix),
       });
@@ -113,7 +120,7 @@ export class AptLayers implements LayerManager {
       if (!existsSync(file)) copyFileSync(local.path, file);
     }
     if (asked.words.length === 0) return { changes: [], inactive: asked.inactive };
-    const simulate = aptGet('install', '--simulate', '-q', ...settings(options), '--', ...asked.words);
+    const simulate = aptGet('install', '--simulate', '-q', ...settings(options, requests), '--', ...asked.words);
     const changes = parseSimulation(await this.#apt(space, simulate, options));
     if (options.throwaway !== true) checkPlan(changes, asked);
     const versions = new Map(this.#installed(space).map((one): [string, string] => [one.name, one.arch]));
@@ -148,7 +155,7 @@ export class AptLayers implements LayerManager {
       let done = 0;
       await this.#apt(
         space,
-        aptGet('install', '--download-only', '-q', ...settings(options), '--', ...asked.words),
+        aptGet('install', '--download-only', '-q', ...settings(options, requests), '--', ...asked.words),
         options,
         {
           network: true,
@@ -168,13 +175,7 @@ export class AptLayers implements LayerManager {
     options: LayerManagerOptions,
   ): Promise<void> {
     const asked = aptArguments(requests, this.#installed(space));
-    const force = requests.localFileOverride.length > 0 ? ['-o', 'DPkg::Options::=--force-overwrite'] : [];
-    const changed = requests.replace.length > 0 || requests.replaceFrom.length > 0;
-    const words = [
-      ...['install', '-q', ...settings(options), ...force],
-      ...(changed ? ['--allow-downgrades', '--allow-change-held-packages'] : []),
-      ...['--', ...asked.words],
-    ];
+    const words = ['install', '-q', ...settings(options, requests), '--', ...asked.words];
     const follower = new ScriptFollower();
     const total = plan.changes.length;
     let done = 0;
@@ -306,8 +307,15 @@ export class AptLayers implements LayerManager {
   }
 }
 
-const settings = (options: LayerManagerOptions): string[] =>
-  options.recommends === undefined ? [] : ['-o', `APT::Install-Recommends=${options.recommends}`];
+/** What apt is told beside the packages; the same for trying, fetching and doing. */
+function settings(options: LayerManagerOptions, requests: LayerRequests): string[] {
+  const words = options.recommends === undefined ? [] : ['-o', `APT::Install-Recommends=${options.recommends}`];
+  if (requests.localFileOverride.length > 0) words.push('-o', 'DPkg::Options::=--force-overwrite');
+  if (requests.replace.length > 0 || requests.replaceFrom.length > 0) {
+    words.push('--allow-downgrades', '--allow-change-held-packages');
+  }
+  return words;
+}
 
 /** The name apt gives a downloaded package. */
 const archiveName = ({ name, to, arch }: PackageChange): string =>

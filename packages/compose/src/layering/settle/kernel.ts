@@ -60,7 +60,11 @@ export async function settleKernel(
   const boots = listInTree(root, MODULES).find((release) => existsSync(inTree(root, `${MODULES}/${release}/vmlinuz`)));
   const changed = new Set([...written.modules, ...brought]);
   for (const release of changed) {
-    if (!existsSync(join(root, 'usr/sbin/depmod')) || !existsSync(inTree(root, `${MODULES}/${release}`))) continue;
+    if (
+      lstatSync(join(root, 'usr/sbin/depmod'), { throwIfNoEntry: false }) === undefined ||
+      !existsSync(inTree(root, `${MODULES}/${release}`))
+    )
+      continue;
     await space.run(['depmod', '-a', release], { signal: options.signal });
   }
   return { release: boots, initramfs: boots !== undefined && changed.has(boots) };
