@@ -110,7 +110,8 @@ const isStaged = (folder: string): boolean => existsSync(join(folder, 'run/ostre
 function result(folder: string): string {
   const root = join(folder, 'root');
   const staged = isStaged(folder);
-  const names = globSync(['boot/*', 'boot/ostree/*', 'ostree/*', 'ostree/deploy/os/deploy/*'], {
+  const layers = ['ostree/extensions/atomic/*/*', 'ostree/repo/refs/heads/rpmostree/base/*'];
+  const names = globSync(['boot/*', 'boot/ostree/*', 'ostree/*', 'ostree/deploy/os/deploy/*', ...layers], {
     cwd: root,
   })
     .filter((name) => !/^ostree\/lock$|^boot\/loader/.test(name))
@@ -133,6 +134,9 @@ function badCommits(root: string): unknown {
 }
 
 const first = (folder: string): string => bootEntries(join(folder, 'root'))[0]?.version ?? '';
+
+const firstOrigin = (folder: string): string =>
+  readFileSync(`${bootEntries(join(folder, 'root'))[0]?.tree}.origin`, 'utf8');
 
 /** Version 1 is deployed and runs; version 2 is in the repository. */
 function running(folder: string): void {
@@ -159,7 +163,7 @@ function bootInto(folder: string): void {
 
 /**
  * What changes a machine's boot order or its deployments: deploying, staging, finalising, rolling back, choosing another,
- * removing one, cleaning up. `step` runs {@link file://./sysroot-step.ts}.
+ * removing one, layering packages, cleaning up. `step` runs {@link file://./sysroot-step.ts}.
  */
 export function sysrootScenarios(step: readonly string[]): Scenario[] {
   const run = (operation: string, folder: string): string[] => [...step, operation, folder];
@@ -174,7 +178,7 @@ export function sysrootScenarios(step: readonly string[]): Scenario[] {
   const unless = (switched: (folder: string) => boolean, operation: string) => (folder: string) =>
     run(switched(folder) ? 'cleanup' : operation, folder);
   const entries = (folder: string): number => bootEntries(join(folder, 'root')).length;
-  const list: (Pick<Scenario, 'name' | 'prepare' | 'resume'> & { operation: string })[] = [
+  const list: (Pick<Scenario, 'name' | 'alike' | 'prepare' | 'resume'> & { operation: string })[] = [
     {
       name: 'go back from a version whose check fails',
       operation: 'judge',
@@ -209,6 +213,17 @@ export function sysrootScenarios(step: readonly string[]): Scenario[] {
         // Once its note is gone the old system boots, and the upgrade is made anew.
         return run(isStaged(folder) ? 'finalize' : 'deploy', folder);
       },
+    },
+    {
+      name: 'layer packages',
+      // Keeping files and making a commit come before what is the same for every deployment.
+      alike: true,
+      operation: 'layer',
+      prepare: (folder) => {
+        prepared(folder);
+        writeFileSync(join(folder, 'tool.deb'), 'tool 1.0');
+      },
+      resume: unless((folder) => /^requested=vim;$/m.test(firstOrigin(folder)), 'layer'),
     },
     {
       name: 'roll back',

@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
+  changeLayers,
   cleanup,
   finalizeStaged,
   judgeBoot,
@@ -14,10 +15,15 @@ import {
   undeploy,
   upgrade,
 } from '../../packages/sysroot/src/index.ts';
+import { FakeLayers } from '../interop/fake-layers.ts';
 
-const OPERATIONS: Record<string, (sysroot: Sysroot) => Promise<unknown>> = {
+const layers = async () => new FakeLayers({ vim: { version: '9.0-1' } });
+
+const OPERATIONS: Record<string, (sysroot: Sysroot, folder: string) => Promise<unknown>> = {
   stage: (sysroot) => upgrade(sysroot),
   deploy: (sysroot) => upgrade(sysroot, { stage: false }),
+  layer: (sysroot, folder) =>
+    changeLayers(sysroot, { install: ['vim', join(folder, 'tool.deb')] }, { layers, stage: false }),
   finalize: (sysroot) => finalizeStaged(sysroot),
   rollback: (sysroot) => rollback(sysroot),
   judge: (sysroot) => judgeBoot(sysroot),
@@ -33,7 +39,7 @@ async function main([name = '', folder = '']: string[]): Promise<void> {
   const root = join(folder, 'root');
   const booted = join(root, readFileSync(join(folder, 'booted'), 'utf8'));
   const system = { startUnit: async () => {}, reboot: async () => {} };
-  await operation(Sysroot.open(root, { run: join(folder, 'run'), root: booted, system }));
+  await operation(Sysroot.open(root, { run: join(folder, 'run'), root: booted, system }), folder);
 }
 
 main(process.argv.slice(2)).catch((error: unknown) => {

@@ -111,6 +111,8 @@ export class FakeLayers implements LayerAssembler {
     const { commit } = await applyChangeset(sysroot.repo, {
       base,
       parent: base,
+      // Made again, it is the same commit.
+      timestamp: sysroot.commitFacts(base).timestamp,
       changes: changesOf(changes),
       metadata: layerMetadata({
         baseMetadata: metadata,
