@@ -317,6 +317,11 @@ describe('package changes of a running system', { skip: noSandbox }, () => {
     rmSync(path);
     assert.match(system.inside('atomic host status'), diff);
   });
+
+  test('what going back changes', () => {
+    const out = system.inside('atomic host rollback; atomic host rollback');
+    assert.match(out, /first deployment\nUpgraded:\n {2}bash 5\.2-1 -> 5\.2-1\+deb12u1\nDowngraded:\n {2}curl/);
+  });
 });
 
 const notRoot = process.getuid?.() === 0 ? false : 'needs root';

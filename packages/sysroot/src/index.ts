@@ -66,7 +66,12 @@ export * from './soft-reboot.ts';
 export * from './staged-file.ts';
 export * from './staging.ts';
 export * from './state-overlay.ts';
-export { type PackageChangesJson, packageChangesJson, securityLines } from './status/package-changes.ts';
+export {
+  type PackageChangesJson,
+  packageChanges,
+  packageChangesJson,
+  securityLines,
+} from './status/package-changes.ts';
 export { countDiff, type FileDiff, type PendingDiff, pendingDiff } from './status/pending-diff.ts';
 export * from './status/status.ts';
 export * from './status/text.ts';

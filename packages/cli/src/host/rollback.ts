@@ -13,11 +13,18 @@ export function register(host: Command): void {
     .option('-r, --reboot', 'reboot when it is ready')
     .action(
       action(async (ctx, options: RollbackFlags) => {
-        const { rollback } = await import('@atomic/sysroot');
+        const { packageChanges, packageChangesJson, rollback } = await import('@atomic/sysroot');
         const sysroot = await open(options);
+        const { booted, deployments } = sysroot.load();
         const first = await rollback(sysroot, { ...running(ctx), os: options.os });
-        if (ctx.json) ctx.printJson({ deployment: brief(first) });
-        else ctx.print(`Moving '${first.checksum}.${first.serial}' to be first deployment`);
+        const before = booted ?? deployments[0];
+        const changes = packageChangesJson(before === undefined ? null : await packageChanges(sysroot, before, first));
+        if (ctx.json) ctx.printJson({ deployment: { ...brief(first), ...changes } });
+        else {
+          ctx.print(`Moving '${first.checksum}.${first.serial}' to be first deployment`);
+          const { blockLines } = await import('@atomic/pkgdb');
+          for (const line of changes['rpm-diff'] === undefined ? [] : blockLines(changes['rpm-diff'])) ctx.print(line);
+        }
         await next(ctx, sysroot, options.reboot);
       }),
     );
