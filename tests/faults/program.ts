@@ -7,13 +7,13 @@ import { bundle } from '../../packages/compose/src/runtime/bundle.ts';
 
 const root = join(import.meta.dirname, '../..');
 
-/** Bundles `ostree` into a folder, and returns the words that run it: no launcher's look at the sources in the traces. */
-export async function makeProgram(folder: string): Promise<string[]> {
+/** Bundles a program into a folder, and returns the words that run it: no launcher's look at the sources in the traces. */
+export async function makeProgram(folder: string, name: 'ostree' | 'atomic' = 'ostree'): Promise<string[]> {
   mkdirSync(folder, { recursive: true });
   symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
-  writeFileSync(join(folder, 'ostree.cjs'), (await bundle(root, 'ostree')).code);
+  writeFileSync(join(folder, `${name}.cjs`), (await bundle(root, name)).code);
   writeFileSync(join(folder, 'worker.cjs'), (await bundle(root, 'worker')).code);
-  return [process.execPath, '--disable-warning=ExperimentalWarning', join(folder, 'ostree.cjs')];
+  return [process.execPath, '--disable-warning=ExperimentalWarning', join(folder, `${name}.cjs`)];
 }
 
 /** Bundles what runs one operation on a sysroot, and returns the words that run it. */

@@ -20,9 +20,9 @@ export interface Scenario {
   problems: (folder: string) => string[];
 }
 
-const stock = (...args: string[]): string => execFileSync(STOCK, args, { encoding: 'utf8' }).trim();
+export const stock = (...args: string[]): string => execFileSync(STOCK, args, { encoding: 'utf8' }).trim();
 
-function makeTree(folder: string, word: string): void {
+export function makeTree(folder: string, word: string): void {
   mkdirSync(join(folder, 'sub/deep'), { recursive: true });
   writeFileSync(join(folder, 'file'), `${word} content\n`.repeat(50));
   writeFileSync(join(folder, 'sub/same'), 'in every version\n');
@@ -117,7 +117,7 @@ export function fsckProblems(repo: string): string[] {
 }
 
 /** What a repository holds: its refs and the names of its objects. */
-function contents(repo: string): string {
+export function contents(repo: string): string {
   const refs = readdirSync(join(repo, 'refs'), { recursive: true, withFileTypes: true })
     // What a kill left of a ref that was being written is no ref.
     .filter((entry) => entry.isFile() && !entry.name.startsWith('.'))

@@ -1,4 +1,5 @@
-import { rmSync } from 'node:fs';
+import { renameSync, rmSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
 import { type CommitOptions, type CommitResult, commitTree, type TreeSource } from '../commit/commit.ts';
 import type { Repo } from '../repo/repo.ts';
 import type { Change } from './change.ts';
@@ -41,6 +42,15 @@ export async function applyChangeset(repo: Repo, options: ApplyChangesetOptions)
   const trees: TreeSource[] = sources().map((one) => ({ changes: one, map }));
   // Remembering every file of a machine costs more to load than a small changeset does to read.
   const result = await commitTree(repo, { cache: false, ...rest, trees });
-  if (options.consume && upper !== undefined) rmSync(upper, { recursive: true, force: true });
+  if (options.consume && upper !== undefined) remove(upper);
   return result;
+}
+
+/** Cut short, this leaves the directory or none under its name, never a part of it that could be taken for a changeset. */
+function remove(upper: string): void {
+  const path = resolve(upper);
+  const aside = join(dirname(path), `.${basename(path)}.applied`);
+  rmSync(aside, { recursive: true, force: true });
+  renameSync(path, aside);
+  rmSync(aside, { recursive: true, force: true });
 }
