@@ -169,7 +169,8 @@ def mark(base):
         if by:
             inactive.append({'request': spec, 'by': by})
         else:
-            wanted.append(spec)
+            # dnf tells groups and environments apart by their ids; treefiles and kickstarts by this sign, too.
+            wanted.append('@' + spec[2:] if spec.startswith('@^') else spec)
     for entry in ask.get('repoPackages') or []:
         for spec in entry['packages']:
             if not base.install(spec, reponame=entry['repo'], strict=True):

@@ -130,6 +130,8 @@ export async function installRpms(
   const langs = options.installLangs === undefined ? [] : [`_install_langs ${options.installLangs.join(':')}`];
   let done = 0;
   const command = [
+    // One stream, so that what a script said stands before what rpm says of it.
+    ...['sh', '-c', 'exec "$@" 2>&1', 'sh'],
     ...['rpm', '--upgrade', '--verbose', '--root', '/tree', '--dbpath', `/${RPMDB}`, '--noplugins', '--nosignature'],
     ...[...DEFINES, ...langs].flatMap((define) => ['--define', define]),
     ...(options.documentation ? [] : ['--excludedocs']),

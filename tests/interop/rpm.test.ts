@@ -1,0 +1,189 @@
+// Trees of RPMs, composed by real dnf and rpm from a small repository made here.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { type ComposeResult, composeTree, loadTreefile, planPackages } from '@atomic/compose';
+import { AtomicError, Repo } from '@atomic/ostree';
+import { parseAdvisories, readCommitPackages } from '@atomic/pkgdb';
+import { rpmToolsMissing } from '../rpm/rpm-package.ts';
+import { buildTiny } from '../rpm/tiny.ts';
+
+const whyNot =
+  (process.getuid?.() !== 0 && 'needs root') ||
+  (!existsSync('/usr/bin/bwrap') && 'needs bwrap') ||
+  (rpmToolsMissing() ?? false);
+
+const TREE = `ref: tiny/\${basearch}
+repos: [base]
+repovars: { place: base }
+releasever: 1
+recommends: false
+documentation: false
+# Nothing to boot, and no atomic in it: that would take most of the time.
+container: true
+timestamp: 2026-01-01T00:00:00Z
+packages: ["@core", Capital]
+`;
+
+describe('trees of RPMs', { skip: whyNot }, () => {
+  const work = mkdtempSync(join(tmpdir(), 'atomic-rpm-'));
+  let repo: Repo;
+  let first: ComposeResult;
+  let count = 0;
+  const treefile = (text: string): string => {
+    const path = join(work, `tree-${++count}.yaml`);
+    writeFileSync(path, text);
+    return path;
+  };
+  const plan = async (text: string): Promise<string[]> =>
+    (await planPackages({ treefile: loadTreefile(treefile(text)), cachedir: join(work, 'cache') })).packages.map(
+      (p) => `${p.name}-${p.version}.${p.architecture}`,
+    );
+  const compose = (text: string, cache = 'cache'): Promise<ComposeResult> =>
+    composeTree({ treefile: loadTreefile(treefile(text)), repo, cachedir: join(work, cache) });
+  const refuses = async (attempt: Promise<unknown>, code: string, message: RegExp): Promise<AtomicError> => {
+    const error = await attempt.then(
+      () => assert.fail('it did not fail'),
+      (reason: unknown) => reason,
+    );
+    assert.ok(error instanceof AtomicError, String(error));
+    assert.equal(error.code, code, error.message);
+    assert.match(error.message, message);
+    assert.ok(!error.message.includes('\n'), 'one line');
+    return error;
+  };
+  const stock = (...args: string[]): string =>
+    execFileSync('ostree', [...args, `--repo=${repo.path}`], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+
+  before(async () => {
+    await buildTiny(work);
+    repo = Repo.create(join(work, 'repo'), { mode: 'archive' });
+    first = await compose(TREE);
+  });
+  after(() => rmSync(work, { recursive: true, force: true }));
+
+  test('what is planned: groups, weak dependencies, excluded ones, newer repositories', async () => {
+    assert.deepEqual(await plan(TREE), ['Capital-1-1.noarch', 'hello-2:1.0-1.noarch', 'tiny-base-1-1.x86_64']);
+    assert.deepEqual(await plan(TREE.replace('[base]', '[base, updates]')), [
+      'Capital-1-1.noarch',
+      'hello-2:1.1-1.noarch',
+      'tiny-base-1-1.x86_64',
+    ]);
+    const weak = TREE.replace('Capital]', 'extra]');
+    assert.equal((await plan(weak)).length, 3);
+    assert.equal((await plan(weak.replace('recommends: false', 'recommends: true'))).length, 4);
+    const without = await plan(`${weak.replace('recommends: false', 'recommends: true')}exclude-packages: [Capital]\n`);
+    assert.equal(without.length, 3);
+    assert.equal((await plan(TREE.replace('"@core"', '"@^server"'))).length, 3);
+    assert.equal((await plan(TREE.replace('Capital', '/usr/bin/hello, "\'hello >= 2:1.0\'"'))).length, 2);
+  });
+
+  test('the commit: stock reads it, rpm reads its database, packages and advisories are in its metadata', () => {
+    stock('fsck', '--quiet');
+    assert.equal(stock('cat', 'tiny/x86_64', '/usr/bin/hello'), '#!/bin/sh\necho hello\n');
+    assert.match(stock('ls', 'tiny/x86_64', '/usr/lib/sysimage/rpm'), /rpm -> \.\.\/\.\.\/share\/rpm/);
+    assert.deepEqual(stock('ls', '--nul-filenames-only', 'tiny/x86_64', '/usr/share/rpm').split('\0').filter(Boolean), [
+      '/usr/share/rpm',
+      '/usr/share/rpm/rpmdb.sqlite',
+    ]);
+    assert.equal(stock('cat', 'tiny/x86_64', '/usr/etc/hello.conf'), 'a=1\n');
+    assert.throws(() => stock('ls', 'tiny/x86_64', '/usr/share/doc/hello/README'), 'documentation: false');
+    assert.equal(stock('cat', 'tiny/x86_64', '/usr/share/licenses/hello/COPYING'), 'free\n');
+    assert.equal(stock('cat', 'tiny/x86_64', '/usr/share/factory/var/lib/hello/state'), 'made\n');
+    assert.match(stock('cat', 'tiny/x86_64', '/usr/lib/tmpfiles.d/zz-atomic-var.conf'), /^L \/var\/lib\/rpm /m);
+    const checkout = join(work, 'checkout');
+    stock('checkout', '--user-mode', '--subpath=/usr/share/rpm', 'tiny/x86_64', checkout);
+    const installed = execFileSync('rpm', ['--dbpath', checkout, '-qa'], { encoding: 'utf8' }).trim().split('\n');
+    assert.deepEqual(installed.sort(), ['Capital-1-1.noarch', 'hello-1.0-1.noarch', 'tiny-base-1-1.x86_64']);
+    assert.equal(readCommitPackages(repo, first.commit)?.length, 3);
+  });
+
+  test('an advisory is told of by the commit that has what it mends', async () => {
+    const newer = await compose(TREE.replace('[base]', '[base, updates]').replace('ref: tiny', 'ref: newer'));
+    const [advisory] = parseAdvisories(repo.loadCommit(newer.commit).metadata);
+    assert.equal(advisory?.id, 'TINY-1');
+    assert.equal(advisory.severity, 'critical');
+    assert.equal(advisory.references[0]?.title, 'CVE-2026-1');
+    assert.deepEqual(advisory.packages, ['hello-2:1.1-1.noarch']);
+  });
+
+  test('nothing changed: no new commit; all made anew elsewhere: the same commit', async () => {
+    const again = await compose(TREE);
+    assert.deepEqual([again.changed, again.commit], [false, first.commit]);
+    const other = Repo.create(join(work, 'other'), { mode: 'bare' });
+    const path = treefile(TREE);
+    const second = await composeTree({ treefile: loadTreefile(path), repo: other, cachedir: join(work, 'fresh') });
+    assert.equal(second.commit, first.commit);
+  });
+
+  test('what cannot be is named, with its place', async () => {
+    const unknown = TREE.replace('packages: ["@core", Capital]', 'packages:\n  - "@core"\n  - nosuch');
+    await refuses(
+      plan(unknown),
+      'not-found',
+      /^package 'nosuch' \(.*tree-\d+\.yaml:12\) is in none of the repositories$/,
+    );
+    await refuses(plan(TREE.replace('@core', '@nosuch')), 'not-found', /group '@nosuch'/);
+    await refuses(plan(TREE.replace('Capital', 'broken')), 'invalid', /nothing provides libnobody\.so\.1.* broken/);
+    await refuses(plan(`${TREE}exclude-packages: [tiny-base]\n`), 'invalid', /do not fit together|excluded/);
+    const repos = await refuses(plan(TREE.replace('[base]', '[base, nosuch]')), 'not-found', /repository 'nosuch'/);
+    assert.match(repos.hint ?? '', /base, updates/);
+  });
+
+  test('a script that fails fails the compose, with its words; nothing is left', async () => {
+    await refuses(
+      compose(TREE.replace('Capital', 'bad-post')),
+      'failed',
+      /^the script %post of bad-post-1-1\.noarch failed with status 3: no luck$/,
+    );
+    assert.ok(!existsSync(join(work, 'cache/work')));
+  });
+
+  test('packages have to be signed with a key of their repository, where it says so', async () => {
+    const say = (more: string): string => {
+      const folder = mkdtempSync(join(work, 'signed-'));
+      writeFileSync(
+        join(folder, 'signed.repo'),
+        `[signed]\nname=signed\nbaseurl=file://${work}/signed\ngpgcheck=1\n${more}`,
+      );
+      writeFileSync(join(folder, 'tree.yaml'), TREE.replace('[base]', '[signed]').replace(', Capital', ''));
+      return join(folder, 'tree.yaml');
+    };
+    const composeSigned = (path: string): Promise<ComposeResult> =>
+      composeTree({ treefile: loadTreefile(path), repo, cachedir: join(work, 'cache'), forceNoCache: true });
+    execFileSync('cp', ['-a', join(work, 'base'), join(work, 'signed')]);
+    const home = join(work, 'gnupg');
+    mkdirSync(home, { mode: 0o700 });
+    const env = { PATH: '/usr/bin:/bin', GNUPGHOME: home, HOME: home };
+    const key = join(work, 'key.asc');
+    execFileSync(
+      'gpg',
+      ['--batch', '--quiet', '--passphrase', '', '--quick-gen-key', 'tiny@example', 'rsa2048', 'sign'],
+      { env, stdio: 'ignore' },
+    );
+    writeFileSync(key, execFileSync('gpg', ['--batch', '--armor', '--export', 'tiny@example'], { env }));
+    await refuses(composeSigned(say('')), 'invalid', /repository 'signed' has no key/);
+    await refuses(
+      composeSigned(say(`gpgkey=file://${key}\n`)),
+      'invalid',
+      /is not signed with a key of repository 'signed'/,
+    );
+    const files = ['tiny-base-1-1.x86_64.rpm', 'hello-1.0-1.noarch.rpm'].map((name) => join(work, 'signed', name));
+    execFileSync(
+      'rpmsign',
+      ['--define', '_gpg_name tiny@example', '--define', '__gpg /usr/bin/gpg', '--addsign', ...files],
+      { env, stdio: 'ignore' },
+    );
+    execFileSync('createrepo_c', [
+      '--quiet',
+      '--no-database',
+      '--groupfile',
+      join(work, 'base/repodata/comps.xml'),
+      join(work, 'signed'),
+    ]);
+    assert.equal((await composeSigned(say(`gpgkey=file://${key}\n`))).packages, 2);
+  });
+});
