@@ -1,5 +1,6 @@
 import type { Metadata, Value } from '@atomic/ostree';
 import { comparePackages, type InstalledPackage } from './package.ts';
+import { printable } from './printable.ts';
 
 /** rpm-ostree's list of packages in a commit's metadata: name, epoch, version, release, architecture of each. */
 const LIST = 'rpmostree.rpmdb.pkglist';
@@ -14,7 +15,7 @@ export function parsePackageList(metadata: Metadata): InstalledPackage[] | null 
   const format = metadata.get(FORMAT)?.value === 'deb' ? 'deb' : 'rpm';
   const packages = list.value.flatMap((item: Value): InstalledPackage[] => {
     if (!Array.isArray(item)) return [];
-    const [name, epoch, version, release, arch] = item.map(String);
+    const [name, epoch, version, release, arch] = item.map((field) => printable(String(field)));
     if (name === undefined || epoch === undefined || version === undefined || release === undefined) return [];
     return [{ format, name, epoch, version, release, arch: arch ?? '', source: name }];
   });

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { commitTree, Repo } from '@atomic/ostree';
 import { nevraOf } from './package.ts';
-import { packageListMetadata } from './package-list.ts';
+import { packageListMetadata, parsePackageList } from './package-list.ts';
 import { readCommitPackages, readFolderPackages, requireCommitPackages } from './read-packages.ts';
 import { folderView } from './tree/folder-view.ts';
 import { follow } from './tree/tree-view.ts';
@@ -97,4 +97,12 @@ test('links are followed within the tree only, and not for ever', async () => {
   assert.equal(follow(view, 'out')?.kind, 'file');
   for (const path of ['round', 'outside', 'through', 'real/status/x', 'nothing'])
     assert.equal(follow(view, path), null);
+});
+
+test('what a terminal would obey is shown, not sent', () => {
+  const [one] =
+    readFolderPackages(tree('escape', 'Package: a\u001b[2J\nStatus: install ok installed\nVersion: 1\n')) ?? [];
+  assert.equal(one?.name, 'a\ufffd[2J');
+  const list = packageListMetadata([{ ...(one ?? assert.fail()), version: '\u001b]0;x\u0007' }]);
+  assert.equal(parsePackageList(list)?.[0]?.version, '\ufffd]0;x\ufffd');
 });

@@ -11,6 +11,7 @@ import {
 } from '@atomic/ostree';
 import type { PackageChanges } from '../changelog/changes.ts';
 import { evrOf, nevraOf } from '../package.ts';
+import { printable } from '../printable.ts';
 
 export const SEVERITIES = ['unknown', 'low', 'moderate', 'important', 'critical'] as const;
 /** libdnf's kinds, by their numbers. */
@@ -37,17 +38,19 @@ const small = (value: Value | undefined): number => {
   return number > 0xffffff ? swap32(number) : number;
 };
 
+const text = (value: Value | undefined): string => printable(asString(value));
+
 function advisoryOf(value: Value): Advisory {
   const [id, kind, severity, packages, more] = asArray(value);
   const references = metadataFromValue(more).get(REFERENCES);
   return {
-    id: asString(id),
+    id: text(id),
     kind: KINDS[small(kind)] ?? 'unknown',
     severity: SEVERITIES[small(severity)] ?? 'unknown',
-    packages: asArray(packages).map(asString),
+    packages: asArray(packages).map(text),
     references: (references?.type === 'a(ss)' ? asArray(references.value) : []).map((pair) => {
       const [url, title] = asArray(pair);
-      return { url: asString(url), title: asString(title) };
+      return { url: text(url), title: text(title) };
     }),
   };
 }

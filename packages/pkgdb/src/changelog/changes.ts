@@ -1,5 +1,6 @@
 import type { ModifiedPackage } from '../diff/diff-packages.ts';
 import { evrOf, type InstalledPackage, nevraOf } from '../package.ts';
+import { printable } from '../printable.ts';
 import { readPackages } from '../read-packages.ts';
 import { type RpmHeader, TAG } from '../rpm/header.ts';
 import { findRpmdb, packageOfHeader, rpmHeaders } from '../rpm/rpmdb.ts';
@@ -110,7 +111,8 @@ class RpmChangelogs {
 
 /** The changelog in a package's header, newest first. */
 function rpmChangelog(header: RpmHeader): ChangelogEntry[] {
-  const [authors, texts] = [header.strings(TAG.changelogName) ?? [], header.strings(TAG.changelogText) ?? []];
+  const strings = (tag: number) => (header.strings(tag) ?? []).map(printable);
+  const [authors, texts] = [strings(TAG.changelogName), strings(TAG.changelogText)];
   return (header.numbers(TAG.changelogTime) ?? []).map((date, i) => {
     const text = texts[i] ?? '';
     const cves = cvesIn(text);

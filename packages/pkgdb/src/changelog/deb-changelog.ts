@@ -1,4 +1,5 @@
 import { gunzipSync } from 'node:zlib';
+import { printable } from '../printable.ts';
 import { readFileIn, type TreeView } from '../tree/tree-view.ts';
 import type { ChangelogEntry } from './entry.ts';
 import { cvesIn } from './entry.ts';
@@ -19,7 +20,7 @@ const TRAILER = /^ -- (.*?) {2}(.*)$/;
 /** The entries of a changelog (deb-changelog(5)), newest first; lines that belong to none are passed over. */
 export function* parseDebChangelog(text: string): Generator<DebChangelogEntry> {
   let open: { version: string; suites: string; lines: string[] } | null = null;
-  for (const line of text.split('\n')) {
+  for (const line of printable(text).split('\n')) {
     const header = HEADER.exec(line);
     if (header !== null) {
       open = { version: header[1] ?? '', suites: header[2] ?? '', lines: [] };

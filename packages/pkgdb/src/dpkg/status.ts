@@ -1,4 +1,5 @@
 import { debPackage, type InstalledPackage } from '../package.ts';
+import { printable } from '../printable.ts';
 
 /** Where dpkg's database is, in a finished tree and in one being made. */
 export const DPKG_FOLDERS = ['usr/lib/sysimage/dpkg', 'var/lib/dpkg'] as const;
@@ -23,7 +24,7 @@ export function fieldsOf(stanza: string): Map<string, string> {
 /** Packages that are installed according to a dpkg status file (deb822, dpkg(1)); those half-installed or removed are not. */
 export function parseDpkgStatus(text: string): InstalledPackage[] {
   const packages: InstalledPackage[] = [];
-  for (const stanza of stanzasOf(text)) {
+  for (const stanza of stanzasOf(printable(text))) {
     const fields = fieldsOf(stanza);
     const name = fields.get('package');
     if (name === undefined || !/ installed$/.test(fields.get('status') ?? '')) continue;

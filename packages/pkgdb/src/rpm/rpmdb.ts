@@ -1,5 +1,6 @@
 import { AtomicError, corrupt } from '@atomic/ostree';
 import type { InstalledPackage } from '../package.ts';
+import { printable } from '../printable.ts';
 import { follow, readFileIn, type TreeView } from '../tree/tree-view.ts';
 import { RpmHeader, TAG } from './header.ts';
 import { withWal } from './sqlite-wal.ts';
@@ -62,17 +63,21 @@ export function* rpmHeaders(view: TreeView, folder: string): Generator<RpmHeader
 
 /** What a header says of its package; null for the keys that rpm keeps among the packages. */
 export function packageOfHeader(header: RpmHeader): InstalledPackage | null {
-  const name = header.string(TAG.name);
+  const text = (tag: number): string | undefined => {
+    const found = header.string(tag);
+    return found === undefined ? undefined : printable(found);
+  };
+  const name = text(TAG.name);
   if (name === undefined) throw corrupt('an RPM header has no name');
   if (name === 'gpg-pubkey') return null;
-  const source = header.string(TAG.sourceRpm);
+  const source = text(TAG.sourceRpm);
   return {
     format: 'rpm',
     name,
     epoch: String(header.numbers(TAG.epoch)?.[0] ?? 0),
-    version: header.string(TAG.version) ?? '',
-    release: header.string(TAG.release) ?? '',
-    arch: header.string(TAG.arch) ?? 'noarch',
+    version: text(TAG.version) ?? '',
+    release: text(TAG.release) ?? '',
+    arch: text(TAG.arch) ?? 'noarch',
     // NAME-VERSION-RELEASE.src.rpm
     source: source === undefined ? name : source.replace(/(-[^-]*){2}$/, ''),
   };
