@@ -1,7 +1,6 @@
 import {
   AtomicError,
   applyChangeset,
-  type Change,
   type Checksum,
   corrupt,
   descendants,
@@ -214,13 +213,10 @@ async function merge(
     await transaction.commit();
     return commit;
   }
-  const all = async function* (): AsyncGenerator<Change> {
-    for (const { descriptor } of layers.derived) yield* derivedChanges(repo, reader.stream(descriptor), signal);
-  };
   using policy = await openCommitPolicy(repo, base);
   const { commit } = await applyChangeset(repo, {
     base,
-    changes: all(),
+    changes: layers.derived.map(({ descriptor }) => derivedChanges(repo, reader.stream(descriptor), signal)),
     map: placeInTree,
     ...(policy === null ? {} : { label: (path: string, mode: number) => policy.label(path, mode) }),
     branch: ref,

@@ -10,11 +10,14 @@ import { readUpper, type UpperOptions } from './read-upper.ts';
 /** An OCI layer, packed or not: a file, or its bytes. */
 export type LayerSource = string | AsyncIterable<Uint8Array>;
 
-/** What changes a tree: an overlay's upper directory, OCI layers in their order, or changes from anywhere. */
+/**
+ * What changes a tree: an overlay's upper directory, OCI layers, or changes from anywhere. Of several, each is laid over
+ * what those before it made: what it removes may be theirs.
+ */
 export type ChangesetSource =
   | { upper: string; layer?: never; changes?: never }
   | { layer: LayerSource | readonly LayerSource[]; upper?: never; changes?: never }
-  | { changes: AsyncIterable<Change>; upper?: never; layer?: never };
+  | { changes: AsyncIterable<Change> | readonly AsyncIterable<Change>[]; upper?: never; layer?: never };
 
 export type ApplyChangesetOptions = ChangesetSource &
   Omit<CommitOptions, 'trees' | 'base' | 'tar'> &
@@ -37,7 +40,7 @@ export async function applyChangeset(repo: Repo, options: ApplyChangesetOptions)
   const sources = (): AsyncIterable<Change>[] => {
     if (upper !== undefined) return [readUpper(upper, { userxattr, onSpecial, signal })];
     if (layer !== undefined) return [layer].flat().map((one) => readLayer(one, { onSpecial, signal }));
-    return changes === undefined ? [] : [changes];
+    return changes === undefined ? [] : [changes].flat();
   };
   const trees: TreeSource[] = sources().map((one) => ({ changes: one, map }));
   // Remembering every file of a machine costs more to load than a small changeset does to read.

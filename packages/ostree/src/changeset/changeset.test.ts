@@ -141,6 +141,16 @@ test('names that lead out of the tree, or to nothing, are refused', async () => 
   assert.deepEqual(await layered(entry('//abs/./file')), ['/abs/', '/abs/file', ...without()].sort());
 });
 
+test('of several layers each is laid over what those before it made', async () => {
+  const one = tar([entry('first', { content: '1' }), entry('way', { kind: 'symlink', target: 'dir/sub' })]);
+  const two = tar([entry('.wh.first'), entry('way/second'), entry('third', { kind: 'link', target: 'dir/x' })]);
+  const { tree } = await applyChangeset(repo, { base, layer: [one, two] });
+  const names = (of: string) => repo.loadDirTree(of).files.map(({ name }) => name);
+  assert.deepEqual(names(tree), ['a', 'lib', 'loop', 'third', 'way']);
+  const dir = repo.loadDirTree(tree).dirs.find(({ name }) => name === 'dir')?.tree ?? '';
+  assert.deepEqual(names(repo.loadDirTree(dir).dirs.find(({ name }) => name === 'sub')?.tree ?? ''), ['second', 'z']);
+});
+
 test('a tree that has such names cannot be said in a layer', async () => {
   const changes = async function* (): AsyncGenerator<Change> {
     yield { kind: 'remove', path: 'dir/.wh.x' };

@@ -197,8 +197,6 @@ class Layer {
     if (target.length > LONGEST_TARGET) throw new AtomicError('invalid', `${path}: the symlink's target is too long`);
     const header = { ...info, target, xattrs: this.#xattrs(change, path, info) };
     await this.#job.store(node, name, header, { size: 0, source: Buffer.alloc(0) });
-    const stored = node.files.get(name);
-    if (stored !== undefined) this.#tree.noteSymlink(stored, target);
   }
 
   async #meta(change: MetaChange, place: Place, path: string, info: Info): Promise<void> {

@@ -20,8 +20,6 @@ export class LayeredTree {
   readonly root: TreeNode;
   readonly #job: Ingest;
   readonly #own = new Map<TreeNode, Own>();
-  /** Targets of the symlinks the changeset brought: they are not in the repository yet. */
-  readonly #symlinks = new Map<Checksum, string>();
 
   constructor(job: Ingest, root: TreeNode) {
     this.#job = job;
@@ -72,7 +70,7 @@ export class LayeredTree {
   }
 
   #targetOf(file: Checksum): string | null {
-    const mine = this.#symlinks.get(file);
+    const mine = this.#job.symlinks.get(file);
     if (mine !== undefined) return mine;
     // What this transaction has stored is no symlink then; one still being stored never is.
     if (file === '' || !this.#job.repo.hasObject('file', file)) return null;
@@ -103,10 +101,6 @@ export class LayeredTree {
     const parent = name === undefined ? null : this.descend(names.slice(0, -1), false);
     parent?.expand(this.#job.repo);
     return parent?.files.get(name ?? '');
-  }
-
-  noteSymlink(checksum: Checksum, target: string): void {
-    this.#symlinks.set(checksum, target);
   }
 
   /** Takes away what was in a directory before this changeset. */

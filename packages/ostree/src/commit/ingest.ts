@@ -55,6 +55,8 @@ export class Ingest implements AsyncDisposable {
   readonly modifier: ModifierRun;
   /** What has been written of the tree. */
   readonly entries = { files: 0, directories: 0 };
+  /** Targets of the symlinks that {@link store} was given: the repository has none of them yet. */
+  readonly symlinks = new Map<Checksum, string>();
   #work: Work<'store'> | null = null;
   /** Files handed to the workers; one item may stand for several names of an inode. */
   readonly #pending = new Map<FileToStore, Pending>();
@@ -127,6 +129,7 @@ export class Ingest implements AsyncDisposable {
     content: { size: number; source: Buffer | AsyncIterable<Uint8Array> },
   ): Promise<void> {
     const checksum = await this.transaction.writeContent({ header, ...content });
+    if (header.target !== '') this.symlinks.set(checksum, header.target);
     this.take(node, name, checksum, header.target === '' ? content.size : Buffer.byteLength(header.target));
   }
 
