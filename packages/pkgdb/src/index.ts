@@ -7,6 +7,7 @@ export {
   changelogAdvisories,
   newAdvisories,
   parseAdvisories,
+  withReferences,
 } from './advisory/advisory.ts';
 export { advisoryLines, advisorySummary, securityOf } from './advisory/advisory-text.ts';
 export { aptAdvisories, isSecurityRelease } from './advisory/apt-advisories.ts';

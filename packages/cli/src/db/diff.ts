@@ -73,7 +73,7 @@ async function run(
   // What nobody listed can be told from changelogs, where the tree has them.
   const advisories = () => {
     const listed = pkgdb.newAdvisories(repo, before.checksum, after.checksum);
-    return listed.length > 0 ? listed : pkgdb.changelogAdvisories(changes());
+    return listed.length > 0 ? pkgdb.withReferences(listed, changes()) : pkgdb.changelogAdvisories(changes());
   };
   if (format === 'json') {
     ctx.printJson({

@@ -132,3 +132,14 @@ export function changelogAdvisories(changes: readonly PackageChanges[]): Advisor
     ];
   });
 }
+
+/** Advisories that name no CVE, with those that the changelogs of their packages name. */
+export function withReferences(advisories: readonly Advisory[], changes: readonly PackageChanges[]): Advisory[] {
+  const sources = new Map(changes.map(({ after }) => [nevraOf(after), after.source]));
+  return advisories.map((one) => {
+    if (one.references.length > 0) return one;
+    const named = new Set(one.packages.map((nevra) => sources.get(nevra)));
+    const entries = changes.flatMap(({ after, entries }) => (named.has(after.source) ? entries : []));
+    return { ...one, references: [...new Set(entries.flatMap(({ cves }) => cves))].map(cveReference) };
+  });
+}

@@ -5,7 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import { type Advisory, advisoriesMetadata, changelogAdvisories, parseAdvisories } from '../advisory/advisory.ts';
+import {
+  type Advisory,
+  advisoriesMetadata,
+  changelogAdvisories,
+  parseAdvisories,
+  withReferences,
+} from '../advisory/advisory.ts';
 import { advisoryLines, advisorySummary } from '../advisory/advisory-text.ts';
 import { aptAdvisories, isSecurityRelease } from '../advisory/apt-advisories.ts';
 import { diffPackages } from '../diff/diff-packages.ts';
@@ -116,6 +122,12 @@ test('what is new, once for the packages of one source, and what of it is securi
     },
   ]);
   assert.deepEqual(parseAdvisories(advisoriesMetadata(advisories)), advisories);
+  const listed = { ...(advisories[0] ?? assert.fail()), id: 'tool_1.0-1+deb12u1', references: [] };
+  const other = { ...listed, id: 'native_2', packages: ['native-2.all'] };
+  assert.deepEqual(withReferences([listed, other], changes), [
+    { ...listed, references: advisories[0]?.references },
+    other,
+  ]);
 });
 
 test('a changelog that the tree was made without can be brought', () => {

@@ -23,10 +23,14 @@ export async function packageChanges(
   sysroot: Sysroot,
   from: { checksum: Checksum; base: Checksum },
   to: { checksum: Checksum; base: Checksum },
+  options: { changelogs?: boolean | undefined } = {},
 ): Promise<CommitChanges | null> {
   const { commitChanges } = await import('@atomic/pkgdb');
   try {
-    return commitChanges(sysroot.repo, from.checksum, to.checksum, { from: from.base, to: to.base });
+    return commitChanges(sysroot.repo, from.checksum, to.checksum, {
+      bases: { from: from.base, to: to.base },
+      ...options,
+    });
   } catch {
     // A database that cannot be read is no reason to fail an upgrade, or to show nothing at all.
     return null;

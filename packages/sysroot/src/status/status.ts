@@ -215,7 +215,8 @@ async function diffFacts(
 ): Promise<PackageChangesJson & Pick<DeploymentStatus, 'file-diff'>> {
   const kept = pendingDiff(sysroot, booted, deployment);
   const same = booted.checksum === deployment.checksum;
-  const packages = kept?.packages ?? (same ? null : await packageChanges(sysroot, booted, deployment));
+  const packages =
+    kept?.packages ?? (same ? null : await packageChanges(sysroot, booted, deployment, { changelogs: false }));
   return { ...(kept === null ? {} : { 'file-diff': kept.files }), ...packageChangesJson(packages) };
 }
 
@@ -225,7 +226,7 @@ async function liveFacts(sysroot: Sysroot, deployment: Deployment): Promise<Part
   const { commit, inProgress } = live;
   if (commit === null) return inProgress === null ? {} : { 'live-inprogress': inProgress };
   const target = { checksum: commit, base: sysroot.commitFacts(commit).base };
-  const diff = packageChangesJson(await packageChanges(sysroot, deployment, target))['rpm-diff'];
+  const diff = packageChangesJson(await packageChanges(sysroot, deployment, target, { changelogs: false }))['rpm-diff'];
   return {
     'live-replaced': commit,
     ...(inProgress === null ? {} : { 'live-inprogress': inProgress }),
