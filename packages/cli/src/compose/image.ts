@@ -1,3 +1,4 @@
+import type { BuildImageOptions, BuildImageResult, ImageFormat } from '@atomic/compose';
 import type { Command } from 'commander';
 import { action, type Context } from '../context.ts';
 import { collect, parseSize } from './common.ts';
@@ -15,18 +16,19 @@ interface ImageOptions {
   firmware: string[];
   bootloader: string;
   bootSize?: string;
+  installConfig?: string;
 }
 
 /** `atomic compose image`. */
 export function register(compose: Command): void {
   compose
     .command('image')
-    .description('write a bootable disk image with a deployment of a ref')
-    .argument('[output]', 'file to write; its ending tells the format')
+    .description('write a disk image, installation medium, network boot set or archive of a ref')
+    .argument('[output]', 'file to write (pxe: folder); its ending tells the format')
     .requiredOption('--repo <path>', 'repository with the tree')
     .requiredOption('--ref <ref>', 'tree to deploy')
     .option('-o, --output <file>', 'file to write')
-    .option('--format <format>', 'raw, qcow2, vmdk or ova (default: by the ending of the file)')
+    .option('--format <format>', 'raw, qcow2, vmdk, ova, iso, pxe or tar (default: by the ending of the file)')
     .option('--size <size>', 'size of the disk, such as 4G', '4G')
     .option('--os <name>', 'name of the stateroot', 'debian')
     .option('--remote-name <name>', 'name of the remote upgrades come from', 'origin')
@@ -40,29 +42,96 @@ export function register(compose: Command): void {
     )
     .option('--bootloader <name>', 'grub, or systemd-boot (UEFI; /boot is then a partition of its own)', 'grub')
     .option('--boot-size <size>', 'make /boot a partition of its own, of this size (default with systemd-boot: 512M)')
+    .option('--install-config <file>', 'with iso: how machines are to be installed, unattended (docs/images.md)')
     .addHelpText(
       'after',
       `
+Formats: raw, qcow2 (QEMU), vmdk (VMware) and ova (an appliance) are disks; iso starts from a CD or a stick, and with
+--install-config installs the tree on the machine's disk; pxe is a folder with kernel, initramfs and root image for
+starting over the network; tar (also .tar.gz, .tar.zst) is a root file system.
+
 Examples:
   atomic compose image --repo=repo --ref=debian/12/amd64/minimal disk.qcow2
   atomic compose image --repo=repo --ref=REF --bootloader=systemd-boot disk.qcow2
-  atomic compose image --repo=repo --ref=REF --size=8G --remote-url=http://10.0.2.2:8000 disk.raw`,
+  atomic compose image --repo=repo --ref=REF --size=8G --remote-url=http://10.0.2.2:8000 disk.raw
+  atomic compose image --repo=repo --ref=REF --install-config=install.yaml installer.iso
+  atomic compose image --repo=repo --ref=REF --format=pxe /srv/tftp/os`,
     )
     .action(action(composeImageAction));
+  compose
+    .command('install-disk')
+    .description("install this live system's tree on a disk of the machine; an installation medium runs it")
+    .option('--config <file>', "instead of the medium's")
+    .option('--medium <folder>', 'where the medium is mounted')
+    .addHelpText(
+      'after',
+      '\nAll that is on the disk is lost.\n\nExample:\n  atomic compose install-disk --config=/run/install.yaml',
+    )
+    .action(action(installDiskAction));
+}
+
+/** What an image is named for, where its format is not a disk's. */
+const OTHER_FORMATS = ['iso', 'pxe', 'tar'] as const;
+
+function formatOf(out: string, formats: readonly string[]): string {
+  if (/\.tar(\.gz|\.zst)?$/.test(out)) return 'tar';
+  return formats.find((one) => out.endsWith(`.${one}`)) ?? 'raw';
 }
 
 async function composeImageAction(ctx: Context, output: string | undefined, options: ImageOptions): Promise<void> {
-  const { buildImage, IMAGE_FORMATS } = await import('@atomic/compose');
-  const { asArray, asString, AtomicError, Repo } = await import('@atomic/ostree');
+  const { IMAGE_FORMATS, treeKargs } = await import('@atomic/compose');
+  const { AtomicError, Repo } = await import('@atomic/ostree');
   const out = output ?? options.output;
   if (out === undefined)
     throw new AtomicError('usage', 'no file to write was named', {
       hint: 'such as: atomic compose image … disk.qcow2',
     });
-  const named = options.format ?? IMAGE_FORMATS.find((one) => out.endsWith(`.${one}`)) ?? 'raw';
-  const format = IMAGE_FORMATS.find((one) => one === named);
+  const formats = [...IMAGE_FORMATS, ...OTHER_FORMATS];
+  const named = options.format ?? formatOf(out, formats);
+  const format = formats.find((one) => one === named);
   if (format === undefined)
-    throw new AtomicError('usage', `--format must be one of ${IMAGE_FORMATS.join(', ')}, but is '${named}'`);
+    throw new AtomicError('usage', `--format must be one of ${formats.join(', ')}, but is '${named}'`);
+  if (options.installConfig !== undefined && format !== 'iso')
+    throw new AtomicError('usage', '--install-config is for --format=iso');
+  const repo = Repo.open(options.repo);
+  const { ref, os } = options;
+  const { signal, progress } = ctx;
+  const common = { repo, ref, out, os, signal, progress };
+  // The tree says which kernel arguments it needs; those named here come after them.
+  const kargs = [...treeKargs(repo, repo.resolveRev(ref)), ...options.karg];
+  const remote =
+    options.remoteUrl === undefined ? {} : { remote: { name: options.remoteName, url: options.remoteUrl } };
+  if (format === 'tar') {
+    const { writeRootTar } = await import('@atomic/compose');
+    const result = await writeRootTar(common);
+    return ctx.json ? ctx.printJson(result) : ctx.print(`${out}: ${ref}, tar, ${megabytes(result.size)}`);
+  }
+  if (format === 'pxe') {
+    const { buildPxe } = await import('@atomic/compose');
+    const result = await buildPxe({ ...common, kargs, ...remote });
+    const size = Object.values(result.sizes).reduce((sum, one) => sum + one, 0);
+    return ctx.json ? ctx.printJson(result) : ctx.print(`${out}: ${ref}, pxe, ${megabytes(size)}`);
+  }
+  if (format === 'iso') {
+    const { buildIso, readInstallConfig } = await import('@atomic/compose');
+    const config = options.installConfig === undefined ? undefined : readInstallConfig(options.installConfig);
+    const result = await buildIso({ ...common, kargs, config });
+    return ctx.json ? ctx.printJson(result) : ctx.print(`${out}: ${ref}, iso, ${megabytes(result.size)}`);
+  }
+  const result = await writeDisk(options, format, { ...common, kargs, ...remote });
+  if (ctx.json) ctx.printJson(result);
+  else ctx.print(`${out}: ${ref}, ${format}, ${options.size}`);
+}
+
+const megabytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+
+async function writeDisk(
+  options: ImageOptions,
+  format: ImageFormat,
+  common: Omit<BuildImageOptions, 'format' | 'size'>,
+): Promise<BuildImageResult> {
+  const { buildImage } = await import('@atomic/compose');
+  const { AtomicError } = await import('@atomic/ostree');
   const size = parseSize(options.size);
   if (size === undefined)
     throw new AtomicError('usage', `--size must be a number with K, M, G or T, such as 4G, but is '${options.size}'`);
@@ -76,25 +145,23 @@ async function composeImageAction(ctx: Context, output: string | undefined, opti
   const bootSize = options.bootSize === undefined ? undefined : parseSize(options.bootSize);
   if (options.bootSize !== undefined && bootSize === undefined)
     throw new AtomicError('usage', `--boot-size must be a size such as 512M, but is '${options.bootSize}'`);
-  const repo = Repo.open(options.repo);
-  // The tree says which kernel arguments it needs; those named here come after them.
-  const own = repo.loadCommit(repo.resolveRev(options.ref)).metadata.get('atomic.kernel-arguments');
-  const kargs = [...(own === undefined ? [] : asArray(own.value).map(asString)), ...options.karg];
-  const result = await buildImage({
-    repo,
-    ref: options.ref,
-    out,
-    format,
-    size,
-    os: options.os,
-    kargs,
-    ...(firmware.length === 0 ? {} : { firmware }),
-    bootloader,
-    bootSize,
-    ...(options.remoteUrl === undefined ? {} : { remote: { name: options.remoteName, url: options.remoteUrl } }),
-    signal: ctx.signal,
-    progress: ctx.progress,
-  });
+  const chosen = firmware.length === 0 ? {} : { firmware };
+  return await buildImage({ ...common, format, size, ...chosen, bootloader, bootSize });
+}
+
+async function installDiskAction(ctx: Context, options: { config?: string; medium?: string }): Promise<void> {
+  const { installDisk, MEDIUM_CONFIG, MEDIUM_FOLDER, MEDIUM_TREE, readInstallConfig } = await import('@atomic/compose');
+  const { Repo } = await import('@atomic/ostree');
+  const { readFileSync } = await import('node:fs');
+  const { join } = await import('node:path');
+  const { execFileSync } = await import('node:child_process');
+  const medium = options.medium ?? MEDIUM_FOLDER;
+  const config = readInstallConfig(options.config ?? join(medium, MEDIUM_CONFIG));
+  const tree: unknown = JSON.parse(readFileSync(join(medium, MEDIUM_TREE), 'utf8'));
+  const ref = typeof tree === 'object' && tree !== null && 'ref' in tree ? String(tree.ref) : '';
+  const { signal, progress } = ctx;
+  const result = await installDisk({ repo: Repo.open('/ostree/repo'), ref, config, medium, signal, progress });
   if (ctx.json) ctx.printJson(result);
-  else ctx.print(`${out}: ${options.ref}, ${format}, ${options.size}`);
+  else ctx.print(`Installed ${ref}${result.version === undefined ? '' : ` ${result.version}`} on ${result.disk}`);
+  if (config.finally !== 'nothing') execFileSync('systemctl', ['--no-block', config.finally], { stdio: 'ignore' });
 }

@@ -3,14 +3,16 @@ import { constants } from 'node:fs';
 import { access, appendFile, mkdir, mkdtemp, open, rename, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
-import { AtomicError, type Checksum, type Progress, pullLocal, Repo, remoteAdd } from '@atomic/ostree';
-import { deploy, initStateroot, initSysroot, makeOrigin, Sysroot, TRIAL_KARGS } from '@atomic/sysroot';
+import { AtomicError, type Checksum, type Progress, type Repo } from '@atomic/ostree';
+import { TRIAL_KARGS } from '@atomic/sysroot';
+import { EXT4_BOOT_FEATURES, EXT4_FEATURES, makeExt4 } from './ext4.ts';
 import { type ImageFormat, packDisk } from './formats.ts';
 import { type Firmware, installGrub, requireGrub } from './grub.ts';
 import { LoopPartition } from './mounted.ts';
 import { planLayout, writePartitionTable } from './partitions.ts';
+import { phases, populate } from './populate.ts';
 import { installSystemdBoot, requireSystemdBoot } from './systemd-boot.ts';
-import { noSpace, requireTools, run, type Tool } from './tools.ts';
+import { noSpace, requireTools, type Tool } from './tools.ts';
 
 export type ImageBootloader = 'grub' | 'systemd-boot';
 
@@ -61,11 +63,6 @@ const MINIMUM_BOOT_SIZE = 16 * 1024 * 1024;
 
 const SYSTEMD_BOOT_SIZE = 512 * 1024 * 1024;
 
-// Features that GRUB 2.06 and 2.12 cannot read are left out, whatever this machine's mkfs defaults to; UEFI's ext4
-// drivers know fewer still.
-const EXT4_FEATURES = '^metadata_csum_seed,^orphan_file';
-const EXT4_BOOT_FEATURES = `${EXT4_FEATURES},^metadata_csum,^64bit`;
-
 async function checkInput(options: BuildImageOptions, plan: BootPlan): Promise<string> {
   const { bootloader, firmware, bootSize } = plan;
   if (bootloader === 'systemd-boot' && firmware.includes('bios'))
@@ -112,21 +109,14 @@ async function checkInput(options: BuildImageOptions, plan: BootPlan): Promise<s
  * folder), 'no-space' (the host's disk or the image is too small), 'failed'.
  */
 export async function buildImage(options: BuildImageOptions): Promise<BuildImageResult> {
-  const { repo, ref, format, size, signal, progress } = options;
+  const { repo, ref, format, size, signal } = options;
   const plan = planBoot(options);
   const out = await checkInput(options, plan);
   const commit = repo.resolveRev(ref);
   const scratch = await mkdtemp(join(tmpdir(), 'atomic-image-'));
   const aside = join(dirname(out), `.${basename(out)}.${randomUUID().slice(0, 8)}.tmp`);
   const seconds: Record<string, number> = {};
-  const phase = async <T>(name: string, work: () => Promise<T>): Promise<T> => {
-    signal?.throwIfAborted();
-    progress?.({ phase: name });
-    const start = performance.now();
-    const result = await work();
-    seconds[name] = Math.round(performance.now() - start) / 1000;
-    return result;
-  };
+  const phase = phases(seconds, options);
   try {
     const layout = planLayout(size, plan.bootSize);
     const rootUuid = randomUUID();
@@ -151,7 +141,23 @@ export async function buildImage(options: BuildImageOptions): Promise<BuildImage
         await mkdir(join(root, 'boot'));
         await bootLoop.mount(join(root, 'boot'));
       }
-      version = await populate(root, commit, { plan, rootUuid, bootUuid, options, phase });
+      const populated = await populate(root, {
+        ...options,
+        commit,
+        bootloader: plan.bootloader === 'grub' ? 'grub' : 'none',
+        bootPrefix: plan.bootSize === 0,
+        kargs: [
+          `root=UUID=${rootUuid}`,
+          // GRUB's menu adds these to boots that are counted; systemd-boot passes an entry's arguments on as they are.
+          ...(plan.bootloader === 'systemd-boot' ? TRIAL_KARGS : []),
+          ...(options.kargs ?? ['rw', 'quiet', 'console=ttyS0,115200']),
+        ],
+        phase,
+      });
+      version = populated.version;
+      // A change to /etc like an administrator's: upgrades carry it on.
+      if (bootLoop !== null)
+        await appendFile(join(populated.folder, 'etc/fstab'), `UUID=${bootUuid} /boot ext4 defaults 0 2\n`);
       // Leaving the block writes everything back: that is where most of the time goes.
     }
     await phase('boot loader', async () => {
@@ -180,58 +186,6 @@ export async function buildImage(options: BuildImageOptions): Promise<BuildImage
   }
 }
 
-type Phase = <T>(name: string, work: () => Promise<T>) => Promise<T>;
-
-interface Populate {
-  plan: BootPlan;
-  rootUuid: string;
-  bootUuid: string;
-  options: BuildImageOptions;
-  phase: Phase;
-}
-
-/** Fill the mounted root (with /boot mounted in it) with repository, stateroot and deployment; the deployment's version. */
-async function populate(root: string, commit: Checksum, work: Populate): Promise<string | undefined> {
-  const { options, plan, rootUuid, bootUuid, phase } = work;
-  const { ref, os, remote, signal, progress } = options;
-  // Paths in entries are those of the file system they are on; systemd-boot needs no menu beside them.
-  initSysroot(root, {
-    bootPrefix: plan.bootSize === 0,
-    bootloader: plan.bootloader === 'grub' ? 'grub' : 'none',
-  });
-  const target = Repo.open(join(root, 'ostree/repo'));
-  // The image counts only once it is whole, so syncing each step of it is time for nothing.
-  target.config.set('core', 'fsync', 'false');
-  target.saveConfig();
-  await phase('pull', () =>
-    pullLocal(target, options.repo, { remote: remote?.name ?? null, refs: [ref], signal, progress }),
-  );
-  if (remote) remoteAdd(target, remote.name, remote.url, { options: { 'gpg-verify': 'false' }, branches: [ref] });
-  const sysroot = Sysroot.open(root);
-  initStateroot(sysroot, os);
-  // GRUB's menu adds these to boots that are counted; systemd-boot passes an entry's arguments on as they are.
-  const onPanic = plan.bootloader === 'systemd-boot' ? TRIAL_KARGS : [];
-  const deployment = await phase('deploy', () =>
-    deploy(sysroot, {
-      os,
-      rev: commit,
-      origin: makeOrigin(remote ? `${remote.name}:${ref}` : ref),
-      kargs: [`root=UUID=${rootUuid}`, ...onPanic, ...(options.kargs ?? ['rw', 'quiet', 'console=ttyS0,115200'])],
-      signal,
-      progress,
-    }),
-  );
-  if (plan.bootSize > 0) {
-    // A change to /etc like an administrator's: upgrades carry it on.
-    const fstab = join(sysroot.layout.deployment(deployment), 'etc/fstab');
-    await appendFile(fstab, `UUID=${bootUuid} /boot ext4 defaults 0 2\n`);
-  }
-  const finished = Repo.open(join(root, 'ostree/repo'));
-  finished.config.removeKey('core', 'fsync');
-  finished.saveConfig();
-  return deployment.version;
-}
-
 /** How the image is to boot. */
 interface BootPlan {
   bootloader: ImageBootloader;
@@ -247,17 +201,6 @@ function planBoot({ bootloader = 'grub', firmware, bootSize }: BuildImageOptions
     bootSize: bootSize ?? (own ? SYSTEMD_BOOT_SIZE : 0),
   };
 }
-
-const makeExt4 = (device: string, label: string, uuid: string, features: string, signal?: AbortSignal) =>
-  run(
-    'mkfs.ext4',
-    [
-      ...['-q', '-F', '-L', label, '-U', uuid, '-O', features],
-      // The file is new and empty already; the guest's kernel fills the inode tables in as it goes.
-      ...['-E', 'lazy_itable_init=1,lazy_journal_init=1,nodiscard', device],
-    ],
-    { signal },
-  );
 
 function isNoSpace(error: unknown): boolean {
   for (let at = error; at instanceof Error; at = at.cause)

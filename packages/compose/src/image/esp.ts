@@ -13,18 +13,32 @@ export interface WriteEspOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** Fill the EFI system partition. A FAT made as a file and copied in: no loop device, and no FAT in this kernel, is needed. */
-export async function writeEsp({ image, range, folder, entries, signal }: WriteEspOptions): Promise<void> {
-  const esp = join(folder, 'esp.img');
+/** Make a FAT file of so many bytes with entries of a folder in it: no loop device, and no FAT in this kernel, is needed. */
+export async function makeEsp(
+  esp: string,
+  length: number,
+  { folder, entries, signal }: Pick<WriteEspOptions, 'folder' | 'entries' | 'signal'>,
+): Promise<void> {
   await writeFile(esp, '');
-  await truncate(esp, range.length);
+  await truncate(esp, length);
   await run('mkfs.vfat', ['-n', 'ESP', esp], { signal });
   for (const entry of entries) await run('mcopy', ['-s', '-i', esp, join(folder, entry), '::'], { signal });
+}
+
+/** Put a FAT file where the EFI system partition of a disk lies. */
+export async function placeEsp(esp: string, disk: string, range: Range): Promise<void> {
   const content = await readFile(esp);
-  const file = await open(image, 'r+');
+  const file = await open(disk, 'r+');
   try {
     await file.write(content, 0, content.length, range.offset);
   } finally {
     await file.close();
   }
+}
+
+/** Fill the EFI system partition of a disk. */
+export async function writeEsp({ image, range, ...from }: WriteEspOptions): Promise<void> {
+  const esp = join(from.folder, 'esp.img');
+  await makeEsp(esp, range.length, from);
+  await placeEsp(esp, image, range);
 }

@@ -1,5 +1,5 @@
 import { accessSync } from 'node:fs';
-import { copyFile, mkdir, open, readFile, stat, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AtomicError } from '@atomic/ostree';
 import { writeEsp } from './esp.ts';
@@ -47,12 +47,13 @@ export function requireGrub(firmware: readonly Firmware[]): void {
  * file changes with them in one rename, so the menu and the deployments cannot disagree. A partition of its own has a
  * link named boot to itself, so paths are the same on it and on the root.
  */
-function embeddedScript(bootUuid: string): string {
+function embeddedScript(where: BootPlace): string {
   return [
     'serial --unit=0 --speed=115200',
     'terminal_input serial console',
     'terminal_output serial console',
-    `search --no-floppy --fs-uuid --set=root ${bootUuid}`,
+    // With a partition in its prefix, GRUB sets root to that of the disk it was started from.
+    ...('uuid' in where ? [`search --no-floppy --fs-uuid --set=root ${where.uuid}`] : []),
     'set prefix=($root)/boot/grub',
     'configfile ($root)/boot/loader/grub.cfg',
     'echo "There is no boot menu on this disk."',
@@ -60,42 +61,70 @@ function embeddedScript(bootUuid: string): string {
   ].join('\n');
 }
 
-async function makeCore(firmware: Firmware, bootUuid: string, folder: string, signal?: AbortSignal): Promise<string> {
+/** Which file system has the menu: by its UUID, or by its partition's number on the disk GRUB is started from. */
+export type BootPlace = { uuid: string } | { partition: number };
+
+async function makeCore(firmware: Firmware, where: BootPlace, folder: string, signal?: AbortSignal): Promise<string> {
   const { name, modules } = PLATFORMS[firmware];
   const script = join(folder, `${name}.cfg`);
   const core = join(folder, `${name}.img`);
-  await writeFile(script, embeddedScript(bootUuid));
-  const args = ['-d', moduleFolder(firmware), '-O', name, '-o', core, '-p', '/boot/grub', '-c', script];
+  await writeFile(script, embeddedScript(where));
+  const prefix = 'uuid' in where ? '/boot/grub' : `(,gpt${where.partition})/boot/grub`;
+  const args = ['-d', moduleFolder(firmware), '-O', name, '-o', core, '-p', prefix, '-c', script];
   await run('grub-mkimage', [...args, ...modules], { signal });
   return core;
 }
 
-async function installBios(image: string, layout: Layout, core: string): Promise<void> {
-  const size = (await stat(core)).size;
-  if (size > layout.bios.length)
-    throw new AtomicError('failed', `GRUB's core of ${size} bytes does not fit its partition`);
+/** Names of GRUB's parts in a folder: the boot sector and the core behind it, and what the EFI partition gets. */
+const PARTS = { sector: 'boot.img', core: 'core.img', efi: 'EFI' };
+
+/** Make GRUB's parts for each firmware in an empty folder. */
+export async function makeGrub(
+  folder: string,
+  where: BootPlace,
+  firmware: readonly Firmware[],
+  signal?: AbortSignal,
+): Promise<void> {
+  const work = join(folder, 'work');
+  await mkdir(work, { recursive: true });
+  for (const kind of firmware) {
+    const core = await makeCore(kind, where, work, signal);
+    if (kind === 'bios') {
+      await copyFile(join(moduleFolder('bios'), 'boot.img'), join(folder, PARTS.sector));
+      await copyFile(core, join(folder, PARTS.core));
+    } else {
+      await mkdir(join(folder, PARTS.efi, 'BOOT'), { recursive: true });
+      await copyFile(core, join(folder, PARTS.efi, 'BOOT/BOOTX64.EFI'));
+    }
+  }
+  await rm(work, { recursive: true });
+}
+
+/** Put the parts for BIOS firmware, if the folder has them, on a disk. */
+export async function placeBios(folder: string, disk: string, layout: Layout): Promise<void> {
+  const content = await readFile(join(folder, PARTS.core)).catch(() => null);
+  if (content === null) return;
+  if (content.length > layout.bios.length)
+    throw new AtomicError('failed', `GRUB's core of ${content.length} bytes does not fit its partition`);
   // Offsets: include/grub/i386/pc/boot.h of GRUB. grub-install would do this, but wants partition device nodes.
-  const boot = await readFile(join(moduleFolder('bios'), 'boot.img'));
+  const boot = await readFile(join(folder, PARTS.sector));
   const coreSector = BigInt(layout.bios.offset / SECTOR);
   boot.writeBigUInt64LE(coreSector, 0x5c); // where the core begins
   boot.writeUInt8(0xff, 0x64); // on the disk we were loaded from
   boot.writeUInt16LE(0x9090, 0x66); // and trust the firmware's disk number
-  const content = await readFile(core);
   content.writeBigUInt64LE(coreSector + 1n, 0x1f4); // the core's first sector: where its rest lies
-  const file = await open(image, 'r+');
+  // Disks take whole blocks only, so what follows the boot sector's code, the partition table's, is written as it was.
+  const file = await open(disk, 'r+');
   try {
-    await file.write(boot, 0, 440, 0); // what follows is the partition table's
-    await file.write(content, 0, content.length, layout.bios.offset);
+    const sector = Buffer.alloc(SECTOR);
+    await file.read(sector, 0, SECTOR, 0);
+    boot.copy(sector, 0, 0, 440);
+    await file.write(sector, 0, SECTOR, 0);
+    const whole = Buffer.concat([content, Buffer.alloc((SECTOR - (content.length % SECTOR)) % SECTOR)]);
+    await file.write(whole, 0, whole.length, layout.bios.offset);
   } finally {
     await file.close();
   }
-}
-
-async function installUefi(image: string, layout: Layout, core: string, folder: string, signal?: AbortSignal) {
-  const tree = join(folder, 'EFI/BOOT');
-  await mkdir(tree, { recursive: true });
-  await copyFile(core, join(tree, 'BOOTX64.EFI'));
-  await writeEsp({ image, range: layout.esp, folder, entries: ['EFI'], signal });
 }
 
 export interface InstallGrubOptions {
@@ -111,9 +140,9 @@ export interface InstallGrubOptions {
 
 /** Put GRUB on the image for each firmware, so that it takes the menu the deployment wrote. */
 export async function installGrub(options: InstallGrubOptions): Promise<void> {
-  for (const firmware of options.firmware) {
-    const core = await makeCore(firmware, options.bootUuid, options.scratch, options.signal);
-    if (firmware === 'bios') await installBios(options.image, options.layout, core);
-    else await installUefi(options.image, options.layout, core, options.scratch, options.signal);
-  }
+  const { image, layout, firmware, signal } = options;
+  const folder = join(options.scratch, 'grub');
+  await makeGrub(folder, { uuid: options.bootUuid }, firmware, signal);
+  await placeBios(folder, image, layout);
+  if (firmware.includes('uefi')) await writeEsp({ image, range: layout.esp, folder, entries: [PARTS.efi], signal });
 }

@@ -45,5 +45,9 @@ export async function writePartitionTable(image: string, layout: Layout, signal?
     ...(layout.boot === null ? [] : [line(layout.boot, 'BC13C2FF-59E6-4262-A352-B275FD6F7172', 'boot')]),
     line(layout.root, '4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709', 'root'),
   ];
-  await run('sfdisk', ['-q', image], { input: `${script.join('\n')}\n`, signal });
+  // What was on a disk before must not be found again in a partition of the same place.
+  await run('sfdisk', ['-q', '--wipe=always', '--wipe-partitions=always', image], {
+    input: `${script.join('\n')}\n`,
+    signal,
+  });
 }

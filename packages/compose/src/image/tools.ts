@@ -26,6 +26,8 @@ const PACKAGES = {
   'mkfs.vfat': 'dosfstools',
   mcopy: 'mtools',
   'grub-mkimage': 'grub-common',
+  'grub-mkrescue': 'grub-common',
+  useradd: 'passwd',
   'qemu-img': 'qemu-utils',
   tar: 'tar',
   mksquashfs: 'squashfs-tools',

@@ -1,0 +1,120 @@
+import { randomUUID } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import { appendFile, mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { AtomicError, type Checksum, type Progress, type Repo } from '@atomic/ostree';
+import { placeEsp } from '../esp.ts';
+import { EXT4_BOOT_FEATURES, EXT4_FEATURES, makeExt4 } from '../ext4.ts';
+import { placeBios } from '../grub.ts';
+import { MEDIUM_FOLDER } from '../live/live-initrd.ts';
+import { LoopPartition } from '../mounted.ts';
+import { planLayout, writePartitionTable } from '../partitions.ts';
+import { phases, populate } from '../populate.ts';
+import { requireTools } from '../tools.ts';
+import type { InstallConfig } from './config.ts';
+import { findDisk } from './find-disk.ts';
+import { settleInstalled } from './settle.ts';
+
+/** Where on a medium the installer finds what it needs. */
+export const MEDIUM_INSTALL = 'install';
+/** GRUB's parts and the EFI partition, among that. */
+export const MEDIUM_ESP = `${MEDIUM_INSTALL}/esp.img`;
+export const MEDIUM_CONFIG = `${MEDIUM_INSTALL}/config.json`;
+export const MEDIUM_TREE = `${MEDIUM_INSTALL}/tree.json`;
+
+export interface InstallDiskOptions {
+  /** Has the tree: the live system's own. */
+  repo: Repo;
+  ref: string;
+  config: InstallConfig;
+  /** The medium's folder; where a live system has it when not said. */
+  medium?: string | undefined;
+  signal?: AbortSignal | undefined;
+  progress?: Progress | undefined;
+}
+
+export interface InstallDiskResult {
+  disk: string;
+  ref: string;
+  commit: Checksum;
+  version: string | undefined;
+  seconds: Record<string, number>;
+}
+
+const SMALLEST = 1 << 30;
+
+/**
+ * Install a tree on a disk of this machine: all that was on it is lost. The boot loader goes there last, so a disk that
+ * starts is whole. Throws AtomicError 'not-found' and 'invalid' for the disk (see {@link findDisk}), 'no-space',
+ * 'unsupported' (a tool is missing), 'failed'.
+ */
+export async function installDisk(options: InstallDiskOptions): Promise<InstallDiskResult> {
+  const { repo, ref, config, signal, medium = MEDIUM_FOLDER } = options;
+  requireTools([
+    'sfdisk',
+    'losetup',
+    'mount',
+    'umount',
+    'mkfs.ext4',
+    ...(config.users.length > 0 ? ['useradd' as const] : []),
+  ]);
+  const esp = join(medium, MEDIUM_ESP);
+  if (!existsSync(esp)) throw new AtomicError('not-found', `${medium} is no installation medium`);
+  const { device, size } = findDisk(config.disk, deviceAt(medium));
+  if (size < SMALLEST)
+    throw new AtomicError('invalid', `${device} is too small: ${size} bytes`, { hint: 'at least 1G' });
+  const commit = repo.resolveRev(ref);
+  const seconds: Record<string, number> = {};
+  const phase = phases(seconds, options);
+  const layout = planLayout(size, bytesOf(config['boot-size']));
+  const rootUuid = randomUUID();
+  const bootUuid = layout.boot === null ? rootUuid : randomUUID();
+  let version: string | undefined;
+  await phase('partition', () => writePartitionTable(device, layout, signal));
+  {
+    await using rootLoop = await LoopPartition.attach(device, layout.root, signal);
+    await using bootLoop = layout.boot === null ? null : await LoopPartition.attach(device, layout.boot, signal);
+    await phase('format', async () => {
+      await makeExt4(rootLoop.device, 'root', rootUuid, EXT4_FEATURES, signal);
+      if (bootLoop !== null) await makeExt4(bootLoop.device, 'boot', bootUuid, EXT4_BOOT_FEATURES, signal);
+    });
+    const root = await rootLoop.mount();
+    if (bootLoop !== null) {
+      await mkdir(join(root, 'boot'));
+      await bootLoop.mount(join(root, 'boot'));
+    }
+    const populated = await populate(root, {
+      ...options,
+      commit,
+      os: config.os,
+      remote: config.remote,
+      bootloader: 'grub',
+      bootPrefix: bootLoop === null,
+      kargs: [`root=UUID=${rootUuid}`, ...config['kernel-arguments']],
+      phase,
+    });
+    version = populated.version;
+    if (bootLoop !== null)
+      await appendFile(join(populated.folder, 'etc/fstab'), `UUID=${bootUuid} /boot ext4 defaults 0 2\n`);
+    await phase('settle', () => settleInstalled(populated, config));
+  }
+  await phase('boot loader', async () => {
+    await placeEsp(esp, device, layout.esp);
+    await placeBios(join(medium, MEDIUM_INSTALL), device, layout);
+  });
+  return { disk: device, ref, commit, version, seconds };
+}
+
+/** The device that is mounted at a folder. Format: proc_pid_mountinfo(5). */
+function deviceAt(folder: string): string | undefined {
+  for (const line of readFileSync('/proc/self/mountinfo', 'utf8').split('\n')) {
+    const [mount = '', source = ''] = line.split(' - ');
+    if (mount.split(' ')[4] === folder) return source.split(' ')[1];
+  }
+  return undefined;
+}
+
+function bytesOf(size: string | undefined): number {
+  if (size === undefined) return 0;
+  return Number.parseInt(size, 10) * (size.endsWith('G') ? 2 ** 30 : 2 ** 20);
+}

@@ -1,0 +1,111 @@
+import { createReadStream, createWriteStream } from 'node:fs';
+import { mkdtemp, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { AtomicError, type Checksum, type Progress, type Repo } from '@atomic/ostree';
+import { phases } from '../populate.ts';
+import { requireTools } from '../tools.ts';
+import { cpioEnd, cpioHeader, cpioPadding } from './cpio.ts';
+import { ROOT_IMAGE } from './live-initrd.ts';
+import { makeLiveSystem, put, removeScratch } from './live-root.ts';
+
+export interface BuildPxeOptions {
+  repo: Repo;
+  ref: string;
+  /** The folder to write; replaced when it is one of these. */
+  out: string;
+  os: string;
+  kargs?: readonly string[] | undefined;
+  remote?: { name: string; url: string } | undefined;
+  signal?: AbortSignal | undefined;
+  progress?: Progress | undefined;
+}
+
+export interface BuildPxeResult {
+  out: string;
+  ref: string;
+  commit: Checksum;
+  version: string | undefined;
+  /** What the kernel is to be started with. */
+  commandLine: string;
+  /** Bytes of each file. */
+  sizes: Record<string, number>;
+  seconds: Record<string, number>;
+}
+
+/** Larger files cannot be in an archive for the kernel: their size is written in 32 bits. */
+const MAX_ROOT_IMAGE = 0xffff_ffff;
+
+/**
+ * Write what a machine needs to start a tree over the network and run it from memory: kernel, initramfs, root image (an
+ * archive that the boot loader loads as a second initramfs), and scripts for iPXE and PXELINUX. Throws as
+ * {@link buildImage}.
+ */
+export async function buildPxe(options: BuildPxeOptions): Promise<BuildPxeResult> {
+  const { ref, signal } = options;
+  requireRootFor('a set for network boots');
+  requireTools(['mksquashfs']);
+  const out = resolve(options.out);
+  const there = await stat(join(out, 'vmlinuz')).catch(() => null);
+  if (there === null && (await stat(out).catch(() => null)) !== null)
+    throw new AtomicError('exists', `${options.out} is there and is no set for network boots`);
+  const seconds: Record<string, number> = {};
+  const phase = phases(seconds, options);
+  const scratch = await mkdtemp(join(dirname(out), `.${basename(out)}.`));
+  try {
+    const kargs = options.kargs ?? ['rw', 'quiet', 'console=ttyS0,115200'];
+    const live = await makeLiveSystem({ ...options, kargs, scratch, phase });
+    const { size } = await stat(live.rootImage);
+    if (size > MAX_ROOT_IMAGE)
+      throw new AtomicError('invalid', `the root image of ${size} bytes is too large for an initramfs`);
+    const set = join(scratch, 'set');
+    const commandLine = live.commandLine.join(' ');
+    await put(join(set, 'vmlinuz'), live.kernel);
+    await writeFile(join(set, 'initrd.img'), live.initrd);
+    await writeFile(join(set, 'cmdline'), `${commandLine}\n`);
+    await writeFile(join(set, 'boot.ipxe'), ipxeScript(commandLine));
+    await writeFile(join(set, 'pxelinux.cfg'), pxelinuxMenu(commandLine));
+    await phase('pack', async () => {
+      const archive = createWriteStream(join(set, 'root.img'));
+      archive.write(cpioHeader(ROOT_IMAGE, 0o100644, size, 1));
+      await pipeline(createReadStream(live.rootImage, { highWaterMark: 1 << 20 }), archive, { end: false, signal });
+      await new Promise<void>((done) => archive.end(Buffer.concat([cpioPadding(size), cpioEnd()]), done));
+    });
+    const names = ['vmlinuz', 'initrd.img', 'root.img'];
+    const sizes = await Promise.all(names.map(async (name) => [name, (await stat(join(set, name))).size] as const));
+    signal?.throwIfAborted();
+    await rm(out, { recursive: true, force: true });
+    await rename(set, out);
+    return {
+      out: options.out,
+      ref,
+      commit: live.commit,
+      version: live.version,
+      commandLine,
+      sizes: Object.fromEntries(sizes),
+      seconds,
+    };
+  } finally {
+    await removeScratch(scratch);
+  }
+}
+
+/** Throws 'permission' unless this is root: files of a system belong to many users. */
+export function requireRootFor(what: string): void {
+  if (process.geteuid?.() !== 0)
+    throw new AtomicError('permission', `making ${what} needs root`, { hint: 'run the same command with sudo' });
+}
+
+const ipxeScript = (commandLine: string): string => `#!ipxe
+kernel vmlinuz ${commandLine} initrd=initrd.img initrd=root.img
+initrd initrd.img
+initrd root.img
+boot
+`;
+
+const pxelinuxMenu = (commandLine: string): string => `DEFAULT atomic
+LABEL atomic
+  KERNEL vmlinuz
+  INITRD initrd.img,root.img
+  APPEND ${commandLine}
+`;
