@@ -28,6 +28,7 @@ import {
   type Announcer,
   automaticUpdatesLine,
   availableUpdate,
+  changeLayers,
   clearBad,
   deploy,
   finalizeStaged,
@@ -49,6 +50,7 @@ import {
   upgrade,
   viewUpdates,
 } from '@atomic/sysroot';
+import { FakeLayers } from './fake-layers.ts';
 
 const has = (tool: string) => spawnSync('sh', ['-c', `command -v ${tool}`]).status === 0;
 const skip =
@@ -228,6 +230,45 @@ describe('automatic updates', { skip }, () => {
     const point = pair.publicKey.export({ format: 'der', type: 'spki' }).subarray(-32);
     secret = Buffer.concat([seed, point]).toString('base64');
     publicKey = point.toString('base64');
+  });
+
+  test('what is layered goes along; where it does not fit, the machine stays, says it, and tries ever less often', async () => {
+    const publisher = new Publisher();
+    await publisher.publish('1', 0);
+    await using server = await serveFolder(publisher.repo.path);
+    const machine = await Machine.install(publisher, server.port);
+    const layers = async () => new FakeLayers({ vim: { version: '9' }, third: { version: '1', conflicts: ['3'] } });
+    const run = () => runUpdates(machine.sysroot, { ...machine.options, layers });
+    await changeLayers(machine.sysroot, { install: ['vim', 'third'] }, { layers });
+    await machine.reboot();
+    machine.set('policy=stage');
+    assert.deepEqual(did(await run()), ['check']);
+    const v2 = await publisher.publish('2', 1);
+    machine.now += 7 * HOUR;
+    assert.deepEqual(did(await run()), ['check', 'stage']);
+    assert.equal(machine.sysroot.load().staged?.base, v2);
+    await machine.reboot();
+    assert.deepEqual(did(await run()), ['check'], 'the base that runs is the newest');
+
+    await publisher.publish('3', 2);
+    machine.now += 7 * HOUR;
+    const motd = join(machine.sysroot.run, 'motd.d/86-atomic-layers');
+    let tries = 0;
+    for (let minutes = 0; minutes < 12 * 60; minutes += 10) {
+      const { steps } = await run();
+      tries += steps.filter(({ did, error }) => did === 'stage' && error !== undefined).length;
+      machine.now += 600;
+    }
+    assert.ok(tries >= 2 && tries <= 10, `${tries} tries in 12 hours`);
+    assert.equal(machine.sysroot.load().staged, null);
+    assert.match(updatesLines(await machine.view()).join('\n'), /Layers: +stuck since .* before 3, because third :/);
+    assert.match(updatesLines(await machine.view()).join('\n'), /without: atomic host upgrade --uninstall=third/);
+    assert.match(readFileSync(motd, 'utf8'), /Updates are stuck since/);
+    await upgrade(machine.sysroot, { layers, edits: { uninstall: ['third'] } });
+    assert.equal(existsSync(motd), false);
+    await machine.reboot();
+    assert.deepEqual(machine.versions, ['3*', '2']);
+    assert.equal(machine.sysroot.load().booted?.origin?.get('packages', 'requested'), 'vim;');
   });
 
   test('check tells, stage stages, apply reboots; then it is at rest', async () => {
