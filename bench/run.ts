@@ -14,6 +14,7 @@ import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { changesetTable, makeChangesetRows } from './changeset-rows.ts';
 import { makeHostRows } from './host-rows.ts';
+import { makeLayeringRows } from './layering-rows.ts';
 import { measure, median, run, type Usage } from './measure.ts';
 import { makeRows, type Row, type Who } from './rows.ts';
 import { makeTrees } from './trees.ts';
@@ -121,9 +122,12 @@ function line({ row, used, bytes }: Measured): string {
 }
 
 const setting = { root, work, trees, port, slow };
-const rows = [...makeRows(setting), ...makeHostRows(setting), ...makeChangesetRows(setting)].filter(
-  (row) => only.test(row.name) && (row.slow !== true || slow !== undefined),
-);
+const rows = [
+  ...makeRows(setting),
+  ...makeHostRows(setting),
+  ...makeChangesetRows(setting),
+  ...makeLayeringRows(setting),
+].filter((row) => only.test(row.name) && (row.slow !== true || slow !== undefined));
 const measured = rows.flatMap((row, index) => measureRow(row, index) ?? []);
 
 /** Peaks at 10,000 and at 100,000 files: they should not grow. */
