@@ -11,7 +11,6 @@ const LAYERED = 'it belongs to a host, which layers packages with `atomic host i
 
 /** Keys of rpm-ostree that are refused, and why: naming them is kinder than "unknown key". */
 export const REFUSED_KEYS: ReadonlyMap<string, string> = new Map([
-  ['rojig', 'it is gone from rpm-ostree too'],
   ['cliwrap-binaries', 'programs of the tree are left as they are'],
   ['modules', 'package modules are gone from rpm-ostree and from Fedora'],
   ['base-refspec', LAYERED],

@@ -229,6 +229,8 @@ const commit = {
   'container-cmd': z.array(z.string()).optional(),
   'gpg-key': line.optional(),
   metadata: z.record(z.string(), json).optional(),
+  // What it was for is gone from rpm-ostree; manifests of Fedora have it still, for coreos-assembler to read.
+  rojig: z.record(z.string(), json).optional(),
   basearch: line.optional(),
 };
 

@@ -40,7 +40,7 @@ describe('treefile: what is refused, and how it is said', () => {
       'initramfs:\n  driver: [a]\n',
       /:2: unknown key 'driver' in 'initramfs'; did you mean 'drivers'\?/,
     ],
-    ['a key of rpm-ostree we lack', 'ref: a\nrojig: true\n', /:2: key 'rojig' of rpm-ostree is not supported/],
+    ['a key of rpm-ostree we lack', 'ref: a\nmodules: {}\n', /:2: key 'modules' of rpm-ostree is not supported/],
     ['wrong type', 'ref: a\npackages: bash\n', /:2: 'packages' must be a list, but is the text "bash"/],
     ['wrong type in a list', 'packages:\n  - bash\n  - 7\n', /:3: 'packages\[1\]' must be a text, but is number 7/],
     ['list for a boolean', 'recommends: [1]\n', /:1: 'recommends' must be true or false, but is a list/],
