@@ -6,6 +6,7 @@ import { join, resolve } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { type ComposeResult, composeTree, loadTreefile } from '@atomic/compose';
 import { AtomicError, Repo } from '@atomic/ostree';
+import { commitView, nevraOf, parseAdvisories, parsePackageList, readPackages } from '@atomic/pkgdb';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 
@@ -163,6 +164,22 @@ describe('compose, judged by the stock tool', { skip: missing() }, () => {
     const from = performance.now();
     inTree('atomic', '--version');
     assert.ok(performance.now() - from < 1000, 'a start takes far less than a second');
+  });
+
+  test('the commit says which packages are in it: those that the tree’s database and dpkg-query say', () => {
+    const format = '$' + '{Package}-$' + '{Version}.$' + '{Architecture}\n';
+    const admindir = `--admindir=${join(work, 'checkout/usr/lib/sysimage/dpkg')}`;
+    const said = execFileSync('dpkg-query', [admindir, '-W', '-f', format], { encoding: 'utf8' });
+    const listed = parsePackageList(repo.loadCommit(first.commit).metadata) ?? [];
+    assert.deepEqual(listed.map(nevraOf).sort(), said.trim().split('\n').sort());
+    assert.deepEqual(readPackages(commitView(repo, first.commit))?.map(nevraOf), listed.map(nevraOf));
+    // Whatever the suite of security updates has today, it is of packages that are there.
+    const advisories = parseAdvisories(repo.loadCommit(first.commit).metadata);
+    const names = new Set(listed.map(nevraOf));
+    assert.deepEqual(
+      advisories.filter(({ packages }) => !packages.every((one) => names.has(one))),
+      [],
+    );
   });
 
   test('nothing changed: no new commit', async () => {
