@@ -2,7 +2,15 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { FileLock } from '@atomic/linux';
-import { AtomicError, applyChangeset, type Checksum, checkout, type Metadata, stringVariant } from '@atomic/ostree';
+import {
+  AtomicError,
+  applyChangeset,
+  type Checksum,
+  checkout,
+  type Metadata,
+  openCommitPolicy,
+  stringVariant,
+} from '@atomic/ostree';
 import { advisoriesMetadata, packageListMetadata, readCommitPackages, readFolderPackages } from '@atomic/pkgdb';
 import {
   type AssembledLayer,
@@ -128,9 +136,11 @@ export class Layering implements LayerAssembler {
       metadata.set('ostree.linux', stringVariant(kernel.release));
     if (packages.length > 0) addAll(metadata, packageListMetadata(packages));
     addAll(metadata, advisoriesMetadata(advisories));
+    using policy = await openCommitPolicy(sysroot.repo, base);
     const { commit } = await applyChangeset(sysroot.repo, {
       base,
       upper: space.upper,
+      ...(policy === null ? {} : { label: (path: string, mode: number) => policy.label(path, mode) }),
       consume: true,
       parent: base,
       metadata,

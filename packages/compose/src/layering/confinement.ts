@@ -35,12 +35,9 @@ export function confine(limits: LayerLimits): Confinement {
 }
 
 function underSystemd(name: string, limits: LayerLimits): Confinement {
-  const properties = [
-    `MemoryMax=${limits.memory}`,
-    'MemorySwapMax=0',
-    `TasksMax=${limits.processes}`,
-    'OOMPolicy=continue',
-  ].flatMap((property) => ['--property', property]);
+  const properties = [`MemoryMax=${limits.memory}`, 'MemorySwapMax=0', `TasksMax=${limits.processes}`].flatMap(
+    (property) => ['--property', property],
+  );
   return {
     prefix: ['systemd-run', '--scope', '--quiet', '--collect', `--unit=${name}`, ...properties, '--'],
     exceeded: (pid) => {
@@ -110,7 +107,7 @@ function removeGroup(group: string): void {
 }
 
 /** Where there are no groups to be made: the processes of the sandbox are counted, and their memory summed up. */
-function byLooking(limits: LayerLimits): Confinement {
+export function byLooking(limits: LayerLimits): Confinement {
   const own = readlinkSync('/proc/self/ns/pid');
   return {
     prefix: [],

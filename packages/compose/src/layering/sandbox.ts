@@ -103,6 +103,8 @@ export async function runConfined(command: readonly string[], options: ConfinedO
       explain: (said, code) => {
         // A script that was killed for its memory may be the last thing that happened.
         if (pid !== undefined && confinement.exceeded(pid) === 'memory') return tooMuchMemory();
+        // systemd ends a whole scope for one process that took too much.
+        if (code === null && reason === undefined) return stopped(`${who()} was killed, perhaps for want of memory,`);
         return options.explain?.(said, code);
       },
     });

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { LayerSpace } from '../space.ts';
 import { followInTree } from '../tree-files.ts';
 
@@ -101,7 +101,8 @@ export function sourcesDigest(root: string, etc: string | undefined): string {
   const folder = etc !== undefined && existsSync(join(etc, 'apt')) ? join(etc, 'apt') : join(root, 'etc/apt');
   const hash = createHash('sha256');
   const add = (path: string): void => {
-    if (lstatSync(path, { throwIfNoEntry: false })?.isFile()) hash.update(path).update('\0').update(readFileSync(path));
+    if (!lstatSync(path, { throwIfNoEntry: false })?.isFile()) return;
+    hash.update(basename(path)).update('\0').update(readFileSync(path)).update('\0');
   };
   add(join(folder, 'sources.list'));
   const parts = join(folder, 'sources.list.d');

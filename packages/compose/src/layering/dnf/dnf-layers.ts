@@ -151,7 +151,7 @@ export class DnfLayers implements LayerManager {
             const step = /^D: (?:install|erase|removed|added) .*?([\w.+~^-]+-[^-\s]+-[^-\s]+\.\w+)/.exec(line);
             if (step !== null)
               options.progress?.({ phase: 'install', done: Math.min(++done, total), total, message: step[1] });
-          } else output.push(line);
+          } else if (!TALK.test(line)) output.push(line);
         },
         explain: (said) => explainInstall(said),
       });
@@ -334,6 +334,8 @@ function changesOf(
   return changes.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.arch < b.arch ? -1 : 1));
 }
 
+/** What rpm adds for -vv: its own steps, and each command of a script. */
+const TALK = /^(?:D: |\++ )/;
 const NOTHING_CHANGED = 'nothing was changed; leave the package out, or ask those who make it';
 
 function blamed(error: AtomicError): AtomicError {
@@ -345,7 +347,7 @@ const explainInstall = (said: string): AtomicError =>
     explainRpm(
       said
         .split('\n')
-        .filter((line) => !line.startsWith('D: '))
+        .filter((line) => !TALK.test(line))
         .join('\n'),
     ),
   );

@@ -58,7 +58,8 @@ export async function settleKernel(
     }
   }
   const boots = listInTree(root, MODULES).find((release) => existsSync(inTree(root, `${MODULES}/${release}/vmlinuz`)));
-  const changed = new Set([...written.modules, ...brought]);
+  const built = boots !== undefined && (await buildModules(space, boots, options));
+  const changed = new Set([...written.modules, ...brought, ...(built ? [boots] : [])]);
   for (const release of changed) {
     if (
       lstatSync(join(root, 'usr/sbin/depmod'), { throwIfNoEntry: false }) === undefined ||
@@ -68,4 +69,28 @@ export async function settleKernel(
     await space.run(['depmod', '-a', release], { signal: options.signal });
   }
   return { release: boots, initramfs: boots !== undefined && changed.has(boots) };
+}
+
+/**
+ * Builds modules that come as sources for the tree's kernel: packages' own scripts build for the one that runs here.
+ * Says whether there are any. Throws `failed` with what the build says.
+ */
+async function buildModules(
+  space: LayerSpace,
+  release: string,
+  options: { signal?: AbortSignal | undefined },
+): Promise<boolean> {
+  const { root } = space;
+  if (lstatSync(join(root, 'usr/sbin/dkms'), { throwIfNoEntry: false }) === undefined) return false;
+  if (listInTree(root, 'var/lib/dkms').length === 0) return false;
+  await space.run(['dkms', 'autoinstall', '-k', release], {
+    signal: options.signal,
+    explain: (output, code) =>
+      new AtomicError(
+        'failed',
+        `dkms cannot build modules for kernel ${release} (status ${code}): ${output.trim().split('\n').at(-1) ?? ''}`,
+        { hint: `its headers are in the package linux-headers-${release}` },
+      ),
+  });
+  return true;
 }
