@@ -12,6 +12,7 @@ export * from './oci/index.ts';
 export { fetchAptChangelogs } from './packages/apt-changelog.ts';
 export type { InstallRequest, Package, PackageManager } from './packages/manager.ts';
 export * from './plan.ts';
+export * from './publish/index.ts';
 export { debianArchitecture } from './treefile/architecture.ts';
 export { emptyTreefile, loadTreefile } from './treefile/load-treefile.ts';
 export type * from './treefile/treefile.ts';

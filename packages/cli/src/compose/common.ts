@@ -17,3 +17,10 @@ export function parseSize(text: string): number | undefined {
   const power = ['', 'K', 'M', 'G', 'T'].indexOf((match[2] ?? '').toUpperCase());
   return Math.round(Number(match[1]) * 1024 ** power);
 }
+
+/** A whole number that an option must be; throws AtomicError 'usage'. */
+export async function wholeNumber(option: string, text: string): Promise<number> {
+  if (/^\d{1,9}$/.test(text)) return Number(text);
+  const { AtomicError } = await import('@atomic/ostree');
+  throw new AtomicError('usage', `${option} must be a whole number, but is '${text}'`);
+}

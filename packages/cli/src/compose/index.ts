@@ -5,10 +5,14 @@ import { register as extensions } from './extensions.ts';
 import { register as image } from './image.ts';
 import { register as install } from './install.ts';
 import { register as postprocess } from './postprocess.ts';
+import { register as promote } from './promote.ts';
+import { register as retain } from './retain.ts';
+import { register as streams } from './streams.ts';
 import { register as tree } from './tree.ts';
+import { register as watch } from './watch.ts';
 
 /** The commands, in the order the help shows them. */
-const VERBS = [tree, install, postprocess, commit, extensions, image, container];
+const VERBS = [tree, install, postprocess, commit, extensions, watch, promote, streams, retain, image, container];
 
 /** `atomic compose …`: names and options as rpm-ostree has them. */
 export function register(program: Command): void {

@@ -1,9 +1,12 @@
 import {
   AtomicError,
+  asArray,
+  asString,
   type BeginOptions,
   type Checksum,
   type ConnectOptions,
   fetchSummary,
+  isChecksum,
   type Metadata,
   metadataString,
   type Progress,
@@ -20,8 +23,12 @@ import type { Candidate } from './state.ts';
 /** Metadata of a commit (`true`) that has to run before anything newer is taken. */
 export const BARRIER_KEY = 'atomic.barrier';
 
+/** Key in a summary, with a ref: the commits that are the releases of that branch, oldest first. */
+export const STREAM_KEY = 'atomic.stream';
+
 /** How many commits back the way from a branch's newest to what runs is looked for, step by step. */
 const DEPTHS = [8, 64, 512];
+const MAX_RELEASES = 1024;
 
 export interface LookOptions extends BeginOptions {
   trust?: TrustOptions | undefined;
@@ -73,19 +80,32 @@ export async function lookAtBranch(
   } finally {
     if (repo.readRef(refspec) !== before) repo.setRef(refspec, before);
   }
-  let chain = chainTo(sysroot, tip, base);
-  for (const depth of DEPTHS) {
-    if (chain.whole || remote === null) break;
-    await fetch(tip, depth);
-    const further = chainTo(sysroot, tip, base);
-    // The server's history ends there.
-    if (further.commits.length === chain.commits.length) break;
-    chain = further;
-  }
+  const summary = tip !== base && remote !== null ? await readSummary(sysroot, remote, options) : null;
+  const releases = releasesOf(summary, ref, tip);
+  const commits = await commitsAfter(base, tip, releases);
   const { metadata } = repo.loadCommit(tip);
-  const summary = chain.commits.length > 0 && remote !== null ? await readSummary(sysroot, remote, options) : null;
   const warnings: string[] = [];
-  return { candidates: chain.commits.map(describe), endOfLife: endOf(metadata), warnings };
+  return { candidates: commits.map(describe), endOfLife: endOf(metadata), warnings };
+
+  /** The commits between, newest first: releases where the publisher says which they are, else the branch's history. */
+  async function commitsAfter(base: Checksum, tip: Checksum, releases: Checksum[] | null): Promise<Checksum[]> {
+    const at = releases?.lastIndexOf(base) ?? -1;
+    if (releases !== null && at >= 0) {
+      const newer = releases.slice(at + 1).reverse();
+      for (const commit of newer) if (!repo.hasObject('commit', commit)) await fetch(commit, 0);
+      return newer;
+    }
+    let chain = chainTo(sysroot, tip, base);
+    for (const depth of DEPTHS) {
+      if (chain.whole || remote === null) break;
+      await fetch(tip, depth);
+      const further = chainTo(sysroot, tip, base);
+      // The server's history ends there.
+      if (further.commits.length === chain.commits.length) break;
+      chain = further;
+    }
+    return releases === null ? chain.commits : chain.commits.filter((commit) => releases.includes(commit));
+  }
 
   function describe(checksum: Checksum): Candidate {
     const commit = repo.loadCommit(checksum);
@@ -102,9 +122,17 @@ export async function lookAtBranch(
       timestamp: commit.timestamp,
       rollout,
       place: placeOf(machineId, checksum),
-      barrier: isTrue(commit.metadata, BARRIER_KEY),
+      barrier: isTrue(commit.metadata, BARRIER_KEY) || isTrue(summary ?? new Map(), `${BARRIER_KEY}.${checksum}`),
     };
   }
+}
+
+/** The releases of a branch, when a summary lists them and its newest commit is the last; hostile lists are none. */
+function releasesOf(summary: Metadata | null, ref: string, tip: Checksum): Checksum[] | null {
+  const listed = summary?.get(`${STREAM_KEY}.${ref}`);
+  if (listed?.type !== 'as') return null;
+  const releases = asArray(listed.value).map(asString);
+  return releases.length <= MAX_RELEASES && releases.every(isChecksum) && releases.at(-1) === tip ? releases : null;
 }
 
 /** The commits from `tip` back to before `base`, as far as they are here; `whole`: nothing is missing between them. */

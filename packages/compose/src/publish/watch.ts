@@ -1,0 +1,179 @@
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { AtomicError, type Checksum, type Progress, Repo, type SignRequest } from '@atomic/ostree';
+import { type ComposeResult, composeTree } from '../compose.ts';
+import { readLockfiles } from '../lockfile.ts';
+import { run } from '../process.ts';
+import { loadTreefile } from '../treefile/load-treefile.ts';
+import { makeDeltas } from './deltas.ts';
+import { lockGraph } from './graph.ts';
+import { publish } from './publish.ts';
+import { retain } from './retain.ts';
+import type { WatchConfig } from './watch-config.ts';
+
+/** What came of one look. */
+export type WatchEvent =
+  | { event: 'unchanged'; ref: string; commit: Checksum | null }
+  | {
+      event: 'published';
+      ref: string;
+      commit: Checksum;
+      before: Checksum | null;
+      version: string | undefined;
+      deltas: number;
+    }
+  | { event: 'failed'; ref: string; step: 'compose' | 'smoke-test'; commit: Checksum | null; reason: string };
+
+export interface WatchOptions {
+  config: WatchConfig;
+  sign?: SignRequest | undefined;
+  /** tries a commit in a machine, for `smoke-test: {vm: …}`; throws when it does not come up */
+  tryInMachine?: ((repo: Repo, commit: Checksum) => Promise<void>) | undefined;
+  signal?: AbortSignal | undefined;
+  progress?: Progress | undefined;
+  /** composes; by default {@link composeTree} */
+  compose?: ((options: Parameters<typeof composeTree>[0]) => Promise<ComposeResult>) | undefined;
+}
+
+/** Input that failed its test: not tried again until it changes. */
+interface Rejected {
+  inputHash: string;
+  reason: string;
+}
+
+class KnownBad extends Error {}
+
+/**
+ * Looks once: composes when packages or treefile have changed, tries the commit, publishes it. The ref moves only after
+ * the test, and a commit that failed it is not tried again until its input changes. Tells `notify` of all but "unchanged".
+ */
+export async function watchOnce(options: WatchOptions): Promise<WatchEvent> {
+  const event = await look(options);
+  const { notify } = options.config;
+  if (notify !== undefined && event.event !== 'unchanged') {
+    const [program = '', ...args] = notify;
+    const words = { ATOMIC_EVENT: event.event, ATOMIC_REF: event.ref, ATOMIC_COMMIT: event.commit ?? '' };
+    const env = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', ...words };
+    await run(program, args, { env, input: `${JSON.stringify(event)}\n`, signal: options.signal });
+  }
+  return event;
+}
+
+async function look(options: WatchOptions): Promise<WatchEvent> {
+  const { config, sign, signal, progress, compose = composeTree } = options;
+  const repo = Repo.open(config.repo);
+  const treefile = loadTreefile(config.treefile);
+  const { ref } = treefile;
+  if (ref === undefined) throw new AtomicError('invalid', `${treefile.path}: 'ref' is missing`);
+  const before = repo.readRef(ref);
+  const memory = rejections(config.cachedir);
+  let result: ComposeResult;
+  try {
+    result = await compose({
+      treefile,
+      repo,
+      cachedir: config.cachedir,
+      lock: config.lockfiles.length === 0 ? undefined : readLockfiles(config.lockfiles),
+      // The ref moves when the commit has shown that it works.
+      orphan: true,
+      sign,
+      onPlan: ({ inputHash }) => {
+        if (memory.read()?.inputHash === inputHash) throw new KnownBad();
+      },
+      signal,
+      progress,
+    });
+  } catch (error) {
+    if (error instanceof KnownBad) return { event: 'unchanged', ref, commit: before };
+    if (signal?.aborted || !(error instanceof AtomicError)) throw error;
+    return { event: 'failed', ref, step: 'compose', commit: null, reason: error.message };
+  }
+  const { commit, inputHash, version } = result;
+  if (commit === before) return { event: 'unchanged', ref, commit };
+  try {
+    await smokeTest(options, repo, ref, commit);
+  } catch (error) {
+    if (signal?.aborted || !(error instanceof Error)) throw error;
+    memory.write({ inputHash, reason: error.message });
+    return { event: 'failed', ref, step: 'smoke-test', commit, reason: error.message };
+  }
+  const deltas = await makeDeltas(repo, ref, commit, config.deltas, { sign, signal, progress });
+  {
+    using _lock = await lockGraph(repo, { signal });
+    if (repo.readRef(ref) !== before)
+      throw new AtomicError('locked', `${ref} was moved by somebody else meanwhile: looking again later`);
+    repo.setRef(ref, commit);
+    await publish(repo, { sign, signal });
+  }
+  const { 'keep-last': keepLast, 'keep-younger': keepYounger } = config;
+  if (keepLast !== undefined || keepYounger !== undefined)
+    // Other refs are other people's.
+    await retain(repo, { retention: {}, refs: new Map([[ref, { keepLast, keepYounger }]]), sign, signal });
+  return { event: 'published', ref, commit, before, version, deltas: deltas.length };
+}
+
+async function smokeTest(
+  { config, tryInMachine, signal }: WatchOptions,
+  repo: Repo,
+  ref: string,
+  commit: Checksum,
+): Promise<void> {
+  const test = config['smoke-test'];
+  if (test === undefined) return;
+  if (!Array.isArray(test)) {
+    if (tryInMachine === undefined) throw new AtomicError('unsupported', 'there are no machines here to try it in');
+    return await tryInMachine(repo, commit);
+  }
+  const [program = '', ...args] = test;
+  const path = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+  const env = { PATH: path, ATOMIC_REPO: repo.path, ATOMIC_REF: ref, ATOMIC_COMMIT: commit };
+  await run(program, args, {
+    env,
+    signal,
+    explain: (output, code) =>
+      new AtomicError(
+        'failed',
+        `the smoke test ended with status ${code}: ${output.trim().split('\n').slice(-3).join(' | ')}`,
+      ),
+  });
+}
+
+/** What failed its test last, kept in the cache folder. */
+function rejections(cachedir: string): { read: () => Rejected | null; write: (one: Rejected) => void } {
+  const path = join(cachedir, 'rejected.json');
+  return {
+    read: () => {
+      if (!existsSync(path)) return null;
+      try {
+        const data: unknown = JSON.parse(readFileSync(path, 'utf8'));
+        if (data === null || typeof data !== 'object' || !('inputHash' in data) || !('reason' in data)) return null;
+        return { inputHash: String(data.inputHash), reason: String(data.reason) };
+      } catch {
+        return null;
+      }
+    },
+    write: (one) => {
+      mkdirSync(cachedir, { recursive: true });
+      writeFileSync(`${path}.tmp`, `${JSON.stringify(one)}\n`);
+      renameSync(`${path}.tmp`, path);
+    },
+  };
+}
+
+/** Looks again and again until it is aborted; an error is told, and the next look may do better. */
+export async function watch(
+  options: WatchOptions & { onEvent: (event: WatchEvent) => void; onError: (error: Error) => void },
+): Promise<void> {
+  const { signal, config } = options;
+  while (!signal?.aborted) {
+    try {
+      options.onEvent(await watchOnce(options));
+    } catch (error) {
+      if (signal?.aborted) return;
+      if (!(error instanceof Error)) throw error;
+      options.onError(error);
+    }
+    await sleep(config.interval * 1000, undefined, { signal }).catch(() => {});
+  }
+}
