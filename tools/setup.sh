@@ -15,7 +15,7 @@ cd "$(dirname "$0")/.."
 packages='qemu-system-x86 qemu-utils ostree mmdebstrap debian-archive-keyring grub-pc-bin grub-efi-amd64-bin ovmf
 grub-common systemd-boot-efi refind dosfstools mtools fdisk e2fsprogs cpio zstd attr libcap2-bin python3-minimal strace
 bubblewrap ca-certificates ostree-tests gnupg python3-yaml parallel openssl sudo bsdextrautils
-umoci buildah dpkg-dev apt-utils erofs-utils squashfs-tools rpm createrepo-c dnf'
+umoci skopeo xorriso buildah dpkg-dev apt-utils erofs-utils squashfs-tools rpm createrepo-c dnf'
 
 say() { printf '==> %s\n' "$*"; }
 fail() { printf 'error: %s\n' "$*" >&2; exit 1; }

@@ -76,7 +76,7 @@ export function parseInstallConfig(text: string, file: string): InstallConfig {
     value = parseYaml(text) ?? {};
   } catch (error) {
     if (!(error instanceof YAMLParseError)) throw error;
-    throw new AtomicError('invalid', `${file}: ${error.message.split('\n')[0]}`, { cause: error });
+    throw new AtomicError('invalid', `${file}: ${error.message.split('\n')[0]?.replace(/:$/, '')}`, { cause: error });
   }
   const result = schema.safeParse(value);
   if (result.success) return result.data;
