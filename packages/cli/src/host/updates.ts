@@ -140,6 +140,7 @@ Settings are in /etc/atomic/updates.d/*.conf; those of the tree in /usr/lib/atom
         const sysroot = await open(meant(command));
         const result = await updateFromDrive(sysroot, device === undefined ? { path: path ?? '' } : { device }, {
           ...running(ctx),
+          ...layering,
           ...(await pulling()),
           os: meant(command).os,
         });

@@ -96,7 +96,9 @@ export async function upgrade(sysroot: Sysroot, options: UpgradeOptions = {}): P
       hint: 'leave out --cache-only',
     });
   }
-  return { ...result, ...(await switchTo(sysroot, state, current, target, options)) };
+  // Who takes the base from a drive may have no network: what is layered goes by what was downloaded before.
+  const cacheOnly = options.cacheOnly === true || options.from !== undefined;
+  return { ...result, ...(await switchTo(sysroot, state, current, target, { ...options, cacheOnly })) };
 }
 
 /** The base is the newest already; packages layered on it may not be, or are to be others. */
