@@ -129,6 +129,31 @@ test('a database whose packages are no table is refused', () => {
   assert.throws(() => readFolderPackages(root), /no table of packages/);
 });
 
+test('a database whose pages point to each other has an end', () => {
+  const root = join(scratch, 'circle');
+  mkdirSync(join(root, 'usr/share/rpm'), { recursive: true });
+  const path = join(root, 'usr/share/rpm/rpmdb.sqlite');
+  const db = new DatabaseSync(path);
+  db.exec('CREATE TABLE Packages (hnum INTEGER PRIMARY KEY, blob BLOB NOT NULL)');
+  const insert = db.prepare('INSERT INTO Packages (blob) VALUES (zeroblob(3000))');
+  db.exec('BEGIN');
+  for (let i = 0; i < 300; i++) insert.run();
+  db.exec('COMMIT');
+  const page = Number(db.prepare("SELECT rootpage FROM sqlite_schema WHERE name = 'Packages'").get()?.['rootpage']);
+  db.close();
+  const bytes = readFileSync(path);
+  const [size, start] = [bytes.readUInt16BE(16), (page - 1) * bytes.readUInt16BE(16)];
+  assert.equal(bytes[start], 5, 'an inner page');
+  const cells = bytes.readUInt16BE(start + 3);
+  const leaf = bytes.readUInt32BE(start + bytes.readUInt16BE(start + 12));
+  for (let i = 0; i < cells; i++) bytes.writeUInt32BE(leaf, start + bytes.readUInt16BE(start + 12 + i * 2));
+  bytes.writeUInt32BE(leaf, start + 8);
+  const pages = Math.max(page, leaf) + 1;
+  bytes.writeUInt32BE(pages, 28);
+  writeFileSync(path, bytes.subarray(0, pages * size));
+  assert.throws(() => [...rpmHeaders(folderView(root), 'usr/share/rpm')], /contains itself/);
+});
+
 test('the formats before SQLite are named', () => {
   const root = join(scratch, 'ndb');
   mkdirSync(join(root, 'usr/lib/sysimage/rpm'), { recursive: true });

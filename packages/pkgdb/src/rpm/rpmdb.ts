@@ -49,8 +49,12 @@ export function* rpmHeaders(view: TreeView, folder: string): Generator<RpmHeader
     if (table?.['type'] !== 'table' || !/^CREATE TABLE\b/i.test(String(table['sql']))) {
       throw corrupt(`/${path} has no table of packages`);
     }
+    let read = 0;
     for (const { blob } of db.prepare('SELECT blob FROM Packages ORDER BY hnum').iterate()) {
       if (!(blob instanceof Uint8Array)) throw corrupt(`/${path} has a package without a header`);
+      // Pages that point to each other in circles have rows without end, but no more bytes than the file.
+      read += blob.byteLength;
+      if (read > whole.length) throw corrupt(`/${path} contains itself`);
       yield new RpmHeader(blob);
     }
   } catch (error) {
