@@ -1,12 +1,12 @@
 // Trees of RPMs, composed by real dnf and rpm from a small repository made here.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { type ComposeResult, composeTree, loadTreefile, planPackages } from '@atomic/compose';
-import { AtomicError, Repo } from '@atomic/ostree';
+import { AtomicError, metadataString, Repo } from '@atomic/ostree';
 import { parseAdvisories, readCommitPackages } from '@atomic/pkgdb';
 import { rpmToolsMissing } from '../rpm/rpm-package.ts';
 import { buildTiny } from '../rpm/tiny.ts';
@@ -130,7 +130,7 @@ describe('trees of RPMs', { skip: whyNot }, () => {
     await refuses(plan(TREE.replace('Capital', 'broken')), 'invalid', /nothing provides libnobody\.so\.1.* broken/);
     await refuses(plan(`${TREE}exclude-packages: [tiny-base]\n`), 'invalid', /do not fit together|excluded/);
     const repos = await refuses(plan(TREE.replace('[base]', '[base, nosuch]')), 'not-found', /repository 'nosuch'/);
-    assert.match(repos.hint ?? '', /base, updates/);
+    assert.match(repos.hint ?? '', /base, pool, updates/);
   });
 
   test('a script that fails fails the compose, with its words; nothing is left', async () => {
@@ -140,6 +140,39 @@ describe('trees of RPMs', { skip: whyNot }, () => {
       /^the script %post of bad-post-1-1\.noarch failed with status 3: no luck$/,
     );
     assert.ok(!existsSync(join(work, 'cache/work')));
+  });
+
+  test('a manifest in the shape of those of Fedora: what it comes to, and the tree of it', async () => {
+    const folder = join(work, 'fedora');
+    cpSync(join(import.meta.dirname, '../rpm/fedora'), folder, { recursive: true });
+    const repos = readFileSync(join(work, 'tiny.repo'), 'utf8').replaceAll('$place', 'base');
+    writeFileSync(join(folder, 'tiny.repo'), repos);
+    const manifest = loadTreefile(join(folder, 'manifest.yaml'));
+    assert.equal(manifest.family, 'rpm');
+    assert.equal(manifest.ref, 'fedora/x86_64/host/testing');
+    const { packages } = await planPackages({ treefile: manifest, cachedir: join(work, 'cache') });
+    const names = packages.map(({ name, version }) => (name === 'hello' ? `${name}-${version}` : name));
+    // hello of updates, for x86_64, with what the conditions ask for; nothing of what is left out.
+    const expected = [
+      ...['NetworkManager', 'composefs', 'efibootmgr', 'grub2', 'grub2-efi-x64', 'hello-2:1.1-1', 'kernel', 'nano'],
+      ...['nano-default-editor', 'nss-altfiles', 'ostree', 'shim', 'strace', 'systemd', 'tiny-base'],
+    ];
+    assert.deepEqual(names, expected);
+    const text = readFileSync(join(folder, 'manifest.yaml'), 'utf8').replace(
+      '  - updates\n',
+      '  - updates\n\ncontainer: true\n',
+    );
+    writeFileSync(join(folder, 'manifest.yaml'), text);
+    const { commit, version } = await composeTree({
+      treefile: loadTreefile(join(folder, 'manifest.yaml')),
+      repo,
+      cachedir: join(work, 'cache'),
+      timestamp: 1_767_225_600,
+    });
+    assert.equal(version, '12.20260101.dev.0');
+    assert.match(stock('cat', commit, '/usr/etc/stream.conf'), /^stream = testing$/m);
+    assert.throws(() => stock('ls', commit, '/usr/share/nano/x'), 'remove-from-packages');
+    assert.equal(metadataString(repo.loadCommit(commit).metadata, 'test.stream'), 'testing');
   });
 
   test('packages have to be signed with a key of their repository, where it says so', async () => {

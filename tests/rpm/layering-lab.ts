@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { composeTree, layerAssembler, loadTreefile } from '@atomic/compose';
+import { composeTree, type LayerLimits, layerAssembler, loadTreefile } from '@atomic/compose';
 import { AtomicError, type Checksum, pullLocal, type Repo } from '@atomic/ostree';
 import {
   type AssembledLayer,
@@ -77,16 +77,20 @@ export class RpmLayeringLab implements AsyncDisposable {
 
   async assemble(
     requests: Partial<LayerRequests>,
-    options: AssembleOptions & { base?: Checksum } = {},
+    options: AssembleOptions & { base?: Checksum; limits?: Partial<LayerLimits> } = {},
   ): Promise<AssembledLayer> {
-    const { base = this.base, ...rest } = options;
+    const { base = this.base, limits = {}, ...rest } = options;
     using _lock = await this.sysroot.lock();
-    const layers = await layerAssembler();
+    const layers = await layerAssembler({ limits });
     return await layers.assemble(this.sysroot, base, { ...NONE, ...requests }, { mergeEtc: this.etc, ...rest });
   }
 
   /** Asserts that it fails, in one line, and leaves nothing. */
-  async fails(requests: Partial<LayerRequests>, message: RegExp, options: AssembleOptions = {}): Promise<AtomicError> {
+  async fails(
+    requests: Partial<LayerRequests>,
+    message: RegExp,
+    options: AssembleOptions & { limits?: Partial<LayerLimits> } = {},
+  ): Promise<AtomicError> {
     const error = await this.assemble(requests, options).then(
       () => assert.fail('it did not fail'),
       (reason: unknown) => reason,

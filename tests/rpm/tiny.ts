@@ -20,6 +20,12 @@ function shellFiles(): Record<string, RpmFile> {
   return files;
 }
 
+/** Packages that manifests for Fedora name, here with nothing in them. */
+const FEDORA = (
+  'kernel systemd ostree nss-altfiles grub2 grub2-efi-x64 efibootmgr shim NetworkManager nano nano-default-editor ' +
+  'strace composefs perl'
+).split(' ');
+
 /** Makes base/ and updates/ in `folder`, and a *.repo file for both beside them; base is found by `repovars: {place: base}`. */
 export async function buildTiny(folder: string): Promise<void> {
   const base = join(folder, 'base');
@@ -67,6 +73,19 @@ export async function buildTiny(folder: string): Promise<void> {
   );
   await buildRpm({ name: 'broken', version: '1-1', requires: ['libnobody.so.1'] }, base);
   await buildRpm({ name: 'bad-post', version: '1-1', ...needs, scripts: { post: 'echo no luck; exit 3' } }, base);
+  for (const name of FEDORA)
+    await buildRpm(
+      {
+        name,
+        version: '12-1',
+        ...needs,
+        files: {
+          [`/usr/share/${name}/x`]: `${name}\n`,
+          ...(name === 'systemd' ? { '/usr/bin/systemctl': '#!/bin/sh\n' } : {}),
+        },
+      },
+      base,
+    );
   const groups = [{ id: 'core', name: 'Core', mandatory: ['tiny-base', 'hello'], optional: ['extra'] }];
   await createRepository(base, { comps: compsXml(groups, { id: 'server', name: 'Server' }) });
   await buildRpm(
@@ -82,5 +101,8 @@ export async function buildTiny(folder: string): Promise<void> {
   await mkdir(folder, { recursive: true });
   const section = (id: string, at: string): string =>
     `[${id}]\nname=${id}\nbaseurl=file://${folder}/${at}\ngpgcheck=0\n`;
-  await writeFile(join(folder, 'tiny.repo'), section('base', '$place') + section('updates', 'updates'));
+  await writeFile(
+    join(folder, 'tiny.repo'),
+    section('base', '$place') + section('updates', 'updates') + section('pool', 'base'),
+  );
 }

@@ -148,7 +148,7 @@ def met_by(base, spec):
 def mark(base):
     inactive = []
     for pkg in base.add_remote_rpms(ask['local']) if ask.get('local') else []:
-        same = list(base.sack.query().installed().filter(name=pkg.name, arch=pkg.arch))
+        same = [one for one in base.sack.query().installed().filter(name=pkg.name) if one.arch == pkg.arch or 'noarch' in (one.arch, pkg.arch)]
         if any(one.evr == pkg.evr for one in same):
             inactive.append({'request': nevra(pkg), 'by': nevra(pkg)})
         elif same:

@@ -26,7 +26,7 @@ export function failedScript(output: string): AtomicError | undefined {
       : `: ${before}`;
   return new AtomicError(
     'failed',
-    `the script ${script} of ${nevra} failed with ${how === 'signal' ? 'signal' : 'status'} ${number}${said}`,
+    `the script ${script === '%prein' ? '%pre' : script} of ${nevra} failed with ${how === 'signal' ? 'signal' : 'status'} ${number}${said}`,
   );
 }
 

@@ -8,6 +8,7 @@ import {
   readdirSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -115,6 +116,10 @@ export async function applyTreefile(root: string, treefile: Treefile, options: S
       script.value.startsWith('#!') ? script.value : `#!/bin/sh\nset -e\n${script.value}`,
       { mode: 0o755 },
     );
+    // Scripts written for rpm-ostree know /etc by both of its names.
+    const defaults = join(root, 'usr/etc');
+    const linked = lstatSync(defaults, { throwIfNoEntry: false }) === undefined;
+    if (linked) symlinkSync('../etc', defaults);
     try {
       await runInTree({
         root,
@@ -128,6 +133,7 @@ export async function applyTreefile(root: string, treefile: Treefile, options: S
       });
     } finally {
       rmSync(join(root, name), { force: true });
+      if (linked && lstatSync(defaults, { throwIfNoEntry: false })?.isSymbolicLink()) rmSync(defaults);
     }
   }
 }

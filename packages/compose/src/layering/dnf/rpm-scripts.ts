@@ -7,6 +7,6 @@ export class RpmFollower {
     const match = /^D: (%\w+)\((.+)-[^-]+-[^-]+\): (scriptlet start|execv\(|waitpid\()/.exec(line);
     if (match === null) return undefined;
     const [, script = '', name = '', what] = match;
-    return what === 'waitpid(' ? null : { package: name, script };
+    return what === 'waitpid(' ? null : { package: name, script: script === '%prein' ? '%pre' : script };
   }
 }
