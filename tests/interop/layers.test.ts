@@ -206,6 +206,12 @@ describe('packages layered on a disk of stock', { skip }, () => {
     await it.change({ install: ['htop'] });
     assert.match(it.origin(), new RegExp(`override-commit=${layered.base}`), 'the base is still that one');
     publish('5', BASE, 'other');
+    it.layers.world['htop'] = { version: '3.2-1', conflicts: ['5'] };
+    const before = it.first();
+    await assert.rejects(rebase(open(it.root), { refspec: 'other' }, it.options), /does not go onto 5: htop/);
+    assert.deepEqual(it.first(), before);
+    assert.doesNotMatch(await text(it.root), /^Layers:/m, 'who asked for it was told; no update is kept back');
+    it.layers.world['htop'] = { version: '3.2-1' };
     await rebase(open(it.root), { refspec: 'other' }, it.options);
     assert.deepEqual([it.first().version, existsSync(it.file('usr/bin/htop'))], ['5', true]);
     assert.match(it.origin(), /^baserefspec=origin:other$/m);

@@ -15,7 +15,7 @@ import { deploy } from '../deploy.ts';
 import type { Deployment, SysrootState } from '../deployment.ts';
 import { noteHistory } from '../history.ts';
 import type { AssembledLayer, LayerAssembler } from '../layers/assembler.ts';
-import { type LayerEdits, lay } from '../layers/lay.ts';
+import { type LayerEdits, type LayOptions, lay } from '../layers/lay.ts';
 import { clearStuck } from '../layers/stuck.ts';
 import { inheritOrigin, originRefspec } from '../origin.ts';
 import { notePendingDiff } from '../status/pending-diff.ts';
@@ -188,6 +188,8 @@ export interface SwitchOptions extends ChangeOptions {
   into?: string | undefined;
   /** Find out what would change, deploy nothing. */
   dryRun?: boolean | undefined;
+  /** See {@link LayOptions}. */
+  keepsUp?: LayOptions['keepsUp'];
   /** Deploy nothing where the very same is deployed. */
   unlessSame?: boolean | undefined;
 }

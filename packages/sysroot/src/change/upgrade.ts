@@ -1,6 +1,7 @@
 import { AtomicError, type Checksum, parseRefspec, remoteTip, validateChecksum } from '@atomic/ostree';
 import type { Deployment, SysrootState } from '../deployment.ts';
 import { hasRequests, readRequests } from '../layers/requests.ts';
+import { clearStuck } from '../layers/stuck.ts';
 import { requireRefspec } from '../origin.ts';
 import type { Sysroot } from '../sysroot.ts';
 import { noteAvailableUpdate } from './available-update.ts';
@@ -98,7 +99,7 @@ export async function upgrade(sysroot: Sysroot, options: UpgradeOptions = {}): P
   }
   // Who takes the base from a drive may have no network: what is layered goes by what was downloaded before.
   const cacheOnly = options.cacheOnly === true || options.from !== undefined;
-  return { ...result, ...(await switchTo(sysroot, state, current, target, { ...options, cacheOnly })) };
+  return { ...result, ...(await switchTo(sysroot, state, current, target, { ...options, cacheOnly, keepsUp: true })) };
 }
 
 /** The base is the newest already; packages layered on it may not be, or are to be others. */
@@ -111,6 +112,8 @@ async function renewLayers(
 ): Promise<UpgradeResult> {
   const result = compare(sysroot, current, current.base, traffic);
   if (!hasRequests(readRequests(current.origin)) && options.edits === undefined) return result;
+  // What did not go onto a newer one was taken back.
+  clearStuck(sysroot, current.os);
   const switched = await switchTo(sysroot, state, current, current.base, {
     ...options,
     // It stays for as long as this commit does.

@@ -23,6 +23,8 @@ export interface LayOptions {
   edits?: LayerEdits | undefined;
   cacheOnly?: boolean | undefined;
   downloadOnly?: boolean | undefined;
+  /** The newest of the branch: if nothing goes onto it, that is to be told of until something does. */
+  keepsUp?: boolean | undefined;
   /** Find out what would change, deploy nothing. */
   dryRun?: boolean | undefined;
   signal?: AbortSignal | undefined;
@@ -77,7 +79,7 @@ async function resolveEdits(
 
 /**
  * Puts what an origin asks for onto a base, edits first, which go into the origin. Throws what the package manager has
- * against it; where it is the base that is new, that is noted for status, with what to do about it.
+ * against it, and where it is the base that is new, what to do about it.
  */
 export async function lay(
   sysroot: Sysroot,
@@ -109,7 +111,12 @@ export async function lay(
     if (edits !== undefined && edits.allowInactive !== true) refuseInactive(layer, edits);
     return { commit: layer.commit, layer };
   } catch (error) {
-    throw explain(sysroot, os, error, { requests, base, onNewBase: base !== current.base });
+    throw explain(sysroot, os, error, {
+      requests,
+      base,
+      onNewBase: base !== current.base,
+      note: options.keepsUp === true,
+    });
   }
 }
 
@@ -127,12 +134,12 @@ function explain(
   sysroot: Sysroot,
   os: string,
   error: unknown,
-  about: { requests: Requests; base: Checksum; onNewBase: boolean },
+  about: { requests: Requests; base: Checksum; onNewBase: boolean; note: boolean },
 ): unknown {
   if (!about.onNewBase || !(error instanceof AtomicError)) return error;
   if (error.code === 'aborted' || error.code === 'locked' || error.code === 'usage') return error;
   const { version } = sysroot.commitFacts(about.base);
-  noteStuck(sysroot, os, { base: about.base, version, reason: error.message });
+  if (about.note) noteStuck(sysroot, os, { base: about.base, version, reason: error.message });
   const name = version ?? about.base.slice(0, 10);
   return new AtomicError(error.code, `what is layered here does not go onto ${name}: ${error.message}`, {
     hint: `the system is as it was. To go on without it: ${dropCommands(about.requests, error.message).join('; ')}`,
