@@ -65,7 +65,7 @@ export async function run(command: string, args: readonly string[], options: Run
       if (error.code === 'ENOENT') {
         reject(
           new AtomicError('not-found', `cannot run ${command}: it is not installed`, {
-            hint: `apt install ${packageOf(command)}`,
+            hint: `install ${packageOf(command)} on this machine`,
           }),
         );
       } else reject(new AtomicError('failed', `cannot run ${command}: ${error.message}`, { cause: error }));
