@@ -6,7 +6,7 @@ import { UPDATE_STAMP } from './bootloader/zipl.ts';
 import { noteAvailableUpdate } from './change/available-update.ts';
 import type { SysrootState } from './deployment.ts';
 import { removeTree } from './durable.ts';
-import { removeUnusedPackages } from './layers/package-store.ts';
+import { removeLayeringWork, removeUnusedPackages } from './layers/package-store.ts';
 import { type DeploymentId, deploymentPath, parseDeploymentName } from './layout.ts';
 import { forgetOldLive } from './live/live-state.ts';
 import { removeOldOverlays } from './overlay-initrd.ts';
@@ -158,7 +158,10 @@ export async function cleanup(
   await writeDeploymentRefs(sysroot, state, options);
   const mode = options.prune ?? 'always';
   // One that was just given is named by an origin only once its deployment is written.
-  if (mode !== 'never') removeUnusedPackages(sysroot, state.deployments);
+  if (mode !== 'never') {
+    removeUnusedPackages(sysroot, state.deployments);
+    removeLayeringWork(sysroot);
+  }
   if (mode === 'never' || (mode === 'old-commits' && !hasOldCommits(sysroot, state))) {
     return { deploymentsRemoved, kernelsRemoved, pruned: null };
   }

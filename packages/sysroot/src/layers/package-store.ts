@@ -9,7 +9,14 @@ import type { LayerAssembler, LayerRequests, LocalPackage } from './assembler.ts
 import { type PinnedPackage, packageName, type Requests, readRequests } from './requests.ts';
 
 /** Package files given by hand, named by their checksum: outside the repository, for stock tools know nothing of them. */
-const storeFolder = (sysroot: Sysroot) => `${sysroot.layout.ostree}/extensions/atomic/packages`;
+const storeFolder = (sysroot: Sysroot) => `${layeringFolder(sysroot)}/packages`;
+
+/** What layering has on the disk besides commits: package files, `cache`, and `work`, which is gone when it is done. */
+const layeringFolder = (sysroot: Sysroot) => `${sysroot.layout.ostree}/extensions/atomic`;
+
+/** Removes what an interrupted layering left. Nobody works there: who does, holds the sysroot's lock. */
+export const removeLayeringWork = (sysroot: Sysroot): void =>
+  rmSync(`${layeringFolder(sysroot)}/work`, { recursive: true, force: true });
 
 const SUFFIXES = ['.deb', '.rpm'] as const;
 
