@@ -139,6 +139,14 @@ describe('what a compose would install, from an apt repository made here', { ski
     );
   });
 
+  test('names that only RPM knows are refused with their place', async () => {
+    for (const name of ['NetworkManager', "'app >= 1'", '/usr/bin/app', '"@core"'])
+      await assert.rejects(
+        plan(`packages:\n  - app\n  - ${name.startsWith("'") ? `"${name}"` : name}\n`),
+        /tree\.yaml:6: 'packages' names '.*', which is no name of a Debian package/,
+      );
+  });
+
   test('--download-only leaves the packages in the cache', async () => {
     const planned = await plan('packages: [app]\n');
     await planned.manager.download(planned.request, {});

@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { Apt } from './packages/apt.ts';
 import { chooseSources, namedSources, readMachineSources } from './packages/apt-sources.ts';
 import { chooseDnf } from './packages/choose-dnf.ts';
+import { checkDebNames } from './packages/deb-names.ts';
 import type { InstallRequest, PackageManager } from './packages/manager.ts';
 import { debianArchitecture } from './treefile/architecture.ts';
 import type { Treefile } from './treefile/treefile.ts';
@@ -17,6 +18,7 @@ export function managerFor(
     return item === undefined ? undefined : `${item.file}:${item.line}`;
   };
   if (treefile.family === 'rpm') return chooseDnf(treefile, cachedir, { ...options, where });
+  checkDebNames(treefile.packages);
   const codename = existsSync('/etc/os-release')
     ? /^VERSION_CODENAME=(.*)$/m.exec(readFileSync('/etc/os-release', 'utf8'))?.[1]
     : undefined;
