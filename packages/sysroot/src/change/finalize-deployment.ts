@@ -33,15 +33,8 @@ export async function finalizeDeployment(sysroot: Sysroot, options: FinalizeOpti
   if (options.os !== undefined && staged.os !== options.os) {
     throw new AtomicError('invalid', `Staged deployment is not for osname '${options.os}'`);
   }
-  if (checksum !== undefined && checksum !== staged.checksum) {
-    const { metadata, parent } = sysroot.repo.loadCommit(staged.checksum);
-    const base = metadata.get('rpmostree.clientlayer')?.value === true ? parent : null;
-    if (base !== checksum) {
-      throw new AtomicError(
-        'invalid',
-        `Expected staged base checksum ${checksum}, but found ${base ?? staged.checksum}`,
-      );
-    }
+  if (checksum !== undefined && checksum !== staged.checksum && checksum !== staged.base) {
+    throw new AtomicError('invalid', `Expected staged base checksum ${checksum}, but found ${staged.base}`);
   }
   if (staged.finalizationLocked) await lockFinalization(sysroot, false, options);
   else if (options.allowUnlocked !== true) {
