@@ -1,6 +1,6 @@
 // Packages layered on an RPM tree by its own dnf and rpm.
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { layerAssembler } from '@atomic/compose';
@@ -101,6 +101,23 @@ describe('packages on an RPM tree', { skip: whyNot, concurrency: 1, timeout: 20 
     assert.throws(() => read(removed.commit, '/usr/bin/less'));
     await lab.fails({ remove: ['nosuch'] }, /package 'nosuch' is not in the base/);
     await lab.fails({ remove: ['iproute', 'kmod'] }, /would take .* out of the base/);
+  });
+
+  test('an account that a script makes keeps the number that it has on the machine; others are not taken along', async () => {
+    const daemon = await lab.rpm({
+      name: 'daemon',
+      version: '4:1-1',
+      scripts: { pre: 'getent passwd daemond >/dev/null || useradd --system --no-create-home daemond' },
+    });
+    const lines = (commit: string | null): string => read(commit, '/usr/lib/sysusers.d/00-atomic-tree.conf');
+    assert.match(lines((await lab.assemble({ local: [daemon] })).commit), /^u daemond \d+/m);
+    writeFileSync(join(lab.etc, 'passwd'), 'daemond:x:931:931::/:/bin/false\nalice:x:1000:1000::/home/alice:/bin/sh\n');
+    writeFileSync(join(lab.etc, 'group'), 'daemond:x:931:\nalice:x:1000:\n');
+    const { commit } = await lab.assemble({ local: [daemon] });
+    assert.match(lines(commit), /^u daemond 931/m);
+    assert.doesNotMatch(read(commit, '/usr/etc/passwd'), /alice/);
+    rmSync(join(lab.etc, 'passwd'));
+    rmSync(join(lab.etc, 'group'));
   });
 
   test('newer packages in the repositories leave the base alone; one that needs them is refused', async () => {

@@ -5,7 +5,7 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, write
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { type ComposeResult, composeTree, loadTreefile, planPackages } from '@atomic/compose';
+import { type ComposeResult, composeExtensions, composeTree, loadTreefile, planPackages } from '@atomic/compose';
 import { AtomicError, metadataString, Repo } from '@atomic/ostree';
 import { parseAdvisories, readCommitPackages } from '@atomic/pkgdb';
 import { rpmToolsMissing } from '../rpm/rpm-package.ts';
@@ -173,6 +173,33 @@ describe('trees of RPMs', { skip: whyNot }, () => {
     assert.match(stock('cat', commit, '/usr/etc/stream.conf'), /^stream = testing$/m);
     assert.throws(() => stock('ls', commit, '/usr/share/nano/x'), 'remove-from-packages');
     assert.equal(metadataString(repo.loadCommit(commit).metadata, 'test.stream'), 'testing');
+  });
+
+  test('extensions: packages beside a tree, in the version that fits it; an exact version; a lock', async () => {
+    const folder = join(work, 'extensions');
+    mkdirSync(folder);
+    const yaml = join(folder, 'extensions.yaml');
+    writeFileSync(yaml, 'extensions:\n  more:\n    packages: [extra]\n');
+    const base = readCommitPackages(repo, first.commit) ?? [];
+    const out = join(folder, 'out');
+    const options = { treefile: loadTreefile(treefile(TREE)), base, cachedir: join(work, 'cache'), outputDir: out };
+    const { packages } = await composeExtensions(yaml, options);
+    assert.deepEqual(
+      packages.map(({ name }) => name),
+      ['extra'],
+    );
+    assert.ok(existsSync(join(out, 'extra-1-1.noarch.rpm')));
+    assert.equal((await composeExtensions(yaml, options)).changed, false);
+    const both = TREE.replace('[base]', '[base, updates]').replace('"@core"', 'hello=2:1.0-1');
+    assert.ok((await plan(both)).includes('hello-2:1.0-1.noarch'));
+    const lock = { packages: [{ name: 'hello', evr: '2:1.0-1', architecture: 'noarch' }] };
+    const held = TREE.replace('[base]', '[base, updates]');
+    const locked = await planPackages({
+      treefile: loadTreefile(treefile(held)),
+      cachedir: join(work, 'cache'),
+      lock: { strict: false, ...lock },
+    });
+    assert.ok(locked.packages.some(({ name, version }) => name === 'hello' && version === '2:1.0-1'));
   });
 
   test('packages have to be signed with a key of their repository, where it says so', async () => {

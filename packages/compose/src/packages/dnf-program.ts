@@ -240,6 +240,16 @@ def advisories(base):
                 entry['packages'].append(nevra(pkg))
     return sorted(found.values(), key=lambda one: one['id'])
 
+def fetched(base, packages):
+    """Downloads packages: where each is, and the keys they have to be signed with."""
+    remote = [pkg for pkg in packages if not pkg._from_cmdline]
+    base.download_packages(remote, Progress())
+    repos = [base.repos[name] for name in sorted(set(pkg.reponame for pkg in remote))]
+    return {
+        'keys': keys_of(base, [repo for repo in repos if repo.gpgcheck], ask['cachedir']),
+        'installed': [dict(described(pkg), path=pkg.localPkg()) for pkg in packages],
+    }
+
 def main():
     action = ask['action']
     base = open_base()
@@ -264,6 +274,16 @@ def main():
     if action == 'describe':
         names = set(ask['words'])
         return {'described': [described(pkg) for pkg in base.sack.query().available() if nevra(pkg) in names]}
+    if action == 'files':
+        found = []
+        for word in ask['words']:
+            name, _, wanted = word.partition('=')
+            known = base.sack.query().available().filter(name=name)
+            chosen = [pkg for pkg in known if version(pkg) == wanted] if wanted else list(known.latest())
+            if not chosen:
+                raise Failed('no-package', '', word)
+            found += chosen
+        return fetched(base, found)
     if action == 'advisories':
         return {'advisories': advisories(base)}
     if ask.get('hold'):
@@ -274,12 +294,7 @@ def main():
     comes, goes = gather(base)
     result = {'inactive': inactive, 'removed': [described(pkg) for pkg in goes]}
     if action == 'fetch':
-        remote = [pkg for pkg in comes if not pkg._from_cmdline]
-        base.download_packages(remote, Progress())
-        repos = [base.repos[name] for name in sorted(set(pkg.reponame for pkg in remote))]
-        checked = [repo for repo in repos if repo.gpgcheck]
-        result['keys'] = keys_of(base, checked, ask['cachedir'])
-        result['installed'] = [dict(described(pkg), path=pkg.localPkg()) for pkg in comes]
+        result.update(fetched(base, comes))
     else:
         result['installed'] = [described(pkg) for pkg in comes]
     return result

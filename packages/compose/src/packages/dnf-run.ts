@@ -6,7 +6,7 @@ import { DNF_PROGRAM } from './dnf-program.ts';
 
 /** What dnf is asked; keys that are not there mean nothing. */
 export interface DnfRequest {
-  action: 'refresh' | 'resolve' | 'fetch' | 'describe' | 'search' | 'advisories';
+  action: 'refresh' | 'resolve' | 'fetch' | 'describe' | 'files' | 'search' | 'advisories';
   /** the root the packages are for; `system`: what is installed there counts, and so do its settings */
   installroot: string;
   system?: boolean | undefined;
@@ -41,7 +41,7 @@ export interface DnfRequest {
   /** what is installed stays as it is, but for those named in `free` */
   hold?: boolean | undefined;
   free?: readonly string[] | undefined;
-  /** for a search: what is looked for; for describe and advisories: packages, NAME-EVR.ARCH */
+  /** for a search: what is looked for; for describe and advisories: packages, NAME-EVR.ARCH; for files: NAME or NAME=EVR */
   words?: readonly string[] | undefined;
 }
 
@@ -71,6 +71,8 @@ export const fetchAnswer = z.object({
   inactive,
   keys: z.record(z.string(), z.array(z.string())),
 });
+/** Files of packages by themselves, to `files`. */
+export const filesAnswer = fetchAnswer.pick({ installed: true, keys: true });
 /** What the repositories say of packages, to `describe`. */
 export const describedAnswer = z.object({ described: z.array(described) });
 /** What was published about packages, to `advisories`. */

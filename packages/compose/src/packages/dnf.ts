@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdirSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { copyFileSync, mkdirSync, rmSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { type Advisory, type InstalledPackage, nevraOf } from '@atomic/pkgdb';
 import type { z } from 'zod';
 import {
@@ -10,6 +10,7 @@ import {
   type DnfRequest,
   describedAnswer,
   fetchAnswer,
+  filesAnswer,
   planAnswer,
   repositoriesAnswer,
 } from './dnf-run.ts';
@@ -79,6 +80,13 @@ export class Dnf implements PackageManager {
 
   async download(request: InstallRequest, options: ManagerOptions): Promise<void> {
     await this.#fetch(request, options);
+  }
+
+  async fetch(packages: readonly string[], directory: string, options: ManagerOptions): Promise<void> {
+    const ask: DnfRequest = { ...this.#request('files'), words: packages };
+    const { installed, keys } = await askDnf(ask, filesAnswer, this.#ask(options));
+    await checkSignatures(installed, keys, options);
+    for (const { path } of installed) copyFileSync(path, join(directory, basename(path)));
   }
 
   async install(directory: string, request: InstallRequest, options: ManagerOptions): Promise<void> {
@@ -174,7 +182,8 @@ function wanted(request: InstallRequest): Partial<DnfRequest> {
     locked[name] = [...(locked[name] ?? []), version];
   }
   return {
-    install: request.packages,
+    // Debian's way to ask for a version is understood here, too.
+    install: request.packages.map((word) => word.replace(/^([^\s=<>]+)=([^\s=]+)$/, '$1-$2')),
     exclude: request.exclude,
     recommends: request.recommends,
     repoPackages: request.repoPackages,

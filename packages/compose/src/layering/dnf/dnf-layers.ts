@@ -35,6 +35,7 @@ import { RPMDB, settleRpmdb } from '../../packages/rpmdb.ts';
 import { baseArchitecture } from '../../treefile/architecture.ts';
 import { networkBinds } from '../apt/apt-config.ts';
 import type { LayerManager, LayerManagerOptions, LayerPlan } from '../manager.ts';
+import { SCRIPTS } from '../settle/wanted-accounts.ts';
 import type { LayerSpace } from '../space.ts';
 import { inTree } from '../tree-files.ts';
 import { checkBase, fileOf, freeNames } from './dnf-plan.ts';
@@ -157,7 +158,7 @@ export class DnfLayers implements LayerManager {
       });
     };
     if (gone.length > 0) {
-      const names = gone.map(({ name, arch, from }) => `${name}-${from}.${arch}`);
+      const names = gone.map(({ name, arch, from }) => withoutEpoch(name, from, arch));
       await run(['--erase', '--nodeps', '--', ...names]);
     }
     const override = requests.localFileOverride.length > 0 ? ['--replacefiles'] : [];
@@ -166,6 +167,10 @@ export class DnfLayers implements LayerManager {
     const failed = failedScript(output.join('\n'));
     if (failed !== undefined) throw blamed(failed);
     this.#checkInstalled(space, plan);
+    const come = plan.changes.filter(({ to }) => to !== null).map(({ name, arch, to }) => withoutEpoch(name, to, arch));
+    const query = ['rpm', '--dbpath', `/${RPMDB}`, '-q', '--scripts', '--', ...come];
+    const scripts = come.length === 0 ? '' : await space.run(query, { signal: options.signal });
+    writeFileSync(join(space.control, SCRIPTS), scripts);
   }
 
   settle(space: LayerSpace): void {
@@ -336,6 +341,10 @@ function changesOf(
 
 /** What rpm adds for -vv: its own steps, and each command of a script. */
 const TALK = /^(?:D: |\++ )/;
+/** One version of a package, as rpm is asked for it. */
+const withoutEpoch = (name: string, evr: string | null, arch: string): string =>
+  `${name}-${(evr ?? '').replace(/^\d+:/, '')}.${arch}`;
+
 const NOTHING_CHANGED = 'nothing was changed; leave the package out, or ask those who make it';
 
 function blamed(error: AtomicError): AtomicError {
