@@ -5,11 +5,13 @@ import { AtomicError } from '@atomic/ostree';
 /**
  * Mounts an overlay and holds it in a mount namespace of its own, which ends with this process: nothing is left to
  * unmount, whatever happens. Below `merged` /usr and /etc are mounts, so nobody inside can put something else there.
- * `etc` of the tree is its usr/etc, `var` the capture folder.
+ * `etc` of the tree is its usr/etc, `var` the capture folder. Nothing is synced (kernels before 5.10 do): what counts is
+ * the commit made of it, which syncs the whole file system.
  */
 const KEEPER = `set -e
 cd "$1"
-mount -t overlay overlay -o "lowerdir=$2,upperdir=upper,workdir=ovl,index=off,xino=off,redirect_dir=off,metacopy=off" merged
+options="lowerdir=$2,upperdir=upper,workdir=ovl,index=off,xino=off,redirect_dir=off,metacopy=off"
+mount -t overlay overlay -o "$options,volatile" merged 2>/dev/null || mount -t overlay overlay -o "$options" merged
 for d in etc var boot run tmp dev proc; do [ -d "merged/$d" ] || mkdir "merged/$d"; done
 mount --bind merged/usr merged/usr
 [ -d merged/usr/etc ] || mkdir merged/usr/etc
