@@ -24,3 +24,11 @@ export async function wholeNumber(option: string, text: string): Promise<number>
   const { AtomicError } = await import('@atomic/ostree');
   throw new AtomicError('usage', `${option} must be a whole number, but is '${text}'`);
 }
+
+/** Updates the time of a file, which is made when it is not there. */
+export async function touch(path: string): Promise<void> {
+  const { closeSync, futimesSync, openSync } = await import('node:fs');
+  const fd = openSync(path, 'a');
+  futimesSync(fd, new Date(), new Date());
+  closeSync(fd);
+}

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { action, type Context } from '../context.ts';
+import { touch } from './common.ts';
 import { accepted, CACHEDIR } from './tree-options.ts';
 
 interface ExtensionsFlags {
@@ -58,8 +59,7 @@ async function extensionsAction(
   const { signal, progress } = ctx;
   const result = await composeExtensions(extensions, { treefile, base, cachedir, outputDir, signal, progress });
   if (result.changed && options.touchIfChanged !== undefined) {
-    const { writeFileSync } = await import('node:fs');
-    writeFileSync(options.touchIfChanged, '');
+    await touch(options.touchIfChanged);
   }
   if (ctx.json) return ctx.printJson(result);
   if (!result.changed) return ctx.print('No change.');

@@ -1,6 +1,7 @@
 import type { Treefile } from '@atomic/compose';
 import type { Command } from 'commander';
 import { action, type Context } from '../context.ts';
+import { touch } from './common.ts';
 import {
   type CommitFlags,
   committing,
@@ -82,8 +83,7 @@ async function composeTreeAction(ctx: Context, path: string, options: TreeOption
   });
   await writeResults(repo, result.commit, options, result);
   if (options.touchIfChanged !== undefined && result.changed) {
-    const { writeFileSync } = await import('node:fs');
-    writeFileSync(options.touchIfChanged, '');
+    await touch(options.touchIfChanged);
   }
   if (ctx.json) return ctx.printJson(result);
   if (!result.changed) {

@@ -2,6 +2,7 @@ import { realpathSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
 import { sameArchitecture } from './architecture.ts';
 import { judge, type VariableValue } from './conditions.ts';
+import { parseKickstart } from './kickstart.ts';
 import { checkLayer, type Layer, parseLayer, read } from './layer.ts';
 import { invalid } from './where.ts';
 
@@ -43,7 +44,7 @@ export function loadLayers(
   if (assembly.seen.has(real)) throw invalid(at.file, at.line, `${basename(real)} is included twice`);
   if (stack.length >= MAX_DEPTH) throw invalid(at.file, at.line, `includes are nested more than ${MAX_DEPTH} deep`);
   assembly.seen.add(real);
-  const layer = parseLayer(path, text);
+  const layer = path.endsWith('.ks') ? parseKickstart(path, text) : parseLayer(path, text);
   noteVariables(layer, assembly);
   const { files, inlined } = includesOf(layer, assembly);
   const layers = [layer, ...inlined].reverse();

@@ -297,6 +297,30 @@ repo-packages:
     );
     assert.throws(() => load(`packages: ["'a >= 1"]\n`), /:1: 'a >= 1 has a quote without its partner/);
   });
+  test('a kickstart file, as far as packages go', () => {
+    const tree = load('include: os.ks\npackages: [own]\n', {
+      'os.ks': '# comment\n%include sub/more.ks\n\n%packages --exclude-weakdeps\nbash\n-nano\n@core\n%end\n',
+      'sub/more.ks': '%packages\nvim\n%end\n',
+    });
+    assert.deepEqual(
+      tree.packages.map(({ value, line }) => [value, line]),
+      [
+        ['vim', 2],
+        ['bash', 5],
+        ['@core', 7],
+        ['own', 2],
+      ],
+    );
+    assert.deepEqual([tree.excludePackages, tree.recommends], [['nano'], false]);
+    for (const [text, message] of [
+      ['%packages\na\n', /os\.ks:1: %packages has no %end/],
+      ['network --bootproto=dhcp\n', /os\.ks:1: network is not supported/],
+      ['%include /etc/passwd\n', /which is not below/],
+      ['%packages --nocore\n%end\n', /--nocore, which is not supported/],
+      ['%packages\na;b\n%end\n', /os\.ks:2: 'packages\[0\]' must be a package name/],
+    ] as const)
+      assert.throws(() => load('include: os.ks\n', { 'os.ks': text }), message);
+  });
   test('a treefile for RPMs is known by its repositories', () => {
     const text =
       'repos: [fedora]\nreleasever: 40\nref: os/${basearch}/${releasever}\npackages: [NetworkManager, "@core", glibc.i686]\n';
