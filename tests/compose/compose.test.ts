@@ -4,7 +4,15 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, 
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { type ComposeResult, composeTree, loadTreefile } from '@atomic/compose';
+import {
+  type ComposeResult,
+  composeCommit,
+  composeInstall,
+  composeJson,
+  composePostprocess,
+  composeTree,
+  loadTreefile,
+} from '@atomic/compose';
 import { AtomicError, Repo } from '@atomic/ostree';
 import { commitView, nevraOf, parseAdvisories, parsePackageList, readPackages } from '@atomic/pkgdb';
 
@@ -185,6 +193,20 @@ describe('compose, judged by the stock tool', { skip: missing() }, () => {
   test('nothing changed: no new commit', async () => {
     const again = await composeTree({ treefile: loadTreefile(treefile(SMALL)), repo, cachedir: join(work, 'one') });
     assert.deepEqual([again.changed, again.commit], [false, first.commit]);
+  });
+
+  test('install, postprocess and commit, one after the other, give the identical commit', async () => {
+    const target = Repo.create(join(work, 'steps-repo'), { mode: 'archive' });
+    const options = { treefile: loadTreefile(treefile(SMALL)), repo: target, cachedir: join(work, 'one') };
+    const { rootfs, inputHash } = await composeInstall(join(work, 'steps'), options);
+    assert.ok(rootfs !== null);
+    assert.equal(inputHash, first.inputHash);
+    await assert.rejects(composeCommit(rootfs, options), /has not the shape of a deployment/);
+    await composePostprocess(rootfs, options);
+    const { commit, ref } = await composeCommit(rootfs, options);
+    assert.deepEqual([commit, ref], [first.commit, 'test/small']);
+    assert.equal(composeJson(target, commit)['rpm-ostree-inputhash'], inputHash);
+    await assert.rejects(composeInstall(join(work, 'steps'), options), /there is .*rootfs already/);
   });
 
   test('composing twice gives the identical commit', { timeout: 600_000 }, async () => {
