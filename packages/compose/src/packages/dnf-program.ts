@@ -223,10 +223,9 @@ def keys_of(base, repos, folder):
                 found[repo.id].append(path)
     return found
 
-def advisories(base):
+def advisories(base, names):
     """What the repositories say of the very packages named."""
     kinds = {hawkey.ADVISORY_SECURITY: 'security', hawkey.ADVISORY_BUGFIX: 'bugfix', hawkey.ADVISORY_ENHANCEMENT: 'enhancement', hawkey.ADVISORY_NEWPACKAGE: 'newpackage'}
-    names = set(ask['words'])
     found = {}
     for pkg in base.sack.query().available():
         if nevra(pkg) not in names:
@@ -285,7 +284,7 @@ def main():
             found += chosen
         return fetched(base, found)
     if action == 'advisories':
-        return {'advisories': advisories(base)}
+        return {'advisories': advisories(base, set(ask['words']))}
     if ask.get('hold'):
         hold_base(base)
     keep_to_lock(base)
@@ -295,6 +294,7 @@ def main():
     result = {'inactive': inactive, 'removed': [described(pkg) for pkg in goes]}
     if action == 'fetch':
         result.update(fetched(base, comes))
+        result['advisories'] = advisories(base, set(nevra(pkg) for pkg in comes))
     else:
         result['installed'] = [described(pkg) for pkg in comes]
     return result

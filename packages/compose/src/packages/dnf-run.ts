@@ -56,6 +56,17 @@ const described = z.object({
 const problem = z.object({ kind: z.string(), message: z.string(), subject: z.string().nullable() });
 const inactive = z.array(z.object({ request: z.string(), by: z.string() }));
 
+const advisories = z.array(
+  z.object({
+    id: z.string(),
+    kind: z.enum(['unknown', 'security', 'bugfix', 'enhancement', 'newpackage']),
+    severity: z.enum(['unknown', 'low', 'moderate', 'important', 'critical']).catch('unknown'),
+    packages: z.array(z.string()),
+    references: z.array(z.object({ url: z.string(), title: z.string() })),
+  }),
+);
+/** What was published about packages, to `advisories`. */
+export const advisoriesAnswer = z.object({ advisories });
 /** The state of the repositories, to `refresh`. */
 export const repositoriesAnswer = z.object({
   repositories: z.array(
@@ -70,23 +81,12 @@ export const fetchAnswer = z.object({
   removed: z.array(described),
   inactive,
   keys: z.record(z.string(), z.array(z.string())),
+  advisories,
 });
 /** Files of packages by themselves, to `files`. */
 export const filesAnswer = fetchAnswer.pick({ installed: true, keys: true });
 /** What the repositories say of packages, to `describe`. */
 export const describedAnswer = z.object({ described: z.array(described) });
-/** What was published about packages, to `advisories`. */
-export const advisoriesAnswer = z.object({
-  advisories: z.array(
-    z.object({
-      id: z.string(),
-      kind: z.enum(['unknown', 'security', 'bugfix', 'enhancement', 'newpackage']),
-      severity: z.enum(['unknown', 'low', 'moderate', 'important', 'critical']).catch('unknown'),
-      packages: z.array(z.string()),
-      references: z.array(z.object({ url: z.string(), title: z.string() })),
-    }),
-  ),
-});
 /** What was found, to `search`. */
 export const searchAnswer = z.object({
   found: z.array(

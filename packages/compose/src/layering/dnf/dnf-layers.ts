@@ -10,7 +10,7 @@ import {
 } from 'node:fs';
 import { basename, join } from 'node:path';
 import { AtomicError } from '@atomic/ostree';
-import { evrOf, nevraOf, readFolderPackages, readRpmFile } from '@atomic/pkgdb';
+import { type Advisory, evrOf, type InstalledPackage, nevraOf, readFolderPackages, readRpmFile } from '@atomic/pkgdb';
 import type {
   FoundPackage,
   LayerRequests,
@@ -52,6 +52,7 @@ const known = z.array(z.object({ id: z.string(), timestamp: z.number().nullable(
 export class DnfLayers implements LayerManager {
   readonly name = 'dnf';
   readonly initramfsPackages = ['dracut', 'ostree'];
+  #advisories: Advisory[] = [];
 
   /** Whether a tree is this one's: it has rpm's database. */
   static manages(root: string): boolean {
@@ -119,6 +120,7 @@ export class DnfLayers implements LayerManager {
     if (words(changes) !== words(plan.changes))
       throw new AtomicError('failed', 'the repositories have changed meanwhile', { hint: 'run it again' });
     await this.#checkSignatures(space, answer, options);
+    this.#advisories = answer.advisories;
     const files = answer.installed.map(({ path }) => path);
     writeFileSync(join(space.control, 'files'), files.map((path) => `${path}\n`).join(''));
   }
@@ -180,6 +182,12 @@ export class DnfLayers implements LayerManager {
     settleRpmdb(space.root);
     for (const path of ['lib/rpm', 'lib/dnf', 'cache/dnf', 'cache/atomic-dnf', 'log/dnf.log', 'log/hawkey.log'])
       rmSync(join(space.var, path), { recursive: true, force: true });
+  }
+
+  /** Those that were read with the packages: dnf is not run on what scripts have left. */
+  async advisories(_space: LayerSpace, packages: readonly InstalledPackage[]): Promise<Advisory[]> {
+    const there = new Set(packages.map(nevraOf));
+    return this.#advisories.filter((one) => one.packages.some((name) => there.has(name)));
   }
 
   async identify(path: string): Promise<PackageIdentity> {
