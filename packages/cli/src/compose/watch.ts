@@ -36,7 +36,7 @@ async function watchAction(ctx: Context, path: string, options: { once?: boolean
     signFromFile: config['sign-from-file'],
     signType: config['sign-type'],
   });
-  const tryInMachine = (repo: Repo, commit: Checksum) => tryCommit(ctx, config, repo, commit);
+  const tryInMachine = (repo: Repo, commit: Checksum) => tried(ctx, config, repo, commit);
   const common = { config, sign, tryInMachine, signal, progress };
   if (options.once) {
     const event = await watchOnce(common);
@@ -58,35 +58,14 @@ function tell(ctx: Context, event: WatchEvent): void {
   else ctx.print(`${event.ref} => ${event.version === undefined ? '' : `${event.version} `}${event.commit}`);
 }
 
-/** The branch of a commit that is being tried. */
-const TRIED = 'atomic/smoke-test';
-
-/** Boots a commit in a machine made for it, up to its login. */
-async function tryCommit(ctx: Context, config: WatchConfig, repo: Repo, commit: Checksum): Promise<void> {
-  const { buildImage } = await import('@atomic/compose');
-  const { asArray, asString, AtomicError } = await import('@atomic/ostree');
-  const { EMULATED_KARGS, Machine } = await import('@atomic/vm');
-  const { mkdtempSync, rmSync } = await import('node:fs');
-  const { join } = await import('node:path');
+async function tried(ctx: Context, config: WatchConfig, repo: Repo, commit: Checksum): Promise<void> {
   const test = config['smoke-test'];
   if (test === undefined || Array.isArray(test)) return;
+  const { AtomicError } = await import('@atomic/ostree');
+  const { tryCommit } = await import('./try-commit.ts');
   const size = parseSize(test.vm.size);
   if (size === undefined)
     throw new AtomicError('usage', `'smoke-test.vm.size' is ${test.vm.size}, which is no size such as 4G`);
   const { signal, progress } = ctx;
-  const folder = mkdtempSync(join(config.cachedir, 'smoke-test-'));
-  try {
-    const out = join(folder, 'disk.qcow2');
-    const own = repo.loadCommit(commit).metadata.get('atomic.kernel-arguments');
-    const kargs = [...(own === undefined ? [] : asArray(own.value).map(asString)), ...EMULATED_KARGS];
-    // Images are of branches.
-    repo.setRef(TRIED, commit);
-    await buildImage({ repo, ref: TRIED, out, format: 'qcow2', size, os: 'smoke-test', kargs, signal, progress });
-    progress({ phase: 'smoke test', message: 'booting the commit' });
-    await using machine = await Machine.start({ disk: out, format: 'qcow2', memoryMiB: 1024, boot: 'loader', signal });
-    await machine.waitFor(/login:/, { timeoutSeconds: test.vm.timeout, signal });
-  } finally {
-    repo.setRef(TRIED, null);
-    rmSync(folder, { recursive: true, force: true });
-  }
+  await tryCommit(repo, commit, { folder: config.cachedir, size, timeoutSeconds: test.vm.timeout, signal, progress });
 }
