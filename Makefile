@@ -47,7 +47,7 @@ rpm-test: build ## make a small distribution of RPMs, compose a host of it, boot
 	@RPM_MACHINE=1 $(NODE) --disable-warning=ExperimentalWarning --test --test-concurrency=1 tests/compose/rpm-layering.test.ts tests/vm/rpm.test.ts
 
 layers-test: build ## layer packages on a machine: install, upgrade beneath, override, modules, a conflict, reset (15 minutes)
-	@LAYERS_MACHINE=1 $(NODE) --disable-warning=ExperimentalWarning --test tests/vm/layers.test.ts
+	@LAYERS_MACHINE=1 $(NODE) --disable-warning=ExperimentalWarning --test --test-concurrency=1 tests/compose/layering.test.ts tests/vm/layers.test.ts
 
 huge: build ## store a file of 5 GiB and a folder of 100,000 files with ours and with stock, in bounded memory
 	@HUGE=/var/tmp $(NODE) --disable-warning=ExperimentalWarning --test tests/interop/huge.test.ts
