@@ -14,7 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { encapsulate, parseManifest, pullImage, unencapsulate } from '@atomic/compose';
+import { buildChunked, encapsulate, parseManifest, pullImage, unencapsulate } from '@atomic/compose';
 import { AtomicError, commitTree, metadataString, Repo, stringVariant } from '@atomic/ostree';
 
 const tools = ['/usr/bin/skopeo', '/usr/bin/umoci', '/usr/bin/ostree', '/usr/sbin/setcap'].filter(
@@ -208,6 +208,45 @@ describe('bootable container images', { skip, timeout: 120_000 }, () => {
     assert.match(list, / \/usr\/bin\/same-as-tool$/m);
     await assert.rejects(unencapsulate({ repo: into, source: `oci:${image}` }), /1 layers on top/);
   });
+
+  test('any root file system, a folder or an image, becomes a bootable image that is cut by package', async () => {
+    const root = join(tree('bundle'), 'rootfs');
+    rmSync(join(root, 'sysroot/ostree'), { recursive: true });
+    write(root, 'var/log/leftover', 'not the tree');
+    const destination = `oci:${tree('chunked')}:latest`;
+    const common = { bootable: true, scratch: folder, timestamp: 1_767_225_600 };
+    const made = await buildChunked({ ...common, source: { rootfs: root }, destination });
+    assert.ok(made.layers.some(({ components }) => components.includes('libbig')));
+    const into = Repo.create(tree('from-chunked'), { mode: 'bare-user' });
+    const { commit: got } = await unencapsulate({ repo: into, source: destination });
+    assert.equal(got, made.commit);
+    const list = run('/usr/bin/ostree', 'ls', `--repo=${into.path}`, '-R', got);
+    assert.match(list, / \/usr\/etc\/hostname$/m);
+    assert.doesNotMatch(list, / \/etc\/hostname$|leftover/m);
+    assert.equal(metadataString(into.loadCommit(got).metadata, 'ostree.linux'), '6.1');
+    assert.match(
+      run('/usr/bin/ostree', 'ls', `--repo=${into.path}`, '-X', got, '/usr/bin/ping'),
+      /security\.capability/,
+    );
+    // The image of an image: what was a link to an object is the file again.
+    const again = await buildChunked({
+      ...common,
+      source: { image: destination },
+      destination: `oci:${tree('again')}`,
+    });
+    assert.equal(into.loadCommit(got).tree, await treeIn(`oci:${tree('again')}`, again.commit));
+    const empty = mkdtempSync(join(folder, 'empty-'));
+    await assert.rejects(
+      buildChunked({ ...common, bootable: false, source: { rootfs: empty }, destination }),
+      /no root file system/,
+    );
+  });
+
+  const treeIn = async (source: string, of: string): Promise<string> => {
+    const into = Repo.create(mkdtempSync(join(folder, 'tree-')), { mode: 'bare-user' });
+    await unencapsulate({ repo: into, source });
+    return into.loadCommit(of).tree;
+  };
 
   test('images that lie are refused, and leave no ref', async () => {
     const source = `oci:${tree('bad')}`;

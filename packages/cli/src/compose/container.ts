@@ -1,6 +1,7 @@
+import type { EncapsulateResult } from '@atomic/compose';
 import type { Command } from 'commander';
 import { action, type Context } from '../context.ts';
-import { collect } from './common.ts';
+import { collect, sourceDateEpoch } from './common.ts';
 
 interface EncapsulateFlags {
   repo: string;
@@ -49,6 +50,27 @@ Examples:
     )
     .action(action(encapsulateAction));
   compose
+    .command('build-chunked-oci')
+    .description('make a bootable container image, cut by package, of any root file system')
+    .option('--rootfs <folder>', 'the root file system as a folder')
+    .option('--from <image>', 'the root file system as an image')
+    .option('--bootc', 'it can boot: its kernel is in /usr/lib/modules')
+    .requiredOption('--output <image>', 'where to')
+    .option('--label <key=value>', 'label for the image; may be repeated', collect, [])
+    .option('--max-layers <number>', 'at most so many layers (default: 64)')
+    .option('--format-version <number>', 'accepted; there is only 1')
+    .addHelpText(
+      'after',
+      `${PLACES}
+
+What /var and /tmp hold is left out, as in any tree. The time of the image is that of --from, or SOURCE_DATE_EPOCH.
+
+Examples:
+  atomic compose build-chunked-oci --bootc --rootfs=/mnt/root --output=oci-archive:os.ociarchive
+  atomic compose build-chunked-oci --bootc --from=containers-storage:localhost/os --output=oci:layout:latest`,
+    )
+    .action(action(buildChunkedAction));
+  compose
     .command('container-unencapsulate')
     .description('take the commit out of a bootable container image')
     .argument('<image>', 'where from')
@@ -81,35 +103,80 @@ async function encapsulateAction(ctx: Context, ref: string, image: string, flags
   const { encapsulate, parseManifest } = await import('@atomic/compose');
   const { AtomicError, Repo } = await import('@atomic/ostree');
   const { readFileSync } = await import('node:fs');
-  const labels = new Map<string, string>();
-  for (const pair of flags.label) {
-    const equals = pair.indexOf('=');
-    if (equals < 1) throw new AtomicError('usage', `--label must be KEY=VALUE, but is '${pair}'`);
-    labels.set(pair.slice(0, equals), pair.slice(equals + 1));
-  }
   const { compression } = flags;
   if (compression !== 'gzip' && compression !== 'zstd' && compression !== 'none')
     throw new AtomicError('usage', `--compression must be gzip, zstd or none, but is '${compression}'`);
-  const { maxLayers } = flags;
-  if (maxLayers !== undefined && !/^\d+$/.test(maxLayers))
-    throw new AtomicError('usage', `--max-layers must be a number, but is '${maxLayers}'`);
   const previous = flags.previousBuildManifest;
   const result = await encapsulate({
     repo: Repo.open(flags.repo),
     ref,
     destination: image,
-    labels,
+    labels: await labelsOf(flags.label),
     copyMetadata: flags.copymeta,
     copyOptionalMetadata: flags.copymetaOpt,
     cmd: flags.cmd?.split(/\s+/),
     architecture: flags.arch,
-    maxLayers: maxLayers === undefined ? undefined : Number(maxLayers),
+    maxLayers: await layersOf(flags.maxLayers),
     compression,
     previous: previous === undefined ? undefined : parseManifest(readFileSync(previous)),
     signal: ctx.signal,
     progress: ctx.progress,
   });
-  if (ctx.json) return ctx.printJson(result);
+  printImage(ctx, image, result);
+}
+
+interface BuildChunkedFlags {
+  rootfs?: string;
+  from?: string;
+  bootc?: boolean;
+  output: string;
+  label: string[];
+  maxLayers?: string;
+}
+
+async function buildChunkedAction(ctx: Context, flags: BuildChunkedFlags): Promise<void> {
+  const { buildChunked } = await import('@atomic/compose');
+  const { AtomicError } = await import('@atomic/ostree');
+  const { rootfs, from } = flags;
+  if ((rootfs === undefined) === (from === undefined))
+    throw new AtomicError('usage', 'name the root file system with either --rootfs or --from');
+  const result = await buildChunked({
+    source: rootfs === undefined ? { image: from ?? '' } : { rootfs },
+    destination: flags.output,
+    bootable: flags.bootc === true,
+    labels: await labelsOf(flags.label),
+    maxLayers: await layersOf(flags.maxLayers),
+    timestamp: await sourceDateEpoch(),
+    scratch: '/var/tmp',
+    signal: ctx.signal,
+    progress: ctx.progress,
+  });
+  printImage(ctx, flags.output, result);
+}
+
+async function labelsOf(pairs: readonly string[]): Promise<Map<string, string>> {
+  const { AtomicError } = await import('@atomic/ostree');
+  const labels = new Map<string, string>();
+  for (const pair of pairs) {
+    const equals = pair.indexOf('=');
+    if (equals < 1) throw new AtomicError('usage', `--label must be KEY=VALUE, but is '${pair}'`);
+    labels.set(pair.slice(0, equals), pair.slice(equals + 1));
+  }
+  return labels;
+}
+
+async function layersOf(text: string | undefined): Promise<number | undefined> {
+  const { AtomicError } = await import('@atomic/ostree');
+  if (text === undefined) return undefined;
+  if (!/^\d+$/.test(text)) throw new AtomicError('usage', `--max-layers must be a number, but is '${text}'`);
+  return Number(text);
+}
+
+function printImage(ctx: Context, image: string, result: EncapsulateResult): void {
+  if (ctx.json) {
+    ctx.printJson(result);
+    return;
+  }
   const size = result.layers.reduce((sum, layer) => sum + layer.size, 0);
   ctx.print(`Pushed digest: ${result.digest}`);
   ctx.print(`${image}: ${result.commit}, ${result.layers.length} layers, ${(size / 2 ** 20).toFixed(1)} MiB`);

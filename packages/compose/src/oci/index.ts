@@ -1,3 +1,4 @@
+export { type BuildChunkedOptions, buildChunked } from './build-chunked.ts';
 export { type EncapsulateOptions, type EncapsulateResult, encapsulate } from './encapsulate.ts';
 export {
   type ImportImageOptions,
