@@ -33,15 +33,22 @@ export interface AptOptions {
 
 /** Folders of packages' files that are only read by people; licences (doc/PACKAGE/copyright) stay. */
 const DOCUMENTATION = ['man', 'doc', 'info', 'locale', 'lintian', 'bug'];
-const DPKG_EXCLUDES = `${DOCUMENTATION.map((name) => `path-exclude=/usr/share/${name}/*`).join('\n')}\npath-include=/usr/share/doc/*/copyright\n`;
+/** Translations count among them, unless some are asked for. */
+const droppedFolders = ({ installLangs }: InstallRequest): string[] =>
+  DOCUMENTATION.filter((name) => name !== 'locale' || installLangs === undefined);
+const dpkgExcludes = (folders: readonly string[]): string =>
+  `${folders.map((name) => `path-exclude=/usr/share/${name}/*`).join('\n')}\npath-include=/usr/share/doc/*/copyright\n`;
 
 const quote = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
 
 // mmdebstrap unpacks the first packages itself, without those excludes; this is run before they are configured.
-const DROP_DOCUMENTATION = `set -e
+const dropDocumentation = (folders: readonly string[]): string => {
+  const paths = folders.map((name) => `"$PWD/${name}"`).join(' ');
+  return `set -e
 cd "$1/usr/share"
-find ${DOCUMENTATION.map((name) => `"$PWD/${name}"`).join(' ')} -mindepth 1 -not -type d -not -path '*/doc/*/copyright' -delete 2>/dev/null || true
-find ${DOCUMENTATION.map((name) => `"$PWD/${name}"`).join(' ')} -mindepth 1 -type d -empty -delete 2>/dev/null || true`;
+find ${paths} -mindepth 1 -not -type d -not -path '*/doc/*/copyright' -delete 2>/dev/null || true
+find ${paths} -mindepth 1 -type d -empty -delete 2>/dev/null || true`;
+};
 
 /** Arguments of apt-get that install what a request asks for. */
 const wanted = (request: InstallRequest): string[] => [
@@ -182,7 +189,7 @@ export class Apt implements PackageManager {
         ? []
         : [
             'mkdir -p "$1/etc/dpkg/dpkg.cfg.d"',
-            `printf %s ${quote(DPKG_EXCLUDES)} > "$1/etc/dpkg/dpkg.cfg.d/99compose"`,
+            `printf %s ${quote(dpkgExcludes(droppedFolders(request)))} > "$1/etc/dpkg/dpkg.cfg.d/99compose"`,
           ]),
       `printf %s ${quote(preferences)} > "$1/etc/apt/preferences.d/99compose"`,
       `cp -a ${quote(this.#lists)}/. "$1/var/lib/apt/lists/"`,
@@ -205,7 +212,7 @@ export class Apt implements PackageManager {
       '--skip=cleanup/apt',
       '--skip=cleanup/reproducible',
       `--setup-hook=${setup}`,
-      ...(request.documentation ? [] : [`--extract-hook=${DROP_DOCUMENTATION}`]),
+      ...(request.documentation ? [] : [`--extract-hook=${dropDocumentation(droppedFolders(request))}`]),
       this.#options.sources.suite,
       directory,
       '-',
