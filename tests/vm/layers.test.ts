@@ -75,6 +75,31 @@ describe('packages layered on a running machine', { skip: whyNot, concurrency: 1
     });
     debs = join(lab.folder, 'repo/debs');
     mkdirSync(debs);
+    // All at once: lists of packages are fetched once an hour.
+    const modules = `usr/lib/modules/${v1.kernel}`;
+    const module = readFileAt(lab.repo, v1.commit, `/${modules}/kernel/drivers/net/dummy.ko`);
+    publish({
+      name: 'greeter-data',
+      version: '1.0-1',
+      files: { 'usr/share/greeter/words': 'hello from a layer\n' },
+    });
+    publish({
+      name: 'greeter',
+      version: '1.0-1',
+      depends: 'greeter-data, adduser',
+      files: { 'usr/bin/greeter': '#!/bin/sh\ncat /usr/share/greeter/words\n', 'etc/greeter.conf': 'default\n' },
+      scripts: {
+        postinst: 'adduser --system --group --no-create-home greeter\ninstall -d -o greeter /var/lib/greeter',
+      },
+    });
+    publish({ name: 'livetool', version: '1', files: { 'usr/bin/livetool': '#!/bin/sh\necho alive\n' } });
+    publish({ name: 'extra-module', version: '1', files: { [`${modules}/updates/atomic-extra.ko`]: module } });
+    publish({
+      name: 'third-party',
+      version: '5',
+      depends: 'hostname (<< 50)',
+      files: { 'usr/bin/third': '#!/bin/sh\necho 3\n' },
+    });
     host = await lab.host();
     const url = `http://10.0.2.2:${lab.server.port}/debs`;
     await host.check(`rm -f /etc/apt/sources.list /etc/apt/sources.list.d/*; sync`);
@@ -110,20 +135,6 @@ describe('packages layered on a running machine', { skip: whyNot, concurrency: 1
   };
 
   scenario('installed: there after the next boot, with its account and settings', async () => {
-    publish({
-      name: 'greeter-data',
-      version: '1.0-1',
-      files: { 'usr/share/greeter/words': 'hello from a layer\n' },
-    });
-    publish({
-      name: 'greeter',
-      version: '1.0-1',
-      depends: 'greeter-data, adduser',
-      files: { 'usr/bin/greeter': '#!/bin/sh\ncat /usr/share/greeter/words\n', 'etc/greeter.conf': 'default\n' },
-      scripts: {
-        postinst: 'adduser --system --group --no-create-home greeter\ninstall -d -o greeter /var/lib/greeter',
-      },
-    });
     const said = await timed('atomic host install greeter');
     assert.match(said, /^Staged: 1 /m);
     assert.match(said, /^Added:\n {2}greeter-1\.0-1\.all\n {2}greeter-data-1\.0-1\.all$/m);
@@ -154,7 +165,6 @@ describe('packages layered on a running machine', { skip: whyNot, concurrency: 1
   });
 
   scenario('applied to the running system at once, and kept', async () => {
-    publish({ name: 'livetool', version: '1', files: { 'usr/bin/livetool': '#!/bin/sh\necho alive\n' } });
     await timed('atomic host install --apply-live --assumeyes livetool');
     assert.equal(await host.check('livetool'), 'alive');
   });
@@ -166,9 +176,6 @@ describe('packages layered on a running machine', { skip: whyNot, concurrency: 1
       arch: 'amd64',
       files: { 'usr/bin/ping': '#!/bin/sh\necho ours\n' },
     });
-    const modules = `usr/lib/modules/${v1.kernel}`;
-    const module = readFileAt(lab.repo, v1.commit, `/${modules}/kernel/drivers/net/dummy.ko`);
-    publish({ name: 'extra-module', version: '1', files: { [`${modules}/updates/atomic-extra.ko`]: module } });
     const port = String(lab.server.port);
     await host.check(
       `/usr/lib/atomic/node -e 'fetch("http://10.0.2.2:${port}/debs/${file}").then(async (r) => ` +
@@ -185,12 +192,6 @@ describe('packages layered on a running machine', { skip: whyNot, concurrency: 1
   });
 
   scenario('what does not go with the next base: said, and the machine stays as it is', async () => {
-    publish({
-      name: 'third-party',
-      version: '5',
-      depends: 'hostname (<< 50)',
-      files: { 'usr/bin/third': '#!/bin/sh\necho 3\n' },
-    });
     await timed('atomic host install third-party');
     await host.reboot();
     assert.equal(await host.check('third'), '3');
