@@ -81,14 +81,22 @@ export class LayeringLab {
     mkdirSync(CACHE, { recursive: true });
     // Beside the cache, so that objects are linked and not copied.
     const work = mkdtempSync(join(CACHE, 'layering-'));
+    try {
+      return await LayeringLab.#fill(work);
+    } catch (error) {
+      rmSync(work, { recursive: true, force: true });
+      throw error;
+    }
+  }
+
+  static async #fill(work: string): Promise<LayeringLab> {
     const kept = join(CACHE, 'layering-repo');
     const repo = existsSync(join(kept, 'config')) ? Repo.open(kept) : Repo.create(kept, { mode: 'bare' });
     const treefile = join(work, 'tree.yaml');
     writeFileSync(treefile, TREE);
     const { commit } = await composeTree({ treefile: loadTreefile(treefile), repo, cachedir: CACHE });
     const disk = join(work, 'disk');
-    mkdirSync(disk);
-    await initSysroot(disk);
+    initSysroot(disk);
     const sysroot = Sysroot.open(disk, { run: join(work, 'run'), mutableDeployments: true });
     await pullLocal(sysroot.repo, kept, { refs: ['test/layering'] });
     initStateroot(sysroot, 'test');

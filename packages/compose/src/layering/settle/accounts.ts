@@ -6,6 +6,8 @@ import { inTree, readInTree } from '../tree-files.ts';
 
 const FILES = ['passwd', 'group'] as const;
 const nameOf = (line: string): string => line.slice(0, line.indexOf(':'));
+/** People's accounts begin at 1000 (login.defs(5)); packages make others. */
+const isSystem = (line: string): boolean => Number(line.split(':')[2]) < 1000;
 const linesOf = (text: string): string[] => text.split('\n').filter((line) => line !== '');
 
 /** Accounts of the machine that the base does not know, by name. */
@@ -39,7 +41,9 @@ export function takeAccountsBack(space: LayerSpace, lent: LentAccounts, wanted: 
   for (const file of FILES) {
     const now = readInTree(root, `etc/${file}`);
     if (now === undefined || lent[file].size === 0) continue;
-    const kept = linesOf(now).filter((line) => !lent[file].has(nameOf(line)) || wanted(nameOf(line)));
+    const kept = linesOf(now).filter(
+      (line) => !lent[file].has(nameOf(line)) || (isSystem(line) && wanted(nameOf(line))),
+    );
     writeFileSync(inTree(root, `etc/${file}`), `${kept.join('\n')}\n`);
     // An account has a line in each, a locked password in these.
     const secret = file === 'passwd' ? 'shadow' : 'gshadow';
