@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { layerAssembler } from '@atomic/compose';
 import { Repo, readFileAt } from '@atomic/ostree';
-import { commitView, readCommitPackages } from '@atomic/pkgdb';
+import { commitView, parseAdvisories, readCommitPackages } from '@atomic/pkgdb';
 import type { AssembledLayer } from '@atomic/sysroot';
 import { RpmLayeringLab } from '../rpm/layering-lab.ts';
 import { rpmToolsMissing } from '../rpm/rpm-package.ts';
@@ -126,11 +126,10 @@ describe('packages on an RPM tree', { skip: whyNot, concurrency: 1, timeout: 20 
     await lab.rpm({ name: 'wants-new', requires: ['less > 590-2.1~deb12u2'] }, { publish: true });
     const error = await lab.fails({ install: ['wants-new'] }, /do not fit together: .*wants-new.*requires less/);
     assert.match(error.hint ?? '', /atomic host upgrade/);
-    const from = await lab.assemble(
-      { replaceFrom: [{ source: 'repo=updates', packages: ['less'] }] },
-      { dryRun: true },
-    );
+    const from = await lab.assemble({ replaceFrom: [{ source: 'repo=updates', packages: ['less'] }] });
     assert.deepEqual(changed(from), ['less 590-2.1~deb12u2 590-2.1~deb12u2.1']);
+    const [advisory] = parseAdvisories(lab.sysroot.repo.loadCommit(from.commit ?? '').metadata);
+    assert.deepEqual([advisory?.id, advisory?.severity], ['TEST-2026-0001', 'important']);
     lab.repositories(['base', 'own']);
   });
 
@@ -141,11 +140,45 @@ describe('packages on an RPM tree', { skip: whyNot, concurrency: 1, timeout: 20 
     await lab.fails({ local: [early] }, /the script %pre of early-1-1\.noarch failed with status 2/);
     const hanging = await lab.rpm({ name: 'hanging', scripts: { post: 'sleep 1000' } });
     await lab.fails({ local: [hanging] }, /package 'hanging': its %post did not end within \d+ s and was stopped/, {
-      limits: { scriptSeconds: 3 },
+      limits: { scriptSeconds: 20 },
     });
     const link = await lab.rpm({ name: 'link', scripts: { post: 'rm -rf /usr/share/rpm; ln -s /etc /usr/share/rpm' } });
     await lab.fails({ local: [link] }, /link/);
     await lab.fails({ install: ['nosuch'] }, /^package 'nosuch' is in none of the repositories$/);
+  });
+
+  test('a kernel module: depmod knows it, and the initramfs is made anew by a dracut that the tree need not have', async () => {
+    const view = commitView(lab.sysroot.repo, lab.base);
+    const modules = view.look('usr/lib/modules');
+    const release = modules?.kind === 'directory' ? modules.names()[0] : undefined;
+    assert.ok(release !== undefined);
+    const path = `/usr/lib/modules/${release}`;
+    const content = readFileAt(lab.sysroot.repo, lab.base, `${path}/kernel/drivers/net/dummy.ko`);
+    const module = await lab.rpm({ name: 'kmod-mine', files: { [`${path}/extra/mine.ko`]: content } });
+    const { commit, changes } = await lab.assemble({ local: [module] });
+    assert.deepEqual(
+      changes.map(({ name }) => name),
+      ['kmod-mine'],
+    );
+    assert.match(read(commit, `${path}/modules.dep`), /^extra\/mine\.ko:/m);
+    const image = (of: string): Buffer => readFileAt(lab.sysroot.repo, of, `${path}/initramfs.img`);
+    assert.ok(!image(commit ?? '').equals(image(lab.base)));
+    // What made it, ostree's part of dracut among it, is not left in the tree.
+    assert.equal(nevras(commit ?? '').size, nevras(lab.base).size + 1);
+  });
+
+  test('what is layered goes onto a newer base; what does not fit that is refused', async () => {
+    const newer = await lab.compose({ version: '2', updates: true });
+    const held = await lab.rpm({
+      name: 'held',
+      requires: ['less = 590-2.1~deb12u2'],
+      files: { '/usr/share/held': 'h\n' },
+    });
+    assert.deepEqual(changed(await lab.assemble({ local: [held] }, { dryRun: true })), ['held - 1-1']);
+    const { commit } = await lab.assemble({ install: ['needed'] }, { base: newer });
+    assert.ok(nevras(commit ?? '').has('less-590-2.1~deb12u2.1'));
+    assert.ok(nevras(commit ?? '').has('needed-1-1'));
+    await lab.fails({ local: [held] }, /do not fit together: .*held/, { base: newer });
   });
 
   test('signatures are asked for where a repository says so', async () => {

@@ -16,9 +16,10 @@ import {
 import { type RepoServer, serveRepo } from '@atomic/vm';
 import { buildDistribution, type Distribution } from './distribution.ts';
 import { buildRpm, createRepository } from './rpm-package.ts';
-import { writeTree } from './trees.ts';
+import { type TreeOptions, writeTree } from './trees.ts';
 
 const NONE: LayerRequests = { install: [], local: [], localFileOverride: [], remove: [], replace: [], replaceFrom: [] };
+type Composer = (options: TreeOptions) => Promise<Checksum>;
 type Rpm = Omit<Parameters<typeof buildRpm>[0], 'version'> & { version?: string };
 
 export class RpmLayeringLab implements AsyncDisposable {
@@ -26,14 +27,23 @@ export class RpmLayeringLab implements AsyncDisposable {
   readonly sysroot: Sysroot;
   readonly base: Checksum;
   readonly etc: string;
+  readonly #composer: Composer;
   readonly #server: RepoServer;
   readonly #own: RepoServer;
 
-  private constructor(work: string, sysroot: Sysroot, base: Checksum, server: RepoServer, own: RepoServer) {
+  private constructor(
+    work: string,
+    sysroot: Sysroot,
+    base: Checksum,
+    composer: Composer,
+    server: RepoServer,
+    own: RepoServer,
+  ) {
     this.work = work;
     this.sysroot = sysroot;
     this.base = base;
     this.etc = join(work, 'etc');
+    this.#composer = composer;
     this.#server = server;
     this.#own = own;
     mkdirSync(join(this.etc, 'yum.repos.d'), { recursive: true });
@@ -44,16 +54,36 @@ export class RpmLayeringLab implements AsyncDisposable {
   static async open(cachedir: string, composed: Repo, distribution?: Distribution): Promise<RpmLayeringLab> {
     const made = distribution ?? (await buildDistribution(cachedir));
     const work = mkdtempSync(join(cachedir, 'rpm-layering-'));
-    const path = writeTree(join(work, 'tree'), made, { packages: ['dnf', 'bubblewrap'] });
-    const { commit, ref } = await composeTree({ treefile: loadTreefile(path), repo: composed, cachedir, parent: null });
+    const composer: Composer = async (options) => {
+      const path = writeTree(join(work, 'tree'), made, { packages: ['dnf', 'bubblewrap'], ...options });
+      const treefile = loadTreefile(path);
+      return (await composeTree({ treefile, repo: composed, cachedir, parent: null })).commit;
+    };
+    const commit = await composer({});
+    await createRepository(join(work, 'own'));
     const disk = join(work, 'disk');
     mkdirSync(disk);
     await initSysroot(disk);
     const sysroot = Sysroot.open(disk, { run: join(work, 'run') });
+    const lab = new RpmLayeringLab(
+      work,
+      sysroot,
+      commit,
+      async (options) => {
+        const made = await composer(options);
+        await pullLocal(sysroot.repo, composed.path, { refs: [made] });
+        return made;
+      },
+      await serveRepo(made.folder),
+      await serveRepo(join(work, 'own')),
+    );
     await pullLocal(sysroot.repo, composed.path, { refs: [commit] });
-    sysroot.repo.setRef(ref, commit);
-    await createRepository(join(work, 'own'));
-    return new RpmLayeringLab(work, sysroot, commit, await serveRepo(made.folder), await serveRepo(join(work, 'own')));
+    return lab;
+  }
+
+  /** Another version of the tree, in the disk's repository. */
+  async compose(options: TreeOptions): Promise<Checksum> {
+    return await this.#composer(options);
   }
 
   /** Says which repositories there are: base, updates, and the one that `rpm` adds to. */
@@ -89,7 +119,7 @@ export class RpmLayeringLab implements AsyncDisposable {
   async fails(
     requests: Partial<LayerRequests>,
     message: RegExp,
-    options: AssembleOptions & { limits?: Partial<LayerLimits> } = {},
+    options: AssembleOptions & { base?: Checksum; limits?: Partial<LayerLimits> } = {},
   ): Promise<AtomicError> {
     const error = await this.assemble(requests, options).then(
       () => assert.fail('it did not fail'),

@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { type ComposeResult, composeTree, loadTreefile } from '@atomic/compose';
 import { pullLocal, Repo } from '@atomic/ostree';
+import { serveRepo } from '@atomic/vm';
 import { buildDistribution, type Distribution } from '../rpm/distribution.ts';
 import { rpmToolsMissing } from '../rpm/rpm-package.ts';
 import { writeTree } from '../rpm/trees.ts';
@@ -46,6 +47,13 @@ describe('a host made of RPMs', { skip: whyNot, concurrency: 1, timeout: 40 * 60
     await host?.[Symbol.asyncDispose]();
     await lab?.[Symbol.asyncDispose]();
   });
+  /** Puts version 2, with the newer packages, where the machine upgrades from. */
+  const publishSecond = async (): Promise<ComposeResult> => {
+    const v2 = await compose('2', v1.commit);
+    await pullLocal(lab.repo, composed.path, { refs: [v2.commit] });
+    lab.repo.setRef(v2.ref, v2.commit);
+    return v2;
+  };
   /** A test whose console can be seen when it fails. */
   const scenario = (name: string, work: () => Promise<void>) =>
     test(name, async () => {
@@ -69,9 +77,7 @@ describe('a host made of RPMs', { skip: whyNot, concurrency: 1, timeout: 40 * 60
   });
 
   scenario('an upgrade says which packages change, and what it mends; then it has them', async () => {
-    const v2 = await compose('2', v1.commit);
-    await pullLocal(lab.repo, composed.path, { refs: [v2.commit] });
-    lab.repo.setRef(v2.ref, v2.commit);
+    const v2 = await publishSecond();
     await host.check('echo mine > /etc/mine.conf; echo kept > /var/lib/kept');
     const preview = await host.check('atomic host upgrade --preview');
     assert.match(preview, /TEST-2026-0001/);
@@ -91,5 +97,31 @@ describe('a host made of RPMs', { skip: whyNot, concurrency: 1, timeout: 40 * 60
     assert.equal(await host.check('rpm -q less'), 'less-590-2.1~deb12u2.x86_64');
     assert.equal(await host.check('cat /etc/mine.conf /var/lib/kept'), 'mine\nkept');
     await host.judged();
+  });
+
+  scenario('a package is layered on it, kept when the base is upgraded beneath, and taken off again', async () => {
+    await using packages = await serveRepo(distribution.folder);
+    const baseurl = `http://10.0.2.2:${packages.port}/base`;
+    const file = `[base]\nname=base\nbaseurl=${baseurl}\ngpgcheck=0\n`;
+    await host.check(`mkdir -p /etc/yum.repos.d && printf '%s' '${file}' > /etc/yum.repos.d/test.repo`);
+    assert.notEqual((await host.run('command -v tree')).code, 0);
+    await host.check('atomic host install tree');
+    await host.reboot();
+    assert.match(await host.check('tree --version'), /^tree v/);
+    assert.match(await host.check('rpm -q tree'), /^tree-/);
+    const [layered] = (await host.status()).deployments;
+    assert.notEqual(layered?.checksum, v1.commit);
+    await host.judged();
+    await publishSecond();
+    await host.check('atomic host upgrade');
+    await host.reboot();
+    assert.equal(await host.check('cat /usr/share/demo/version'), '2');
+    assert.equal(await host.check('rpm -q less'), upgraded);
+    assert.match(await host.check('tree --version'), /^tree v/);
+    await host.judged();
+    await host.check('atomic host uninstall tree');
+    await host.reboot();
+    assert.notEqual((await host.run('command -v tree')).code, 0);
+    assert.equal(await host.check('cat /usr/share/demo/version'), '2');
   });
 });
