@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { FileLock } from '@atomic/linux';
@@ -19,16 +18,14 @@ import {
   type LayerAssembler,
   type LayerRequests,
   layerMetadata,
-  layerState,
-  type PackageChange,
   type PackageIdentity,
   type PackageRepository,
-  type PackageVersion,
   type Sysroot,
 } from '@atomic/sysroot';
 import { AptLayers } from './apt/apt-layers.ts';
 import { DnfLayers } from './dnf/dnf-layers.ts';
 import { makeLayerInitramfs } from './layer-initramfs.ts';
+import { isSame, overridesOf, stateOf } from './layer-state.ts';
 import { DEFAULT_LIMITS, type LayerLimits } from './limits.ts';
 import type { LayerManager, LayerManagerOptions, LayerPlan } from './manager.ts';
 import { lendAccounts, takeAccountsBack } from './settle/accounts.ts';
@@ -38,8 +35,6 @@ import { readVar, settleVar } from './settle/var.ts';
 import { wantedAccounts } from './settle/wanted-accounts.ts';
 import { LayerSpace, removeFolder } from './space.ts';
 
-/** Bumped when the same packages on the same base give another tree. */
-const FORMAT = 1;
 /** Below the sysroot; on the file system of the repository, so that files can be linked into it. */
 const FOLDER = 'ostree/extensions/atomic';
 /** At the top of what was written: places to mount something on, and what kernels' packages put there. */
@@ -309,49 +304,6 @@ function clearTop(upper: string): void {
   for (const name of readdirSync(upper)) {
     if (NOT_TREE.test(name)) rmSync(join(upper, name), { recursive: true, force: true });
   }
-}
-
-/** A digest of all that goes into a layer. */
-function stateOf(base: Checksum, requests: LayerRequests, plan: LayerPlan, options: AssembleOptions): string {
-  const files = [...requests.local, ...requests.localFileOverride, ...requests.replace].map(({ sha256 }) => sha256);
-  const changes = plan.changes.map(({ name, arch, from, to }) => [name, arch, from, to]);
-  const settings = [options.network === true, requests.localFileOverride.length > 0];
-  return createHash('sha512')
-    .update(JSON.stringify([FORMAT, base, changes, files.sort(), settings]))
-    .digest('hex');
-}
-
-function isSame(sysroot: Sysroot, previous: Checksum, base: Checksum, state: string): boolean {
-  if (!sysroot.repo.hasObject('commit', previous)) return false;
-  const { metadata, parent } = sysroot.repo.loadCommit(previous);
-  return parent === base && layerState(metadata) === state;
-}
-
-const version = ({ name, arch }: PackageChange, which: string | null): PackageVersion => ({
-  name,
-  arch,
-  version: which ?? '',
-});
-
-/** What of the base is taken out or replaced, for the commit's metadata. */
-function overridesOf(requests: LayerRequests, { changes }: LayerPlan) {
-  const pairOf = (change: PackageChange) => ({
-    before: version(change, change.from),
-    after: version(change, change.to),
-  });
-  const replaced = changes.filter(({ from, to }) => from !== null && to !== null);
-  const remote = new Map(
-    requests.replaceFrom.map(({ source, packages }) => [
-      source,
-      replaced.filter(({ name }) => packages.includes(name)).map(pairOf),
-    ]),
-  );
-  const fromRemote = new Set(requests.replaceFrom.flatMap(({ packages }) => packages));
-  return {
-    removed: changes.filter(({ to }) => to === null).map((change) => version(change, change.from)),
-    replaced: replaced.filter(({ name }) => !fromRemote.has(name)).map(pairOf),
-    replacedFrom: remote,
-  };
 }
 
 function addAll(metadata: Metadata, more: Metadata): void {
