@@ -18,7 +18,13 @@ const missing = ['strace', 'debugfs', 'mkfs.ext4', 'fsfreeze'].filter(
 );
 const skip = process.getuid?.() !== 0 ? 'needs root' : missing.length > 0 ? `needs ${missing.join(', ')}` : false;
 const scratch = mkdtempSync(join(tmpdir(), 'atomic-cut-'));
-const disk = join(scratch, 'disk');
+// Another file each time: what else runs here may have copied our mounts into its namespace, and there a disk that we
+// have unmounted still writes to its file.
+let disk = join(scratch, 'disk');
+const anotherDisk = () => {
+  rmSync(disk);
+  disk = `${disk}+`;
+};
 const root = join(scratch, 'root');
 const mount = (image = disk, at = root) => spawnSync('mount', ['-o', 'loop', image, at]).status === 0;
 const umount = (at = root) => execFileSync('umount', [at]);
@@ -92,6 +98,7 @@ test('whatever the boot loader finds after a cut leads to a whole system', { ski
   const calls = 'rename,symlink,unlink,unlinkat,rmdir,mkdir,ioctl,fsync,fdatasync,syncfs';
   /** Starts anew from what was staged and finalizes it, as far as it gets. */
   const finalize = (inject: string[]) => {
+    anotherDisk();
     copyFileSync(pristine, disk);
     assert.ok(mount());
     copyFileSync(staged, host.stagedPath);
@@ -141,7 +148,7 @@ test('whatever the boot loader finds after a cut leads to a whole system', { ski
     spawnSync('fsfreeze', ['-u', root], { stdio: 'ignore' });
     // The worst moment: the journal has all that was done so far, the disk itself only what was flushed.
     fsyncPath(root);
-    const cut = join(scratch, 'cut');
+    const cut = join(scratch, `cut-${at}`);
     copyFileSync(disk, cut);
     umount();
     const link = bootLoader(cut);
@@ -156,6 +163,7 @@ test('whatever the boot loader finds after a cut leads to a whole system', { ski
       assert.ok(state.deployments.some(({ version: there }) => there === version));
     } finally {
       umount(join(scratch, 'after'));
+      rmSync(cut);
     }
   }
   t.diagnostic(`${points.size} cuts: ${[...seen].map(([version, n]) => `${n} x version ${version}`).join(', ')}`);
