@@ -66,6 +66,7 @@ function inOwnGroups(name: string, limits: LayerLimits): Confinement | null {
     for (const group of groups.splice(0)) removeGroup(group);
   };
   const make = (parent: string, values: Record<string, number>): void => {
+    removeStale(parent);
     const group = join(parent, name);
     mkdirSync(group);
     groups.push(group);
@@ -91,6 +92,19 @@ function inOwnGroups(name: string, limits: LayerLimits): Confinement | null {
     exceeded: () => exceededIn(groups),
     close,
   };
+}
+
+/** Those of runs that were killed; one that has processes yet cannot be removed. */
+function removeStale(parent: string): void {
+  for (const name of readdirSync(parent)) {
+    const pid = /^atomic-layer-(\d+)-\d+$/.exec(name)?.[1];
+    if (pid === undefined || existsSync(`/proc/${pid}`)) continue;
+    try {
+      rmdirSync(join(parent, name));
+    } catch {
+      // The next run tries again.
+    }
+  }
 }
 
 /** Its processes are dead when this is called, but the kernel may still be burying them. */
