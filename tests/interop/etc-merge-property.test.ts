@@ -161,7 +161,7 @@ test(`stock and ours merge the same (${CASES} random trees)`, { skip }, async (t
     }
   });
   const clashing = new Set(clashes.map(({ name }) => name));
-  const merging = samples.filter(({ name }) => !clashing.has(name));
+  let merging = samples.filter(({ name }) => !clashing.has(name));
 
   const root = join(scratch, 'root');
   mkdirSync(root);
@@ -195,8 +195,19 @@ test(`stock and ours merge the same (${CASES} random trees)`, { skip }, async (t
 
   for (const { name, current } of merging) edit(name, current);
   const copy = join(scratch, 'copy');
-  execFileSync('cp', ['-a', root, copy]);
-  must('admin', `--sysroot=${root}`, 'deploy', '--os=test', 'two');
+  let kinder = 0;
+  for (;;) {
+    execFileSync('cp', ['-a', root, copy]);
+    const { status, stderr } = stock('admin', `--sysroot=${root}`, 'deploy', '--os=test', 'two');
+    if (status === 0) break;
+    // Stock fails where what was removed here lay in a folder that the new tree has as a file; ours is content that it is gone.
+    const gone = /During \/etc merge: unlinkat\((case\d+)\/.*\): Not a directory/.exec(stderr)?.[1];
+    const one = merging.find(({ name }) => name === gone);
+    assert.ok(one !== undefined && ++kinder <= CLASHES, stderr);
+    merging = merging.filter((other) => other !== one);
+    edit(one.name, one.defaults);
+    rmSync(copy, { recursive: true });
+  }
   const theirs = Sysroot.open(root).load().deployments[0];
   const sysroot = Sysroot.open(copy, { mutableDeployments: true });
   const ours = await deploy(sysroot, { os: 'test', rev: second, origin: makeOrigin('two') });
@@ -214,5 +225,7 @@ test(`stock and ours merge the same (${CASES} random trees)`, { skip }, async (t
   const report = readEtcReport(sysroot, ours);
   assert.ok(report?.final && report.conflicts.length > 0, 'what both sides changed is reported');
   assert.ok(merging.length > CASES / 2 && refused > 0, `${merging.length} merged, ${refused} refused`);
-  t.diagnostic(`${merging.length} trees merged alike, ${refused} of ${clashes.length} refusals asked of stock`);
+  t.diagnostic(
+    `${merging.length} trees merged alike, ${refused} of ${clashes.length} refusals asked of stock, ${kinder} that only stock refuses`,
+  );
 });

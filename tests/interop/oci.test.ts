@@ -254,8 +254,9 @@ describe('bootable container images', { skip, timeout: 120_000 }, () => {
     const blob = (of: string | undefined) => join(tree('bad'), 'blobs/sha256', (of ?? '').slice('sha256:'.length));
     const refused = async (code: string, message: RegExp) => {
       const into = Repo.create(mkdtempSync(join(folder, 'into-')), { mode: 'bare-user' });
-      for (const read of [unencapsulate({ repo: into, source, ref: 'x' }), pullImage({ repo: into, source })]) {
-        const error = await read.then(
+      const reads = [() => unencapsulate({ repo: into, source, ref: 'x' }), () => pullImage({ repo: into, source })];
+      for (const read of reads) {
+        const error = await read().then<never, unknown>(
           () => assert.fail('it was taken'),
           (e: unknown) => e,
         );
