@@ -66,20 +66,34 @@ export class Layering implements LayerAssembler {
     return await this.#inSpace(sysroot, base, options, async (work) => {
       const { manager, space } = work;
       options.progress?.({ phase: 'resolve', message: 'working out what the packages need' });
-      await manager.refresh(space, settings);
-      const plan = await manager.plan(space, requests, settings);
-      const state = stateOf(base, requests, plan, options);
-      const { inactive } = plan;
-      if (options.previous !== undefined && isSame(sysroot, options.previous, base, state)) {
-        return { commit: options.previous, changes: plan.changes, inactive, changed: false };
+      const fresh = await manager.refresh(space, settings);
+      let ready: Ready;
+      try {
+        ready = await this.#getReady(work, requests, options);
+      } catch (error) {
+        if (fresh || options.cacheOnly === true || !mayBeStale(error)) throw error;
+        await manager.refresh(space, { ...settings, force: true });
+        ready = await this.#getReady(work, requests, options);
       }
-      if (options.dryRun === true) return { commit: null, changes: plan.changes, inactive, changed: true };
-      await manager.fetch(space, requests, plan, settings);
-      if (options.downloadOnly === true) return { commit: null, changes: plan.changes, inactive, changed: true };
-      if (plan.changes.length === 0) return { commit: base, changes: [], inactive, changed: options.previous !== base };
-      const commit = await this.#make(work, requests, plan, state, options);
-      return { commit, changes: plan.changes, inactive, changed: true };
+      const { plan, state, commit } = ready;
+      const { changes, inactive } = plan;
+      if (commit !== undefined) return { commit, changes, inactive, changed: commit !== options.previous };
+      return { commit: await this.#make(work, requests, plan, state, options), changes, inactive, changed: true };
     });
+  }
+
+  /** Works out what is to be done and downloads it. */
+  async #getReady(work: Work, requests: LayerRequests, options: AssembleOptions): Promise<Ready> {
+    const { manager, space, sysroot, base } = work;
+    const settings = managerOptions(options);
+    const plan = await manager.plan(space, requests, settings);
+    const state = stateOf(base, requests, plan, options);
+    const { previous } = options;
+    if (previous !== undefined && isSame(sysroot, previous, base, state)) return { plan, state, commit: previous };
+    if (options.dryRun === true) return { plan, state, commit: null };
+    await manager.fetch(space, requests, plan, settings);
+    if (options.downloadOnly === true) return { plan, state, commit: null };
+    return { plan, state, commit: plan.changes.length === 0 ? base : undefined };
   }
 
   async #make(
@@ -238,6 +252,17 @@ export class Layering implements LayerAssembler {
     }
   }
 }
+
+/** What is to be done; with `commit`, nothing: it is there, or (null) was not asked for. */
+interface Ready {
+  plan: LayerPlan;
+  state: string;
+  commit?: Checksum | null | undefined;
+}
+
+/** Whether newer lists of packages could help: a package that is new, or is no longer where the lists say. */
+const mayBeStale = (error: unknown): boolean =>
+  error instanceof AtomicError && !['aborted', 'permission', 'no-space', 'unsupported', 'usage'].includes(error.code);
 
 interface Work {
   sysroot: Sysroot;

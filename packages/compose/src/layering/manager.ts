@@ -42,8 +42,11 @@ export interface LayerManager {
   readonly initramfsPackages: readonly string[];
   /** Makes the database, the caches and the settings visible where the package manager looks for them. */
   prepare(space: LayerSpace, options: LayerManagerOptions): Promise<void>;
-  /** Fetches lists of packages that are missing or old, or all with `force`; the network, no scripts. */
-  refresh(space: LayerSpace, options: LayerManagerOptions & { force?: boolean | undefined }): Promise<void>;
+  /**
+   * Fetches lists of packages that are missing or old, or all with `force`; the network, no scripts. Returns whether all
+   * are now as the repositories have them.
+   */
+  refresh(space: LayerSpace, options: LayerManagerOptions & { force?: boolean | undefined }): Promise<boolean>;
   /** The repositories whose lists are there. */
   repositories(space: LayerSpace): PackageRepository[];
   /**

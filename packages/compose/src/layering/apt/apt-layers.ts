@@ -71,21 +71,22 @@ export class AptLayers implements LayerManager {
     if (states !== undefined) writeFileSync(join(space.var, 'lib/apt/extended_states'), states);
   }
 
-  async refresh(space: LayerSpace, options: LayerManagerOptions & { force?: boolean | undefined }): Promise<void> {
+  async refresh(space: LayerSpace, options: LayerManagerOptions & { force?: boolean | undefined }): Promise<boolean> {
     const stamp = join(space.cache, 'lists-fetched');
     const digest = sourcesDigest(space.root, options.etc);
     if (options.cacheOnly === true) {
-      if (existsSync(stamp)) return;
+      if (existsSync(stamp)) return false;
       throw new AtomicError('not-found', 'there are no lists of packages yet', {
         hint: 'run it once without --cache-only, or: atomic host refresh-md',
       });
     }
     const fetched = existsSync(stamp) && readFileSync(stamp, 'utf8') === digest ? statSync(stamp).mtimeMs : 0;
-    if (options.force !== true && Date.now() - fetched < FRESH * 1000 && fetched <= Date.now()) return;
+    if (options.force !== true && Date.now() - fetched < FRESH * 1000 && fetched <= Date.now()) return false;
     options.progress?.({ phase: 'repositories', message: 'fetching package lists' });
     rmSync(stamp, { force: true });
     await this.#apt(space, aptGet('update', '-q'), options, { network: true });
     writeFileSync(stamp, digest);
+    return true;
   }
 
   repositories(space: LayerSpace): PackageRepository[] {

@@ -74,12 +74,13 @@ export class DnfLayers implements LayerManager {
     if (lstatSync(database, { throwIfNoEntry: false }) === undefined) symlinkSync(`../../${RPMDB}`, database);
   }
 
-  async refresh(space: LayerSpace, options: LayerManagerOptions & { force?: boolean | undefined }): Promise<void> {
+  async refresh(space: LayerSpace, options: LayerManagerOptions & { force?: boolean | undefined }): Promise<boolean> {
     const offline = options.cacheOnly === true;
     if (!offline) options.progress?.({ phase: 'repositories', message: 'fetching package lists' });
     const request: DnfRequest = { ...this.#request('refresh', options), offline, anew: options.force };
     const { repositories } = await this.#ask(space, request, repositoriesAnswer, options);
     writeFileSync(join(space.cache, 'repositories.json'), JSON.stringify(repositories));
+    return options.force === true;
   }
 
   repositories(space: LayerSpace): PackageRepository[] {
