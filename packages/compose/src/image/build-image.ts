@@ -1,18 +1,17 @@
 import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
-import { access, appendFile, mkdir, mkdtemp, open, rename, rm, stat } from 'node:fs/promises';
+import { access, mkdtemp, open, rename, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { AtomicError, type Checksum, type Progress, type Repo } from '@atomic/ostree';
 import { TRIAL_KARGS } from '@atomic/sysroot';
-import { EXT4_BOOT_FEATURES, EXT4_FEATURES, makeExt4 } from './ext4.ts';
 import { type ImageFormat, packDisk } from './formats.ts';
 import { type Firmware, installGrub, requireGrub } from './grub.ts';
-import { LoopPartition } from './mounted.ts';
-import { planLayout, writePartitionTable } from './partitions.ts';
-import { phases, populate } from './populate.ts';
+import { planLayout } from './partitions.ts';
+import { phases } from './populate.ts';
 import { installSystemdBoot, requireSystemdBoot } from './systemd-boot.ts';
 import { noSpace, requireTools, type Tool } from './tools.ts';
+import { writeSystem } from './write-system.ts';
 
 export type ImageBootloader = 'grub' | 'systemd-boot';
 
@@ -119,47 +118,24 @@ export async function buildImage(options: BuildImageOptions): Promise<BuildImage
   const phase = phases(seconds, options);
   try {
     const layout = planLayout(size, plan.bootSize);
-    const rootUuid = randomUUID();
-    const bootUuid = layout.boot === null ? rootUuid : randomUUID();
     const file = await open(aside, 'wx', 0o644);
     try {
       await file.truncate(size);
     } finally {
       await file.close();
     }
-    let version: string | undefined;
-    await phase('partition', () => writePartitionTable(aside, layout, signal));
-    {
-      await using rootLoop = await LoopPartition.attach(aside, layout.root, signal);
-      await using bootLoop = layout.boot === null ? null : await LoopPartition.attach(aside, layout.boot, signal);
-      await phase('format', async () => {
-        await makeExt4(rootLoop.device, 'root', rootUuid, EXT4_FEATURES, signal);
-        if (bootLoop !== null) await makeExt4(bootLoop.device, 'boot', bootUuid, EXT4_BOOT_FEATURES, signal);
-      });
-      const root = await rootLoop.mount();
-      if (bootLoop !== null) {
-        await mkdir(join(root, 'boot'));
-        await bootLoop.mount(join(root, 'boot'));
-      }
-      const populated = await populate(root, {
-        ...options,
-        commit,
-        bootloader: plan.bootloader === 'grub' ? 'grub' : 'none',
-        bootPrefix: plan.bootSize === 0,
-        kargs: [
-          `root=UUID=${rootUuid}`,
-          // GRUB's menu adds these to boots that are counted; systemd-boot passes an entry's arguments on as they are.
-          ...(plan.bootloader === 'systemd-boot' ? TRIAL_KARGS : []),
-          ...(options.kargs ?? ['rw', 'quiet', 'console=ttyS0,115200']),
-        ],
-        phase,
-      });
-      version = populated.version;
-      // A change to /etc like an administrator's: upgrades carry it on.
-      if (bootLoop !== null)
-        await appendFile(join(populated.folder, 'etc/fstab'), `UUID=${bootUuid} /boot ext4 defaults 0 2\n`);
-      // Leaving the block writes everything back: that is where most of the time goes.
-    }
+    const { version, bootUuid } = await writeSystem(aside, {
+      ...options,
+      layout,
+      commit,
+      bootloader: plan.bootloader === 'grub' ? 'grub' : 'none',
+      kargs: [
+        // GRUB's menu adds these to boots that are counted; systemd-boot passes an entry's arguments on as they are.
+        ...(plan.bootloader === 'systemd-boot' ? TRIAL_KARGS : []),
+        ...(options.kargs ?? ['rw', 'quiet', 'console=ttyS0,115200']),
+      ],
+      phase,
+    });
     await phase('boot loader', async () => {
       const common = { image: aside, layout, scratch, signal };
       if (plan.bootloader === 'grub') await installGrub({ ...common, bootUuid, firmware: plan.firmware });

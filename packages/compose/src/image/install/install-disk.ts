@@ -1,16 +1,13 @@
-import { randomUUID } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
-import { appendFile, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AtomicError, type Checksum, type Progress, type Repo } from '@atomic/ostree';
 import { placeEsp } from '../esp.ts';
-import { EXT4_BOOT_FEATURES, EXT4_FEATURES, makeExt4 } from '../ext4.ts';
 import { placeBios } from '../grub.ts';
 import { MEDIUM_FOLDER } from '../live/live-initrd.ts';
-import { LoopPartition } from '../mounted.ts';
-import { planLayout, writePartitionTable } from '../partitions.ts';
-import { phases, populate } from '../populate.ts';
+import { planLayout } from '../partitions.ts';
+import { phases } from '../populate.ts';
 import { requireTools } from '../tools.ts';
+import { writeSystem } from '../write-system.ts';
 import type { InstallConfig } from './config.ts';
 import { findDisk } from './find-disk.ts';
 import { settleInstalled } from './settle.ts';
@@ -49,7 +46,7 @@ const SMALLEST = 1 << 30;
  * 'unsupported' (a tool is missing), 'failed'.
  */
 export async function installDisk(options: InstallDiskOptions): Promise<InstallDiskResult> {
-  const { repo, ref, config, signal, medium = MEDIUM_FOLDER } = options;
+  const { repo, ref, config, medium = MEDIUM_FOLDER } = options;
   requireTools([
     'sfdisk',
     'losetup',
@@ -67,37 +64,20 @@ export async function installDisk(options: InstallDiskOptions): Promise<InstallD
   const seconds: Record<string, number> = {};
   const phase = phases(seconds, options);
   const layout = planLayout(size, bytesOf(config['boot-size']));
-  const rootUuid = randomUUID();
-  const bootUuid = layout.boot === null ? rootUuid : randomUUID();
-  let version: string | undefined;
-  await phase('partition', () => writePartitionTable(device, layout, signal));
-  {
-    await using rootLoop = await LoopPartition.attach(device, layout.root, signal);
-    await using bootLoop = layout.boot === null ? null : await LoopPartition.attach(device, layout.boot, signal);
-    await phase('format', async () => {
-      await makeExt4(rootLoop.device, 'root', rootUuid, EXT4_FEATURES, signal);
-      if (bootLoop !== null) await makeExt4(bootLoop.device, 'boot', bootUuid, EXT4_BOOT_FEATURES, signal);
-    });
-    const root = await rootLoop.mount();
-    if (bootLoop !== null) {
-      await mkdir(join(root, 'boot'));
-      await bootLoop.mount(join(root, 'boot'));
-    }
-    const populated = await populate(root, {
+  const { version } = await writeSystem(
+    device,
+    {
       ...options,
+      layout,
       commit,
       os: config.os,
       remote: config.remote,
       bootloader: 'grub',
-      bootPrefix: bootLoop === null,
-      kargs: [`root=UUID=${rootUuid}`, ...config['kernel-arguments']],
+      kargs: config['kernel-arguments'],
       phase,
-    });
-    version = populated.version;
-    if (bootLoop !== null)
-      await appendFile(join(populated.folder, 'etc/fstab'), `UUID=${bootUuid} /boot ext4 defaults 0 2\n`);
-    await phase('settle', () => settleInstalled(populated, config));
-  }
+    },
+    (populated) => phase('settle', () => settleInstalled(populated, config)),
+  );
   await phase('boot loader', async () => {
     await placeEsp(esp, device, layout.esp);
     await placeBios(join(medium, MEDIUM_INSTALL), device, layout);
