@@ -4,7 +4,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 
 /** The rooms, lowest first: a package imports only what stands before it. */
-const ORDER = ['linux', 'ostree', 'pkgdb', 'sysroot', 'compose', 'vm', 'cli'];
+const ORDER = ['linux', 'ostree', 'pkgdb', 'oci', 'sysroot', 'compose', 'containers', 'vm', 'cli'];
 const root = path.join(import.meta.dirname, '..');
 
 interface Import {

@@ -1,5 +1,6 @@
 import { mkdtemp, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import { type LayerCompression, LayoutWriter, type Manifest, MEDIA, type WrittenLayer } from '@atomic/oci';
 import {
   AtomicError,
   asArray,
@@ -22,11 +23,9 @@ import {
   LINUX_KEY,
   VERSION_LABEL,
 } from './labels.ts';
-import { type LayerCompression, LayoutWriter, type WrittenLayer } from './layout-writer.ts';
 import { layerName, planLayers } from './plan-layers.ts';
 import { parseImageReference } from './reference.ts';
 import { requireSkopeo, skopeoCopy } from './skopeo.ts';
-import { type Manifest, MEDIA } from './spec.ts';
 
 export interface EncapsulateOptions {
   repo: Repo;

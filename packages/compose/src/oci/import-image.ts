@@ -1,3 +1,4 @@
+import { type Descriptor, type ImageConfig, type Manifest, parseManifest } from '@atomic/oci';
 import {
   AtomicError,
   applyChangeset,
@@ -31,7 +32,6 @@ import {
 } from './labels.ts';
 import { LayoutReader } from './layout-reader.ts';
 import { parseImageReference } from './reference.ts';
-import { type Descriptor, type ImageConfig, type Manifest, parseManifest } from './spec.ts';
 
 export interface ImportImageOptions {
   repo: Repo;

@@ -1,3 +1,5 @@
+export type { LayerCompression } from '@atomic/oci';
+export { type Manifest, parseManifest } from '@atomic/oci';
 export { type BuildChunkedOptions, buildChunked } from './build-chunked.ts';
 export { type EncapsulateOptions, type EncapsulateResult, encapsulate } from './encapsulate.ts';
 export {
@@ -7,5 +9,3 @@ export {
   type UnencapsulateResult,
   unencapsulate,
 } from './import-image.ts';
-export type { LayerCompression } from './layout-writer.ts';
-export { type Manifest, parseManifest } from './spec.ts';

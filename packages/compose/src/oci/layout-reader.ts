@@ -4,9 +4,6 @@ import { mkdir, mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { AtomicError, archiveEntries, corrupt } from '@atomic/ostree';
-import type { ImageReference } from './reference.ts';
-import { requireSkopeo, skopeoCopy } from './skopeo.ts';
 import {
   type Descriptor,
   type ImageConfig,
@@ -15,7 +12,10 @@ import {
   parseConfig,
   parseIndex,
   parseManifest,
-} from './spec.ts';
+} from '@atomic/oci';
+import { AtomicError, archiveEntries, corrupt } from '@atomic/ostree';
+import type { ImageReference } from './reference.ts';
+import { requireSkopeo, skopeoCopy } from './skopeo.ts';
 
 /** Metadata of an image is small. */
 const MAX_JSON = 4 << 20;

@@ -1,0 +1,3 @@
+export * from './image-name.ts';
+export * from './layout-writer.ts';
+export * from './spec.ts';
