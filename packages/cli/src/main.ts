@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { VERBS } from './containers/index.ts';
 import { writeErr, writeOut } from './terminal.ts';
 import { VERSION } from './version.ts';
 
@@ -16,6 +17,7 @@ const GROUPS: { name: string; summary: string; load: () => Promise<{ register: (
     summary: 'what was written on top of a tree: show, apply, compare, export',
     load: () => import('./changeset/index.ts'),
   },
+  ...VERBS,
   { name: 'vm', summary: 'run disk images in a virtual machine', load: () => import('./vm.ts') },
   { name: 'completion', summary: 'print a completion script for a shell', load: () => import('./completion.ts') },
 ];
@@ -95,7 +97,10 @@ export async function main(argv: readonly string[]): Promise<number> {
     await program.parseAsync([...argv], { from: 'user' });
   } catch (error) {
     // Commander has already printed what is wrong; help and version come this way too, with status 0.
-    if (error instanceof Error && 'exitCode' in error && typeof error.exitCode === 'number') return error.exitCode;
+    if (error instanceof Error && 'exitCode' in error && typeof error.exitCode === 'number') {
+      // The verbs of containers tell misuse (2) from failure (1), as the field's scripts expect of them.
+      return error.exitCode === 1 && VERBS.some(({ name }) => name === group) ? 2 : error.exitCode;
+    }
     throw error;
   }
   return typeof process.exitCode === 'number' ? process.exitCode : 0;
