@@ -1,0 +1,38 @@
+import type { Command } from 'commander';
+import { action, type Context, reportError } from '../context.ts';
+
+/** Adds a verb with its examples. */
+export const add = (parent: Command, name: string, summary: string, examples: readonly string[]): Command =>
+  parent
+    .command(name)
+    .description(summary)
+    .addHelpText('after', `\nExamples:\n${examples.map((line) => `  ${line}`).join('\n')}`);
+
+export const collect = (value: string, all: string[]): string[] => [...all, value];
+
+const OUTCOMES: Record<string, number> = { refused: 2, policy: 3, unhealthy: 4, stuck: 5 };
+
+/** The exit status of an error of the container verbs (docs/containers.md). */
+function statusOf(error: unknown): number {
+  if (!(error instanceof Error)) return 1;
+  if ('outcome' in error && typeof error.outcome === 'string') return OUTCOMES[error.outcome] ?? 1;
+  return 'code' in error && error.code === 'usage' ? 2 : 1;
+}
+
+/** As `action`, with the exit codes of the container verbs. */
+export function containerAction<A extends unknown[]>(
+  fn: (ctx: Context, ...args: A) => Promise<number | undefined> | Promise<void>,
+): (this: Command, ...args: A) => Promise<void> {
+  return action(async (ctx: Context, ...args: A) => {
+    try {
+      const status = await fn(ctx, ...args);
+      return typeof status === 'number' ? status : 0;
+    } catch (error) {
+      const status = statusOf(error);
+      // Interruptions and plain errors are told by whoever tells them for all commands.
+      if (status === 1 || ctx.signal.aborted) throw error;
+      reportError(error, ctx.verbose);
+      return status;
+    }
+  });
+}
