@@ -1,2 +1,3 @@
 export * from './backends/index.ts';
+export * from './blobs/index.ts';
 export * from './outcome.ts';

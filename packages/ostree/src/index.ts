@@ -77,10 +77,12 @@ export { checkConfig } from './repo/check-config.ts';
 export * from './repo/commit-state.ts';
 export * from './repo/delete-object.ts';
 export { explain } from './repo/explain.ts';
+export { freeBytes } from './repo/free-space.ts';
 export * from './repo/keyfile.ts';
 export * from './repo/load-file.ts';
 export * from './repo/mode.ts';
 export * from './repo/reachable.ts';
+export * from './repo/ref-folder.ts';
 export * from './repo/ref-name.ts';
 export {
   type CollectionRef,
@@ -108,6 +110,9 @@ export { buildSummary } from './summary/build-summary.ts';
 export * from './summary/summary.ts';
 export * from './summary/update-summary.ts';
 export type { ArchiveEntry } from './tar/archive-entry.ts';
+export { ByteReader } from './tar/byte-reader.ts';
+export { decompressed } from './tar/decompress.ts';
 export { padding, type TarEntry, tarHeader } from './tar/header.ts';
 export { archiveEntries } from './tar/read-archive.ts';
+export { readTar } from './tar/read-tar.ts';
 export * from './version.ts';

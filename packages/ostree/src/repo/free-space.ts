@@ -48,6 +48,11 @@ export class SpaceBudget {
     this.#blocks = unlimited ? Number.POSITIVE_INFINITY : Math.max(0, Math.floor(free - wanted));
   }
 
+  /** Bytes that are left. */
+  get bytes(): number {
+    return this.#blocks * this.#blockSize;
+  }
+
   /** Takes room for one content object of `size` bytes; throws `no-space` when the reserve would be touched. */
   take(size: number): void {
     const blocks = Math.floor(size / this.#blockSize) + 1;
@@ -64,3 +69,7 @@ export class SpaceBudget {
     this.#blocks -= blocks;
   }
 }
+
+/** Bytes that may be written to a repository now before the reserve is touched. */
+export const freeBytes = ({ path, config }: { path: string; config: KeyFile }): number =>
+  new SpaceBudget(path, config).bytes;

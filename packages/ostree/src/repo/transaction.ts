@@ -3,7 +3,9 @@ import { join } from 'node:path';
 import type { FileLock } from '@atomic/linux';
 import { AtomicError, corrupt } from '../error.ts';
 import type { Checksum } from '../objects/checksum.ts';
+import type { FileHeader } from '../objects/file.ts';
 import { MAX_METADATA_SIZE, type MetadataType, type ObjectType } from '../objects/type.ts';
+import { adoptContent } from './adopt-content.ts';
 import { SpaceBudget } from './free-space.ts';
 import { type ImportOptions, importContent } from './import-content.ts';
 import { ObjectTable } from './object-table.ts';
@@ -147,6 +149,11 @@ export class Transaction implements AsyncDisposable {
   /** Stages a content object from its header and content; returns its checksum, checked against `expected`. */
   async writeContent(content: ContentSource, expected?: Checksum): Promise<Checksum> {
     return this.noteStored(await storeContentSource(this.stager, content, expected));
+  }
+
+  /** Stages a file that lies on the repository's file system, by moving it; see {@link adoptContent}. */
+  adoptContent(path: string, header: FileHeader, known: { checksum: Checksum; size: number }): Checksum {
+    return this.noteStored(adoptContent(this.stager, path, header, known));
   }
 
   /**
