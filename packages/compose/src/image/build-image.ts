@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { AtomicError, type Checksum, type Progress, type Repo } from '@atomic/ostree';
 import { TRIAL_KARGS } from '@atomic/sysroot';
+import { machineOf } from '../commit-metadata.ts';
 import { type ImageFormat, packDisk } from './formats.ts';
 import { type Firmware, installGrub, requireGrub } from './grub.ts';
 import { planLayout } from './partitions.ts';
@@ -31,7 +32,7 @@ export interface BuildImageOptions {
   kargs?: readonly string[] | undefined;
   /** Where the machine gets its upgrades from. Without it the branch is a local one. */
   remote?: { name: string; url: string } | undefined;
-  /** For which firmware a loader is installed: BIOS when not said; systemd-boot is for UEFI alone. */
+  /** For which firmware a loader is installed. Not said: BIOS; UEFI with systemd-boot, or where there is no BIOS. */
   firmware?: readonly Firmware[] | undefined;
   /** GRUB when not said. */
   bootloader?: ImageBootloader | undefined;
@@ -80,8 +81,9 @@ async function checkInput(options: BuildImageOptions, plan: BootPlan): Promise<s
   if (options.format === 'ova') tools.push('tar');
   if (bootloader === 'systemd-boot') tools.splice(tools.indexOf('grub-mkimage'), 1);
   requireTools(tools);
-  if (bootloader === 'grub') requireGrub(firmware);
-  else requireSystemdBoot();
+  if (bootloader === 'grub') requireGrub(firmware, plan.machine);
+  else if (plan.machine === 'x64') requireSystemdBoot();
+  else throw new AtomicError('unsupported', `an image with systemd-boot for ${plan.machine} is not supported`);
   if (!Number.isSafeInteger(options.size) || options.size < MINIMUM_SIZE + bootSize)
     throw new AtomicError('invalid', `a disk of ${options.size} bytes is too small`, {
       hint: bootSize === 0 ? 'at least 256M, such as 4G' : 'at least 256M beside /boot, such as 4G',
@@ -109,9 +111,9 @@ async function checkInput(options: BuildImageOptions, plan: BootPlan): Promise<s
  */
 export async function buildImage(options: BuildImageOptions): Promise<BuildImageResult> {
   const { repo, ref, format, size, signal } = options;
-  const plan = planBoot(options);
-  const out = await checkInput(options, plan);
   const commit = repo.resolveRev(ref);
+  const plan = planBoot(options, machineOf(repo, commit));
+  const out = await checkInput(options, plan);
   const scratch = await mkdtemp(join(tmpdir(), 'atomic-image-'));
   const aside = join(dirname(out), `.${basename(out)}.${randomUUID().slice(0, 8)}.tmp`);
   const seconds: Record<string, number> = {};
@@ -138,7 +140,8 @@ export async function buildImage(options: BuildImageOptions): Promise<BuildImage
     });
     await phase('boot loader', async () => {
       const common = { image: aside, layout, scratch, signal };
-      if (plan.bootloader === 'grub') await installGrub({ ...common, bootUuid, firmware: plan.firmware });
+      if (plan.bootloader === 'grub')
+        await installGrub({ ...common, bootUuid, firmware: plan.firmware, machine: plan.machine });
       else await installSystemdBoot(common);
     });
     let finished = aside;
@@ -167,14 +170,17 @@ interface BootPlan {
   bootloader: ImageBootloader;
   firmware: readonly Firmware[];
   bootSize: number;
+  /** The tree's architecture, by Node's name. */
+  machine: string;
 }
 
-function planBoot({ bootloader = 'grub', firmware, bootSize }: BuildImageOptions): BootPlan {
+function planBoot({ bootloader = 'grub', firmware, bootSize }: BuildImageOptions, machine: string): BootPlan {
   const own = bootloader === 'systemd-boot';
   return {
     bootloader,
-    firmware: firmware ?? (own ? ['uefi'] : ['bios']),
+    firmware: firmware ?? (own || machine !== 'x64' ? ['uefi'] : ['bios']),
     bootSize: bootSize ?? (own ? SYSTEMD_BOOT_SIZE : 0),
+    machine,
   };
 }
 

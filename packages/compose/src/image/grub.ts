@@ -1,5 +1,6 @@
 import { accessSync } from 'node:fs';
 import { copyFile, mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
+import { arch } from 'node:os';
 import { join } from 'node:path';
 import { AtomicError } from '@atomic/ostree';
 import { writeEsp } from './esp.ts';
@@ -12,6 +13,8 @@ export type Firmware = 'bios' | 'uefi';
 
 interface Platform {
   name: string;
+  /** What UEFI firmware starts from a disk. */
+  efi: string;
   debianPackage: string;
   modules: string[];
 }
@@ -19,24 +22,42 @@ interface Platform {
 // No more than what reads a menu from ext4 on GPT: the core must fit its partition.
 const COMMON =
   'part_gpt ext2 search search_fs_uuid normal configfile linux loadenv echo test sleep serial terminal minicmd reboot halt';
-const PLATFORMS: Record<Firmware, Platform> = {
-  bios: { name: 'i386-pc', debianPackage: 'grub-pc-bin', modules: ['biosdisk', ...COMMON.split(' ')] },
-  uefi: { name: 'x86_64-efi', debianPackage: 'grub-efi-amd64-bin', modules: ['fat', ...COMMON.split(' ')] },
+const UEFI_MODULES = ['fat', ...COMMON.split(' ')];
+const PC: Platform = {
+  name: 'i386-pc',
+  efi: '',
+  debianPackage: 'grub-pc-bin',
+  modules: ['biosdisk', ...COMMON.split(' ')],
+};
+/** By Node's name of the architecture. */
+const UEFI: Partial<Record<string, Platform>> = {
+  x64: { name: 'x86_64-efi', efi: 'BOOTX64.EFI', debianPackage: 'grub-efi-amd64-bin', modules: UEFI_MODULES },
+  arm64: { name: 'arm64-efi', efi: 'BOOTAA64.EFI', debianPackage: 'grub-efi-arm64-bin', modules: UEFI_MODULES },
 };
 
-function moduleFolder(firmware: Firmware): string {
-  return `/usr/lib/grub/${PLATFORMS[firmware].name}`;
+/** Throws AtomicError 'unsupported' for what machines of an architecture do not have, or nobody tried. */
+function platformOf(firmware: Firmware, machine: string): Platform {
+  const platform = firmware === 'uefi' ? UEFI[machine] : machine === 'x64' ? PC : undefined;
+  if (platform !== undefined) return platform;
+  throw new AtomicError('unsupported', `GRUB for ${firmware} firmware of ${machine} is not supported`, {
+    hint: firmware === 'bios' && UEFI[machine] !== undefined ? 'such machines have UEFI' : undefined,
+  });
 }
 
+const moduleFolder = ({ name }: Platform): string => `/usr/lib/grub/${name}`;
+
 /** Throws AtomicError 'unsupported' when GRUB's modules for a firmware are not installed. */
-export function requireGrub(firmware: readonly Firmware[]): void {
+export function requireGrub(firmware: readonly Firmware[], machine: string): void {
   for (const kind of firmware) {
+    const platform = platformOf(kind, machine);
     try {
-      accessSync(join(moduleFolder(kind), 'normal.mod'));
+      accessSync(join(moduleFolder(platform), 'normal.mod'));
     } catch {
-      const { name, debianPackage } = PLATFORMS[kind];
+      const { name } = platform;
+      const own = machine === arch();
+      const debianPackage = own ? platform.debianPackage : `${platform.debianPackage}:${machine}`;
       throw new AtomicError('unsupported', `cannot make a disk image: GRUB for ${name} is not installed`, {
-        hint: `apt-get install ${debianPackage}`,
+        hint: `${own ? '' : `dpkg --add-architecture ${machine} && apt-get update && `}apt-get install ${debianPackage}`,
       });
     }
   }
@@ -64,13 +85,13 @@ function embeddedScript(where: BootPlace): string {
 /** Which file system has the menu: by its UUID, or by its partition's number on the disk GRUB is started from. */
 export type BootPlace = { uuid: string } | { partition: number };
 
-async function makeCore(firmware: Firmware, where: BootPlace, folder: string, signal?: AbortSignal): Promise<string> {
-  const { name, modules } = PLATFORMS[firmware];
+async function makeCore(platform: Platform, where: BootPlace, folder: string, signal?: AbortSignal): Promise<string> {
+  const { name, modules } = platform;
   const script = join(folder, `${name}.cfg`);
   const core = join(folder, `${name}.img`);
   await writeFile(script, embeddedScript(where));
   const prefix = 'uuid' in where ? '/boot/grub' : `(,gpt${where.partition})/boot/grub`;
-  const args = ['-d', moduleFolder(firmware), '-O', name, '-o', core, '-p', prefix, '-c', script];
+  const args = ['-d', moduleFolder(platform), '-O', name, '-o', core, '-p', prefix, '-c', script];
   await run('grub-mkimage', [...args, ...modules], { signal });
   return core;
 }
@@ -78,23 +99,30 @@ async function makeCore(firmware: Firmware, where: BootPlace, folder: string, si
 /** Names of GRUB's parts in a folder: the boot sector and the core behind it, and what the EFI partition gets. */
 const PARTS = { sector: 'boot.img', core: 'core.img', efi: 'EFI' };
 
+export interface GrubTarget {
+  firmware: readonly Firmware[];
+  /** Architecture of what it starts, by Node's name; this machine's when not said. */
+  machine?: string | undefined;
+  signal?: AbortSignal | undefined;
+}
+
 /** Make GRUB's parts for each firmware in an empty folder. */
 export async function makeGrub(
   folder: string,
   where: BootPlace,
-  firmware: readonly Firmware[],
-  signal?: AbortSignal,
+  { firmware, machine = arch(), signal }: GrubTarget,
 ): Promise<void> {
   const work = join(folder, 'work');
   await mkdir(work, { recursive: true });
   for (const kind of firmware) {
-    const core = await makeCore(kind, where, work, signal);
+    const platform = platformOf(kind, machine);
+    const core = await makeCore(platform, where, work, signal);
     if (kind === 'bios') {
-      await copyFile(join(moduleFolder('bios'), 'boot.img'), join(folder, PARTS.sector));
+      await copyFile(join(moduleFolder(platform), 'boot.img'), join(folder, PARTS.sector));
       await copyFile(core, join(folder, PARTS.core));
     } else {
       await mkdir(join(folder, PARTS.efi, 'BOOT'), { recursive: true });
-      await copyFile(core, join(folder, PARTS.efi, 'BOOT/BOOTX64.EFI'));
+      await copyFile(core, join(folder, PARTS.efi, 'BOOT', platform.efi));
     }
   }
   await rm(work, { recursive: true });
@@ -127,22 +155,20 @@ export async function placeBios(folder: string, disk: string, layout: Layout): P
   }
 }
 
-export interface InstallGrubOptions {
+export interface InstallGrubOptions extends GrubTarget {
   image: string;
   layout: Layout;
   /** Of the file system that has the menu: /boot's own, or the root. */
   bootUuid: string;
-  firmware: readonly Firmware[];
   /** An empty folder for intermediate files. */
   scratch: string;
-  signal?: AbortSignal | undefined;
 }
 
 /** Put GRUB on the image for each firmware, so that it takes the menu the deployment wrote. */
 export async function installGrub(options: InstallGrubOptions): Promise<void> {
   const { image, layout, firmware, signal } = options;
   const folder = join(options.scratch, 'grub');
-  await makeGrub(folder, { uuid: options.bootUuid }, firmware, signal);
+  await makeGrub(folder, { uuid: options.bootUuid }, options);
   await placeBios(folder, image, layout);
   if (firmware.includes('uefi')) await writeEsp({ image, range: layout.esp, folder, entries: [PARTS.efi], signal });
 }

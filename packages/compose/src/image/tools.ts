@@ -32,7 +32,6 @@ const PACKAGES = {
   tar: 'tar',
   mksquashfs: 'squashfs-tools',
   xorriso: 'xorriso',
-  skopeo: 'skopeo',
 } as const;
 
 export type Tool = keyof typeof PACKAGES;

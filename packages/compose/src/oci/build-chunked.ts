@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { openSource, parseImageReference, readImage } from '@atomic/oci';
 import {
   AtomicError,
   applyChangeset,
@@ -15,8 +16,6 @@ import { placeInTree } from './derived-layer.ts';
 import { type EncapsulateOptions, type EncapsulateResult, encapsulate } from './encapsulate.ts';
 import { pullImage } from './import-image.ts';
 import { DIFFID_LABEL, VERSION_LABEL } from './labels.ts';
-import { LayoutReader } from './layout-reader.ts';
-import { parseImageReference } from './reference.ts';
 
 export interface BuildChunkedOptions
   extends Pick<
@@ -43,8 +42,8 @@ export async function buildChunked(options: BuildChunkedOptions): Promise<Encaps
   const scratch = await mkdtemp(join(options.scratch, 'atomic-chunked-'));
   try {
     const repo = Repo.create(join(scratch, 'repo'), { mode: 'archive' });
-    await using reader = 'image' in source ? await LayoutReader.open(parseImageReference(source.image), signal) : null;
-    const image = reader === null ? null : await reader.image();
+    await using reader = 'image' in source ? await openSource(parseImageReference(source.image), { signal }) : null;
+    const image = reader === null ? null : await readImage(reader);
     const created = Date.parse(image?.config.created ?? '');
     const timestamp = options.timestamp ?? (Number.isNaN(created) ? 0 : Math.floor(created / 1000));
     // In an image that ostree made, files are links to objects beside them: it is pulled as what it is.
@@ -55,7 +54,7 @@ export async function buildChunked(options: BuildChunkedOptions): Promise<Encaps
       if (base !== undefined) return [];
       if ('rootfs' in source) return [readLayer(packed(source.rootfs), { signal, onSpecial })];
       const layers = image?.manifest.layers ?? [];
-      return reader === null ? [] : layers.map((layer) => readLayer(reader.stream(layer), { signal, onSpecial }));
+      return reader === null ? [] : layers.map((layer) => readLayer(reader.blob(layer), { signal, onSpecial }));
     };
     const metadata: Metadata = new Map();
     const version = image?.config.config?.Labels?.[VERSION_LABEL];

@@ -1,6 +1,16 @@
 import { mkdtemp, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { type LayerCompression, LayoutWriter, type Manifest, MEDIA, type WrittenLayer } from '@atomic/oci';
+import {
+  formatImageReference,
+  type LayerCompression,
+  LayoutWriter,
+  type Manifest,
+  MEDIA,
+  parseImageReference,
+  requireSkopeo,
+  skopeoCopy,
+  type WrittenLayer,
+} from '@atomic/oci';
 import {
   AtomicError,
   asArray,
@@ -10,6 +20,7 @@ import {
   type Progress,
   type Repo,
 } from '@atomic/ostree';
+import { machineOf } from '../commit-metadata.ts';
 import { run } from '../image/tools.ts';
 import { commitLayer, contentLayer } from './chunk-tar.ts';
 import { componentsOf } from './components.ts';
@@ -24,8 +35,6 @@ import {
   VERSION_LABEL,
 } from './labels.ts';
 import { layerName, planLayers } from './plan-layers.ts';
-import { parseImageReference } from './reference.ts';
-import { requireSkopeo, skopeoCopy } from './skopeo.ts';
 
 export interface EncapsulateOptions {
   repo: Repo;
@@ -39,7 +48,7 @@ export interface EncapsulateOptions {
   copyOptionalMetadata?: readonly string[] | undefined;
   /** What a container of it runs; the commit may say so, else /sbin/init for what can boot. */
   cmd?: readonly string[] | undefined;
-  /** By Go's names, such as amd64; this machine's when not said. */
+  /** By Go's names, such as amd64; the commit's when not said. */
   architecture?: string | undefined;
   /** At most so many layers: 64 when not said. */
   maxLayers?: number | undefined;
@@ -70,17 +79,18 @@ const ARCHITECTURES: Partial<Record<string, string>> = { x64: 'amd64', arm64: 'a
 export async function encapsulate(options: EncapsulateOptions): Promise<EncapsulateResult> {
   const { repo, destination, signal } = options;
   const target = parseImageReference(destination);
-  if (target.transport === 'skopeo') requireSkopeo(destination);
+  const local = target.transport === 'oci' || target.transport === 'oci-archive' ? target : null;
+  if (local === null) await requireSkopeo(destination);
   const commit = repo.resolveRev(options.ref);
-  const out = resolve(target.transport === 'skopeo' ? '.' : target.path);
+  const out = resolve(local === null ? '.' : local.path);
   // Beside the result, so that one rename makes it; a registry's image has no result here.
-  const near = target.transport === 'skopeo' ? '/var/tmp' : dirname(out);
+  const near = local === null ? '/var/tmp' : dirname(out);
   const scratch = await mkdtemp(join(near, `.${basename(out)}.`));
   try {
     const layout = join(scratch, 'layout');
-    const result = await writeImage(layout, commit, target.transport === 'skopeo' ? undefined : target.tag, options);
-    if (target.transport === 'skopeo') await skopeoCopy(`oci:${layout}`, target.name, signal);
-    else if (target.transport === 'oci') {
+    const result = await writeImage(layout, commit, local?.tag, options);
+    if (local === null) await skopeoCopy(`oci:${layout}`, formatImageReference(target), signal);
+    else if (local.transport === 'oci') {
       await rm(out, { recursive: true, force: true });
       await rename(layout, out);
     } else {
@@ -136,7 +146,8 @@ async function writeImage(
   const bootable = labels.has(BOOTC_LABEL);
   const cmd =
     options.cmd ?? (own === undefined ? (bootable ? ['/sbin/init'] : undefined) : asArray(own.value).map(asString));
-  const architecture = options.architecture ?? ARCHITECTURES[process.arch] ?? process.arch;
+  const machine = machineOf(repo, commit);
+  const architecture = options.architecture ?? ARCHITECTURES[machine] ?? machine;
   const description = subject === '' ? `ostree export of commit ${commit}` : subject;
   const config = await writer.json(MEDIA.config, {
     created,

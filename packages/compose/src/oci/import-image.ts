@@ -1,4 +1,13 @@
-import { type Descriptor, type ImageConfig, type Manifest, parseManifest } from '@atomic/oci';
+import {
+  type Descriptor,
+  type ImageConfig,
+  type ImageSource,
+  type Manifest,
+  openSource,
+  parseImageReference,
+  parseManifest,
+  readImage,
+} from '@atomic/oci';
 import {
   AtomicError,
   applyChangeset,
@@ -30,8 +39,6 @@ import {
   MANIFEST_DIGEST_KEY,
   MANIFEST_KEY,
 } from './labels.ts';
-import { LayoutReader } from './layout-reader.ts';
-import { parseImageReference } from './reference.ts';
 
 export interface ImportImageOptions {
   repo: Repo;
@@ -86,8 +93,8 @@ export async function unencapsulate(
   options: ImportImageOptions & { ref?: string | undefined },
 ): Promise<UnencapsulateResult> {
   const { repo, signal, progress } = options;
-  await using reader = await LayoutReader.open(parseImageReference(options.source), signal);
-  const { digest, manifest, config } = await reader.image();
+  await using reader = await openSource(parseImageReference(options.source), { signal });
+  const { digest, manifest, config } = await readImage(reader);
   const layers = sortLayers(manifest, config);
   if (layers.derived.length > 0)
     throw new AtomicError('invalid', `the image has ${layers.derived.length} layers on top of its commit`, {
@@ -98,7 +105,7 @@ export async function unencapsulate(
   let commit: Checksum | undefined;
   for (const [done, layer] of all.entries()) {
     progress?.({ phase: 'Layers', done, total: all.length });
-    const imported = await importObjects(transaction, reader.stream(layer), { metadata: done === 0, signal });
+    const imported = await importObjects(transaction, reader.blob(layer), { metadata: done === 0, signal });
     commit ??= imported.commit;
   }
   if (commit === undefined) throw corrupt('the first layer of the image has no commit');
@@ -115,8 +122,8 @@ export async function unencapsulate(
  */
 export async function pullImage(options: ImportImageOptions): Promise<PullImageResult> {
   const { repo, source, signal, progress } = options;
-  await using reader = await LayoutReader.open(parseImageReference(source), signal);
-  const image = await reader.image();
+  await using reader = await openSource(parseImageReference(source), { signal });
+  const image = await readImage(reader);
   const layers = sortLayers(image.manifest, image.config);
   const own = [layers.commit, ...layers.content];
   const ref = imageRef(source);
@@ -133,7 +140,7 @@ export async function pullImage(options: ImportImageOptions): Promise<PullImageR
     progress?.({ phase: 'Layers', done, total: own.length });
     // One transaction a layer: what an interrupted pull fetched is there for the next.
     await using transaction = await repo.begin({ signal });
-    const { commit, files } = await importObjects(transaction, reader.stream(layer), { metadata: done === 0, signal });
+    const { commit, files } = await importObjects(transaction, reader.blob(layer), { metadata: done === 0, signal });
     if (done === 0) base = commit ?? null;
     const kept = done === 0 ? base : writeObjectSet(transaction, files);
     if (kept === null) throw corrupt('the first layer of the image has no commit');
@@ -192,7 +199,7 @@ async function merge(
   repo: Repo,
   base: Checksum,
   layers: Layers,
-  reader: LayoutReader,
+  reader: ImageSource,
   options: MergeOptions,
 ): Promise<Checksum> {
   const { config, ref, signal } = options;
@@ -216,7 +223,7 @@ async function merge(
   using policy = await openCommitPolicy(repo, base);
   const { commit } = await applyChangeset(repo, {
     base,
-    changes: layers.derived.map(({ descriptor }) => derivedChanges(repo, reader.stream(descriptor), signal)),
+    changes: layers.derived.map(({ descriptor }) => derivedChanges(repo, reader.blob(descriptor), signal)),
     map: placeInTree,
     ...(policy === null ? {} : { label: (path: string, mode: number) => policy.label(path, mode) }),
     branch: ref,

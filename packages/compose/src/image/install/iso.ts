@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, rename, rm, stat, symlink } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { AtomicError, asArray, asString, type Checksum, lookup, type Progress, type Repo } from '@atomic/ostree';
+import { machineOf } from '../../commit-metadata.ts';
 import { makeEsp } from '../esp.ts';
 import { makeGrub, requireGrub } from '../grub.ts';
 import { MEDIUM_KARG, MEDIUM_LABEL, MEDIUM_ROOT_IMAGE } from '../live/live-initrd.ts';
@@ -67,8 +68,13 @@ export async function buildIso(options: BuildIsoOptions): Promise<BuildIsoResult
   const { repo, ref, config, signal } = options;
   requireRootFor('an installation medium');
   requireTools(['mksquashfs', 'xorriso', 'grub-mkrescue', 'grub-mkimage', 'mkfs.vfat', 'mcopy']);
-  requireGrub(['bios', 'uefi']);
   const commit = repo.resolveRev(ref);
+  const machine = machineOf(repo, commit);
+  if (machine !== 'x64')
+    throw new AtomicError('unsupported', `an installation medium for ${machine} is not supported`, {
+      hint: 'make a disk image or a network boot set',
+    });
+  requireGrub(['bios', 'uefi'], machine);
   if (config !== undefined) requireInstaller(repo, commit, ref);
   const out = resolve(options.out);
   const seconds: Record<string, number> = {};
@@ -99,7 +105,7 @@ export async function buildIso(options: BuildIsoOptions): Promise<BuildIsoResult
       await put(join(medium, 'boot/grub/grub.cfg'), menu(live.commandLine, config !== undefined));
       if (config !== undefined) {
         const grub = join(medium, MEDIUM_INSTALL);
-        await makeGrub(grub, { partition: MENU_PARTITION }, ['bios', 'uefi'], signal);
+        await makeGrub(grub, { partition: MENU_PARTITION }, { firmware: ['bios', 'uefi'], machine, signal });
         // The size of the partition does not depend on the disk's.
         const { length } = planLayout(2 ** 32).esp;
         await makeEsp(join(medium, MEDIUM_ESP), length, { folder: grub, entries: ['EFI'], signal });

@@ -1,0 +1,20 @@
+import { AtomicError, runProgram } from '@atomic/ostree';
+
+async function skopeo(what: string, args: readonly string[], signal?: AbortSignal): Promise<void> {
+  try {
+    await runProgram('skopeo', args, { signal });
+  } catch (error) {
+    if (!(error instanceof AtomicError && error.code === 'not-found')) throw error;
+    throw new AtomicError('unsupported', `${what} is reached by skopeo, which is not installed`, {
+      hint: 'apt-get install skopeo, or use oci-archive:FILE',
+      cause: error,
+    });
+  }
+}
+
+/** Throws `unsupported` when there is no skopeo, which reaches some engines' stores for us. */
+export const requireSkopeo = (what: string): Promise<void> => skopeo(what, ['--version']);
+
+/** Copy an image from one of skopeo's transports to another. */
+export const skopeoCopy = (from: string, to: string, signal?: AbortSignal): Promise<void> =>
+  skopeo(from.startsWith('oci:') ? to : from, ['copy', '--quiet', from, to], signal);
