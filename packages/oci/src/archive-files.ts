@@ -21,7 +21,8 @@ export async function readSmall(files: ImageFiles, path: string): Promise<Buffer
   return Buffer.concat(chunks);
 }
 
-const missing = (path: string, cause?: unknown) => new AtomicError('not-found', `the image has no ${path}`, { cause });
+const missing = (path: string, cause?: unknown) =>
+  new AtomicError('not-found', `the image has no ${path.replace(/^blobs\/sha256\//, 'sha256:')}`, { cause });
 
 const PIECE = 1 << 18;
 

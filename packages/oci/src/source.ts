@@ -76,7 +76,8 @@ export async function* verified(
     hash.update(chunk);
     yield chunk;
   }
-  if (left !== 0) throw corrupt(`the blob ${digest} is not what its digest says: ${left} of its ${size} bytes are missing`);
+  if (left !== 0)
+    throw corrupt(`the blob ${digest} is not what its digest says: ${left} of its ${size} bytes are missing`);
   if (`sha256:${hash.digest('hex')}` !== digest) throw corrupt(`the blob ${digest} is not what its digest says`);
 }
 
