@@ -39,9 +39,18 @@ export { type HealthConfig, healthTries, readHealthConfig } from './health/confi
 export type { Step as HealthStep } from './health/decide.ts';
 export { readJson, type Stored, stateFolder, writeJson } from './health/files.ts';
 export { checkNow, type HealthOptions, healthBegin, healthExpire, judgeBoot, recordHealth } from './health/judge.ts';
+export { type Ran, type RunLimits, runBounded } from './health/machine.ts';
 export type { BootResult, CheckResult } from './health/records.ts';
 export { type HealthReport, healthReport } from './health/report.ts';
+export { describeUnit, judgeUnit, type UnitState, unitStates } from './health/units.ts';
 export * from './history.ts';
+export {
+  IMAGE_DIGEST_KEY,
+  type ImageOrigin,
+  type ImageTrust,
+  parseImageOrigin,
+} from './image/image-origin.ts';
+export type * from './image/image-puller.ts';
 export * from './init.ts';
 export { type InitramfsSettings, readInitramfsSettings } from './initramfs-settings.ts';
 export * from './kargs.ts';
@@ -76,6 +85,7 @@ export { countDiff, type FileDiff, type PendingDiff, pendingDiff } from './statu
 export * from './status/status.ts';
 export * from './status/text.ts';
 export * from './sysroot.ts';
+export { lockWithWord, releaseLock } from './sysroot-lock.ts';
 export * from './systemd.ts';
 export * from './transaction.ts';
 export * from './unlock.ts';

@@ -5,20 +5,27 @@ import { activeTransaction, transactionRecord } from './transaction.ts';
 
 /** Takes the lock of a sysroot and leaves word who has it; see {@link Sysroot.lock}. */
 export async function takeLock(sysroot: Sysroot, options: BeginOptions): Promise<FileLock> {
-  const path = sysroot.layout.lock;
-  const onWait = (message: string) => options.onWait?.(whoHasIt(path) ?? message);
   try {
-    for (;;) {
-      const lock = await FileLock.acquire(path, 'exclusive', { ...options, onWait });
-      // Stock removes the file as it lets go: who waited on that one holds nothing, and tries again.
-      if (lock.current) {
-        leaveWord(lock, transactionRecord(sysroot.title));
-        return lock;
-      }
-      lock[Symbol.dispose]();
-    }
+    return await lockWithWord(sysroot.layout.lock, sysroot.title, options);
   } catch (error) {
     throw explain(sysroot.path, error);
+  }
+}
+
+/**
+ * Takes the lock of a file for `title` (see {@link activeTransaction}); let it go by {@link releaseLock}. Throws
+ * `LockedError`, and errors of the file.
+ */
+export async function lockWithWord(path: string, title: string, options: BeginOptions): Promise<FileLock> {
+  const onWait = (message: string) => options.onWait?.(whoHasIt(path) ?? message);
+  for (;;) {
+    const lock = await FileLock.acquire(path, 'exclusive', { ...options, onWait });
+    // Stock removes the file as it lets go: who waited on that one holds nothing, and tries again.
+    if (lock.current) {
+      leaveWord(lock, transactionRecord(title));
+      return lock;
+    }
+    lock[Symbol.dispose]();
   }
 }
 

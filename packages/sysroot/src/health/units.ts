@@ -36,7 +36,10 @@ const PROPERTIES = [
 const PATIENCE = { seconds: 20, characters: 1 << 18 };
 
 /** The states of units, in their order; null when systemd does not answer. */
-export async function unitStates(machine: CheckedMachine, names: readonly string[]): Promise<UnitState[] | null> {
+export async function unitStates(
+  machine: Pick<CheckedMachine, 'run'>,
+  names: readonly string[],
+): Promise<UnitState[] | null> {
   if (names.length === 0) return [];
   const args = ['show', ...PROPERTIES.flatMap((name) => ['-p', name]), '--', ...names];
   const ran = await machine.run('systemctl', args, PATIENCE);
