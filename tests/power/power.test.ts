@@ -28,7 +28,7 @@ import { generator, powerSeed } from './seed.ts';
 
 const run = promisify(execFile);
 const CUTS = Number(process.env['ATOMIC_POWER_CUTS'] ?? '50');
-const MINUTES = Number(process.env['ATOMIC_POWER_MINUTES'] ?? '5');
+const MINUTES = Number(process.env['ATOMIC_POWER_MINUTES'] ?? '15');
 
 /** Version 2, made from version 1: another initramfs and default, and enough new files that pulling takes a while. */
 async function commitNewVersion(repo: Repo, v1: Composed): Promise<string> {

@@ -14,6 +14,7 @@ import { copyFile, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { type BuildImageOptions, buildImage } from '@atomic/compose';
+import { FileLock } from '@atomic/linux';
 import { asArray, asString, commitTree, pullLocal, Repo, readFileAt, stringVariant } from '@atomic/ostree';
 import {
   type BootKind,
@@ -82,8 +83,13 @@ export interface HostOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** A new file's name and content are not there before they are whole. */
+/**
+ * A new file's name and content are not there before they are whole. Test files run beside each other, and one of those
+ * that want it makes it.
+ */
 async function once(path: string, make: (aside: string) => Promise<void>): Promise<string> {
+  if (existsSync(path)) return path;
+  using _lock = await FileLock.acquire(`${path}.lock`, 'exclusive');
   if (existsSync(path)) return path;
   const aside = `${path}.part`;
   await rm(aside, { force: true });
@@ -121,8 +127,12 @@ export class Lab implements AsyncDisposable {
     const shared = { cachedir, progress: false, reporter: testReporter([]) };
     const composed = join(stateFolder('lifecycle'), 'repo');
     await mkdir(dirname(composed), { recursive: true });
-    await initRepo({ ...shared, repo: composed });
-    const v1 = await composeVersion(1, null, { ...shared, repo: composed });
+    let v1: Composed;
+    {
+      using _lock = await FileLock.acquire(`${composed}.lock`, 'exclusive');
+      await initRepo({ ...shared, repo: composed });
+      v1 = await composeVersion(1, null, { ...shared, repo: composed });
+    }
     return await Lab.of(name, { repo: composed, v1, images: 'images' });
   }
 
@@ -138,8 +148,11 @@ export class Lab implements AsyncDisposable {
     // Images are of a tree: another one's are of no use any more.
     const images = stateFolder(composed.images);
     const mine = join(images, v1.commit);
-    if (!existsSync(mine)) await rm(images, { recursive: true, force: true });
-    await mkdir(mine, { recursive: true });
+    {
+      using _lock = await FileLock.acquire(`${images}.lock`, 'exclusive');
+      if (!existsSync(mine)) await rm(images, { recursive: true, force: true });
+      await mkdir(mine, { recursive: true });
+    }
     return new Lab(folder, { folder: mine, repo: composed.repo }, repo, v1, await serveRepo(repo.path));
   }
 
