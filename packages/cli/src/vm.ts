@@ -1,3 +1,4 @@
+import type { MachineArchitecture } from '@atomic/vm';
 import type { Command } from 'commander';
 import { action, type Context } from './context.ts';
 
@@ -8,6 +9,7 @@ interface RunOptions {
   serve?: string;
   port: string;
   snapshot?: boolean;
+  arch: string;
 }
 
 /** Registers `atomic vm run`. */
@@ -23,6 +25,7 @@ export function register(program: Command): void {
       "loader: BIOS and the disk's boot loader; uefi: the same by UEFI; direct: the default entry's kernel",
       'loader',
     )
+    .option('--arch <name>', 'amd64 or arm64 (which has UEFI alone)', 'amd64')
     .option('--serve <repo>', 'serve a repository to the machine, at http://10.0.2.2:PORT/')
     .option('--port <port>', 'port for --serve', '8480')
     .option('--snapshot', 'leave the image as it is: what the machine writes is gone at the end')
@@ -35,10 +38,19 @@ Elsewhere, standard input is typed and the console is printed, until the machine
 Examples:
   atomic vm run disk.qcow2
   atomic vm run --snapshot --memory=1024 disk.raw
+  atomic vm run --arch=arm64 --memory=1024 arm.qcow2
   atomic vm run --serve=repo --port=8480 disk.qcow2`,
     )
     .action(action(runAction));
 }
+
+/** By Debian's and by RPM's names. */
+const ARCHITECTURES: Partial<Record<string, MachineArchitecture>> = {
+  amd64: 'x64',
+  x86_64: 'x64',
+  arm64: 'arm64',
+  aarch64: 'arm64',
+};
 
 const ESCAPE = 0x1d; // Ctrl-]
 
@@ -54,6 +66,9 @@ async function runAction(ctx: Context, image: string, options: RunOptions): Prom
   const { boot } = options;
   if (boot !== 'loader' && boot !== 'uefi' && boot !== 'direct')
     throw new AtomicError('usage', `--boot must be loader, uefi or direct, but is '${boot}'`);
+  const architecture = ARCHITECTURES[options.arch];
+  if (architecture === undefined)
+    throw new AtomicError('usage', `--arch must be amd64 or arm64, but is '${options.arch}'`);
   const memoryMiB = number('memory', options.memory, 64, 1 << 20);
   const cpus = number('cpus', options.cpus, 1, 64);
   const port = number('port', options.port, 0, 65535);
@@ -70,6 +85,7 @@ async function runAction(ctx: Context, image: string, options: RunOptions): Prom
     memoryMiB,
     cpus,
     boot,
+    architecture,
     snapshot: options.snapshot === true,
     onConsole: (chunk) => void screen.write(chunk),
     signal: ctx.signal,

@@ -4,7 +4,7 @@ import { chooseSources, namedSources, readMachineSources } from './packages/apt-
 import { chooseDnf } from './packages/choose-dnf.ts';
 import { checkDebNames } from './packages/deb-names.ts';
 import type { InstallRequest, PackageManager } from './packages/manager.ts';
-import { debianArchitecture } from './treefile/architecture.ts';
+import { baseArchitecture } from './treefile/architecture.ts';
 import type { Treefile } from './treefile/treefile.ts';
 
 /** Makes the package manager a treefile asks for; `lockfileRepos`: with the repositories that only locked packages may use. */
@@ -29,7 +29,7 @@ export function managerFor(
   return new Apt({
     cachedir,
     sources: { ...sources, onlyLocked, named: (id) => namedSources([id], machine) },
-    architecture: debianArchitecture(),
+    architecture: baseArchitecture('deb', treefile.machine),
     where,
   });
 }

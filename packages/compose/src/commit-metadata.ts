@@ -1,4 +1,23 @@
-import { byteswap, type Json, type Metadata, type Variant } from '@atomic/ostree';
+import { arch } from 'node:os';
+import {
+  byteswap,
+  type Checksum,
+  type Json,
+  type Metadata,
+  metadataString,
+  type Repo,
+  type Variant,
+} from '@atomic/ostree';
+import { machineCalled } from './treefile/architecture.ts';
+
+/** libostree's key for what a tree runs on (OSTREE_COMMIT_META_KEY_ARCHITECTURE). */
+export const ARCHITECTURE = 'ostree.architecture';
+
+/** The architecture a commit is for, by Node's name; this machine's when it does not say. */
+export function machineOf(repo: Repo, commit: Checksum): string {
+  const name = metadataString(repo.loadCommit(commit).metadata, ARCHITECTURE);
+  return name === undefined ? arch() : (machineCalled(name) ?? name);
+}
 
 /**
  * A value of JSON as rpm-ostree puts it into a commit (json-glib's json_gvariant_deserialize without a signature):

@@ -12,10 +12,11 @@ import {
   stringVariant,
   type TransactionStats,
 } from '@atomic/ostree';
-import { jsonMetadata } from './commit-metadata.ts';
+import { ARCHITECTURE, jsonMetadata } from './commit-metadata.ts';
 import type { PackageManager } from './packages/manager.ts';
 import { packageMetadata } from './packages/package-metadata.ts';
 import { publish } from './publish/publish.ts';
+import { baseArchitecture } from './treefile/architecture.ts';
 import type { Treefile } from './treefile/treefile.ts';
 
 /** The key rpm-ostree keeps the same thing under. */
@@ -103,6 +104,8 @@ async function metadataOf(root: string, options: CommitRootOptions): Promise<{ i
     inline.set('ostree.linux', stringVariant(kernel));
     inline.set('ostree.bootable', { type: 'b', value: true });
   }
+  // What `uname -m` says on it.
+  inline.set(ARCHITECTURE, stringVariant(baseArchitecture('rpm', treefile.machine)));
   // In the order that stock's commit has them in.
   inline.set('ostree.ref-binding', { type: 'as', value: refs.sort((a, b) => (a < b ? -1 : 1)) });
   if (collection !== undefined) inline.set('ostree.collection-binding', stringVariant(collection));

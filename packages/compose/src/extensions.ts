@@ -23,7 +23,7 @@ const extensionsSchema = z.strictObject({
   extensions: z.record(z.string(), extension),
 });
 
-/** Extensions for this architecture, and what they need. */
+/** Extensions for an architecture, and what they need. */
 export interface Extensions {
   repos: string[];
   /** installed on hosts: with all they need */
@@ -34,9 +34,9 @@ export interface Extensions {
 
 /**
  * Reads an extensions file against the packages of the base. Throws AtomicError 'invalid' for what is wrong with it, such
- * as a package that the base has already.
+ * as a package that the base has already. `machine`: the base's architecture, by Node's name; this machine's else.
  */
-export function readExtensions(path: string, base: readonly InstalledPackage[]): Extensions {
+export function readExtensions(path: string, base: readonly InstalledPackage[], machine?: string): Extensions {
   let data: unknown;
   try {
     data = parse(readFileSync(path, 'utf8'));
@@ -49,9 +49,9 @@ export function readExtensions(path: string, base: readonly InstalledPackage[]):
     throw new AtomicError('invalid', `${path}: '${issue?.path.join('.')}': ${issue?.message}`);
   }
   const versions = new Map(base.map((one) => [one.name, evrOf(one)]));
+  const here = baseArchitecture('deb', machine);
   const result: Extensions = { repos: [...parsed.data.repos], osPackages: [], developmentPackages: [] };
   for (const [name, one] of Object.entries(parsed.data.extensions)) {
-    const here = baseArchitecture('deb');
     if (one.architectures !== undefined && !one.architectures.some((arch) => sameArchitecture(arch, here))) continue;
     result.repos.push(...one.repos);
     const present = one.kind === 'os-extension' ? one.packages.find((word) => versions.has(word)) : undefined;
@@ -89,7 +89,7 @@ export async function composeExtensions(
   options: ExtensionsOptions,
 ): Promise<{ packages: Package[]; changed: boolean }> {
   const { treefile, base, signal, progress } = options;
-  const extensions = readExtensions(path, base);
+  const extensions = readExtensions(path, base, treefile.machine);
   const cachedir = resolve(options.cachedir);
   mkdirSync(cachedir, { recursive: true });
   const repos = [...treefile.repos, ...extensions.repos.filter((id) => !treefile.repos.includes(id))];

@@ -67,7 +67,7 @@ export async function planPackages(
 export async function plan(options: PlanOptions, repo: Repo, before: Metadata): Promise<Plan> {
   const { treefile } = options;
   const what = await planPackages(options);
-  const runtime = treefile.container ? null : await gatherRuntime();
+  const runtime = treefile.container ? null : await gatherRuntime(treefile.machine);
   const layers = new Map(
     [...treefile.ostreeLayers, ...treefile.ostreeOverrideLayers].map(({ value }) => [
       value,

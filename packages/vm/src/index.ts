@@ -7,6 +7,7 @@ export {
   diskFormat,
   type ExitReason,
   Machine,
+  type MachineArchitecture,
   type MachineOptions,
 } from './machine.ts';
 export { type Fault, type RepoServer, type ServeOptions, serveRepo } from './serve.ts';

@@ -13,13 +13,45 @@ import { QmpClient } from './qmp.ts';
 export type DiskFormat = 'raw' | 'qcow2';
 
 /**
- * `loader`: BIOS firmware and the disk's own boot loader. `uefi`: the same with UEFI firmware (saved states do not
- * work then). `direct`: the kernel the disk's default boot entry names.
+ * `loader`: BIOS firmware and the disk's own boot loader (arm64 has no BIOS: the same as `uefi` there). `uefi`: the same
+ * with UEFI firmware (saved states do not work then). `direct`: the kernel the disk's default boot entry names.
  */
 export type BootKind = 'loader' | 'uefi' | 'direct';
 
-/** Debian's OVMF: the firmware, and an empty store for its variables. */
-const UEFI = { code: '/usr/share/OVMF/OVMF_CODE_4M.fd', variables: '/usr/share/OVMF/OVMF_VARS_4M.fd' };
+/** What is emulated, by Node's name. */
+export type MachineArchitecture = 'x64' | 'arm64';
+
+interface Emulator {
+  program: string;
+  debianPackage: string;
+  hardware: readonly string[];
+  /** The firmware, and an empty store for its variables, as Debian packages them. */
+  uefi: { code: string; variables: string; debianPackage: string };
+}
+
+const EMULATORS: Record<MachineArchitecture, Emulator> = {
+  x64: {
+    program: 'qemu-system-x86_64',
+    debianPackage: 'qemu-system-x86',
+    hardware: ['-machine', 'q35', '-cpu', 'max'],
+    uefi: {
+      code: '/usr/share/OVMF/OVMF_CODE_4M.fd',
+      variables: '/usr/share/OVMF/OVMF_VARS_4M.fd',
+      debianPackage: 'ovmf',
+    },
+  },
+  arm64: {
+    program: 'qemu-system-aarch64',
+    debianPackage: 'qemu-system-arm',
+    // Signing pointers as the architecture says it would be most of the emulator's work.
+    hardware: ['-machine', 'virt', '-cpu', 'max,pauth-impdef=on'],
+    uefi: {
+      code: '/usr/share/AAVMF/AAVMF_CODE.fd',
+      variables: '/usr/share/AAVMF/AAVMF_VARS.fd',
+      debianPackage: 'qemu-efi-aarch64',
+    },
+  },
+};
 
 /** How a machine came to its end. */
 export type ExitReason = 'poweroff' | 'reboot' | 'killed' | 'crashed';
@@ -29,6 +61,8 @@ export interface MachineOptions {
   disk: string;
   format: DiskFormat;
   boot: BootKind;
+  /** x64 when not said, whatever runs this. */
+  architecture?: MachineArchitecture | undefined;
   memoryMiB?: number | undefined;
   cpus?: number | undefined;
   /** Keep the disk as it is: changes go to a temporary file that ends with the machine. */
@@ -81,7 +115,8 @@ export class Machine implements AsyncDisposable {
 
   /** Start a machine. Throws AtomicError 'unsupported' when QEMU is missing, 'failed' with QEMU's own words. */
   static async start(options: MachineOptions): Promise<Machine> {
-    requireTool('qemu-system-x86_64', 'qemu-system-x86 qemu-utils');
+    const { program, debianPackage } = EMULATORS[options.architecture ?? 'x64'];
+    requireTool(program, `${debianPackage} qemu-utils`);
     options.signal?.throwIfAborted();
     const machine = new Machine(options, await mkdtemp(join(tmpdir(), 'atomic-vm-')));
     try {
@@ -99,6 +134,10 @@ export class Machine implements AsyncDisposable {
   /** Everything the console printed. */
   get consoleLog(): string {
     return this.console.log;
+  }
+
+  get #emulator(): Emulator {
+    return EMULATORS[this.#options.architecture ?? 'x64'];
   }
 
   get running(): boolean {
@@ -255,12 +294,16 @@ export class Machine implements AsyncDisposable {
 
   async #firmwareArguments(): Promise<string[]> {
     const variables = join(this.workDir, 'variables.fd');
-    await copyFile(UEFI.variables, variables, constants.COPYFILE_EXCL).catch((cause: unknown) => {
+    const { uefi } = this.#emulator;
+    await copyFile(uefi.variables, variables, constants.COPYFILE_EXCL).catch((cause: unknown) => {
       if (existsSync(variables)) return; // of the boot before
-      throw new AtomicError('unsupported', 'UEFI firmware is not installed', { hint: 'apt-get install ovmf', cause });
+      throw new AtomicError('unsupported', 'UEFI firmware is not installed', {
+        hint: `apt-get install ${uefi.debianPackage}`,
+        cause,
+      });
     });
     const flash = 'if=pflash,format=raw';
-    return ['-drive', `${flash},readonly=on,file=${UEFI.code}`, '-drive', `${flash},file=${variables}`];
+    return ['-drive', `${flash},readonly=on,file=${uefi.code}`, '-drive', `${flash},file=${variables}`];
   }
 
   #diskArguments(quote: (path: string) => string): string[] {
@@ -281,13 +324,14 @@ export class Machine implements AsyncDisposable {
   }
 
   async #arguments(loadState: string | undefined): Promise<string[]> {
-    const { memoryMiB = 512, cpus = 2, network = true, extraArguments = [], boot } = this.#options;
+    const { memoryMiB = 512, cpus = 2, network = true, extraArguments = [], boot, architecture } = this.#options;
     // A comma in a file name would end the option: QEMU wants it doubled.
     const quote = (path: string) => path.replaceAll(',', ',,');
     const socket = (id: string) => ['-chardev', `socket,id=${id},path=${quote(join(this.workDir, id))}`];
     return [
       ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
-      ...['-machine', 'q35', '-accel', 'tcg,thread=multi', '-cpu', 'max'],
+      ...this.#emulator.hardware,
+      ...['-accel', 'tcg,thread=multi'],
       ...['-smp', String(cpus), '-m', String(memoryMiB)],
       ...socket('console'),
       ...['-serial', 'chardev:console'],
@@ -297,7 +341,7 @@ export class Machine implements AsyncDisposable {
       ...this.#diskArguments(quote),
       ...(network ? ['-netdev', 'user,id=net', '-device', 'virtio-net-pci,netdev=net,romfile='] : []),
       ...extraArguments,
-      ...(boot === 'uefi' ? await this.#firmwareArguments() : []),
+      ...(boot === 'uefi' || (boot === 'loader' && architecture === 'arm64') ? await this.#firmwareArguments() : []),
       ...(boot === 'direct' && loadState === undefined ? await this.#directArguments() : []),
       ...(loadState === undefined ? [] : ['-loadvm', loadState]),
     ];
@@ -308,7 +352,8 @@ export class Machine implements AsyncDisposable {
     // QEMU connects to us, so nothing it says is lost and nothing has to be polled.
     const consoleServer = await listen(join(this.workDir, 'console'));
     const qmpServer = await listen(join(this.workDir, 'qmp'));
-    const qemu = requireTool('qemu-system-x86_64', 'qemu-system-x86 qemu-utils');
+    const { program, debianPackage } = this.#emulator;
+    const qemu = requireTool(program, `${debianPackage} qemu-utils`);
     // The kernel kills QEMU when this process dies, even by SIGKILL.
     const setpriv = findTool('setpriv');
     const child = setpriv

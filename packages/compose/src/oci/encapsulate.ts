@@ -89,7 +89,7 @@ export async function encapsulate(options: EncapsulateOptions): Promise<Encapsul
   try {
     const layout = join(scratch, 'layout');
     const result = await writeImage(layout, commit, local?.tag, options);
-    if (local === null) await skopeoCopy(`oci:${layout}`, formatImageReference(target), signal);
+    if (local === null) await skopeoCopy(`oci:${layout}`, formatImageReference(target), { signal });
     else if (local.transport === 'oci') {
       await rm(out, { recursive: true, force: true });
       await rename(layout, out);

@@ -14,6 +14,7 @@ import { dirname, join } from 'node:path';
 import { AtomicError } from '@atomic/ostree';
 import type { Advisory, InstalledPackage } from '@atomic/pkgdb';
 import { type RunOptions, run } from '../process.ts';
+import { debianArchitecture } from '../treefile/architecture.ts';
 import { readAptAdvisories } from './apt-advisories.ts';
 import { explainApt } from './apt-errors.ts';
 import { isFrom, never, parseMadison, pinsOf, wins } from './apt-pins.ts';
@@ -72,13 +73,17 @@ export class Apt implements PackageManager {
   readonly #lists: string;
   readonly #archives: string;
   readonly #sourceList: string;
+  /** The architecture when it is not this machine's. */
+  readonly #foreign: string;
 
   constructor(options: AptOptions) {
     this.#options = options;
-    // Lists of other sources would be pruned by an update: each set of sources has its own folder.
+    // Lists of other sources, or of another architecture, would be pruned by an update: each set has its own folder.
     const { lines, onlyLocked = [] } = options.sources;
     const sources = `${[...new Set([...lines, ...onlyLocked.map(sourceLine)])].join('\n')}\n`;
-    const state = join(options.cachedir, 'apt', createHash('sha256').update(sources).digest('hex').slice(0, 16));
+    this.#foreign = options.architecture === debianArchitecture() ? '' : options.architecture;
+    const key = createHash('sha256').update(sources).update(this.#foreign).digest('hex');
+    const state = join(options.cachedir, 'apt', key.slice(0, 16));
     this.#lists = join(state, 'lists');
     this.#archives = join(options.cachedir, 'apt/archives');
     this.#sourceList = join(state, 'sources.list');
@@ -90,7 +95,7 @@ export class Apt implements PackageManager {
 
   async refresh(options: ManagerOptions & { cacheOnly?: boolean | undefined }): Promise<{ id: string }> {
     if (options.cacheOnly !== true) await this.#update(options);
-    const hash = createHash('sha256');
+    const hash = createHash('sha256').update(this.#foreign);
     let found = 0;
     for (const name of readdirSync(this.#lists).sort()) {
       if (!/(InRelease|_Release)$/.test(name)) continue;
@@ -381,6 +386,10 @@ export class Apt implements PackageManager {
             hint: 'apt install mmdebstrap',
           });
         }
+        if (/cannot be executed|neither.*nor via qemu|can neither be executed/i.test(output) && this.#foreign !== '')
+          return new AtomicError('unsupported', `this machine cannot run programs of ${this.#foreign}`, {
+            hint: 'apt install qemu-user-static binfmt-support arch-test',
+          });
         if (/unshare failed|Operation not permitted/.test(output) && /unshare/.test(output)) {
           return new AtomicError('permission', 'this machine does not allow new mount namespaces', {
             hint: 'compose needs root with CAP_SYS_ADMIN (in a container: --privileged)',

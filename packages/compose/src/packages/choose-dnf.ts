@@ -1,4 +1,6 @@
+import { arch } from 'node:os';
 import { dirname } from 'node:path';
+import { AtomicError } from '@atomic/ostree';
 import { baseArchitecture } from '../treefile/architecture.ts';
 import type { RepoSpec, Treefile } from '../treefile/treefile.ts';
 import { Dnf } from './dnf.ts';
@@ -12,6 +14,10 @@ export function chooseDnf(
   cachedir: string,
   options: { lockfileRepos?: boolean | undefined; where: (name: string) => string | undefined },
 ): Dnf {
+  if (treefile.machine !== arch())
+    throw new AtomicError('unsupported', `a tree of RPMs for ${treefile.machine} is composed on such a machine`, {
+      hint: "trees of Debian's packages are composed for other architectures as well",
+    });
   const ids = (repos: readonly RepoSpec[]): string[] => repos.filter((repo) => typeof repo === 'string');
   const beside = [...new Set(treefile.files.map((file) => dirname(file)))];
   const named = treefile.repos.length > 0;

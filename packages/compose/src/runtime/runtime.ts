@@ -18,6 +18,8 @@ import { stripElf } from './elf.ts';
 
 /** Where `atomic` lies in a tree. */
 export const RUNTIME_DIRECTORY = 'usr/lib/atomic';
+/** Locked packages of other architectures than this machine's, in a checkout: tools/foreign-runtime.ts fetches them. */
+export const FOREIGN_MODULES = 'build/cache/runtime/node_modules';
 const UDEV_RULES = 'usr/lib/udev/rules.d';
 
 /** Files of `atomic` for a tree: path in the tree → content and mode. */
@@ -58,11 +60,16 @@ function checkoutRoot(): string | undefined {
 /**
  * Gathers `atomic` for a tree: the locked Node runtime (without symbol tables), all our code bundled,
  * koffi with its native half, launchers, systemd units. Run from inside a tree it copies that tree's own files.
- * Throws AtomicError 'not-found' when a part is missing (no `npm ci`).
+ * `machine`: the tree's architecture, by Node's name. Throws AtomicError 'not-found' when a part is missing (no `npm ci`).
  */
-export async function gatherRuntime(): Promise<Runtime> {
+export async function gatherRuntime(machine: string = arch()): Promise<Runtime> {
   const root = checkoutRoot();
-  const files = root === undefined ? gatherInstalled(dirname(import.meta.filename)) : await gatherCheckout(root);
+  if (root === undefined && machine !== arch())
+    throw new AtomicError('unsupported', `this host has atomic for ${arch()}, but the tree is for ${machine}`, {
+      hint: 'compose it from a checkout, or on a host of that architecture',
+    });
+  const files =
+    root === undefined ? gatherInstalled(dirname(import.meta.filename)) : await gatherCheckout(root, machine);
   const hash = createHash('sha256');
   for (const [path, { content, mode }] of [...files].sort(([a], [b]) => (a < b ? -1 : 1))) {
     hash.update(`${path}\0${mode}\0${content.length}\0`).update(content);
@@ -70,7 +77,7 @@ export async function gatherRuntime(): Promise<Runtime> {
   return { files, digest: hash.digest('hex') };
 }
 
-async function gatherCheckout(root: string): Promise<Runtime['files']> {
+async function gatherCheckout(root: string, machine: string): Promise<Runtime['files']> {
   const files: Runtime['files'] = new Map();
   const add = (path: string, content: Buffer | string, mode = 0o644): void => {
     files.set(path, { content: Buffer.from(content), mode });
@@ -78,13 +85,14 @@ async function gatherCheckout(root: string): Promise<Runtime['files']> {
   const need = (path: string): Buffer => {
     if (!existsSync(path))
       throw new AtomicError('not-found', `${relative(root, path)} is missing from the checkout`, {
-        hint: 'run npm ci',
+        hint: machine === arch() ? 'run npm ci' : `run node_modules/.bin/node tools/foreign-runtime.ts ${machine}`,
       });
     return readFileSync(path);
   };
   const nodeModules = join(root, 'node_modules');
-  const platform = `linux-${arch()}`;
-  const node = join(nodeModules, `node-${platform}`);
+  const platform = `linux-${machine}`;
+  const native = machine === arch() ? nodeModules : join(root, FOREIGN_MODULES);
+  const node = join(native, `node-${platform}`);
   add(`${RUNTIME_DIRECTORY}/node`, stripElf(need(join(node, 'bin/node'))), 0o755);
   add('usr/share/licenses/atomic/node', need(join(node, 'LICENSE')));
 
@@ -96,9 +104,9 @@ async function gatherCheckout(root: string): Promise<Runtime['files']> {
   const loaders = ['index', 'src/koffi/index', 'src/koffi/src/static'].flatMap((name) => [`${name}.cjs`, `${name}.js`]);
   for (const name of ['package.json', ...loaders]) add(`${modules}/koffi/${name}`, need(join(koffi, name)));
   add('usr/share/licenses/atomic/koffi', need(join(koffi, 'LICENSE.txt')));
-  const native = join(koffi, `../@koromix/koffi-${platform}`);
+  const half = `@koromix/koffi-${platform}`;
   for (const name of ['package.json', 'index.js', `${platform.replace('-', '_')}/koffi.node`])
-    add(`${modules}/@koromix/koffi-${platform}/${name}`, need(join(native, name)));
+    add(`${modules}/${half}/${name}`, need(join(native, half, name)));
 
   add('usr/bin/atomic', launcher(''), 0o755);
   add('usr/bin/ostree', launcher('ostree '), 0o755);

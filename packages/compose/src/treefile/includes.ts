@@ -1,6 +1,7 @@
 import { realpathSync } from 'node:fs';
+import { arch } from 'node:os';
 import { basename, dirname, resolve } from 'node:path';
-import { sameArchitecture } from './architecture.ts';
+import { baseArchitecture, machineCalled, sameArchitecture } from './architecture.ts';
 import { judge, type VariableValue } from './conditions.ts';
 import { parseKickstart } from './kickstart.ts';
 import { checkLayer, type Layer, parseLayer, read } from './layer.ts';
@@ -15,7 +16,8 @@ export interface Assembly {
   variables: Map<string, VariableValue>;
   /** files read, by their real path */
   seen: Set<string>;
-  architecture: string;
+  /** composed for, by Node's name; until the outermost treefile has been read undefined where it is for that to say */
+  machine: string | undefined;
 }
 
 interface Named {
@@ -45,7 +47,8 @@ export function loadLayers(
   if (stack.length >= MAX_DEPTH) throw invalid(at.file, at.line, `includes are nested more than ${MAX_DEPTH} deep`);
   assembly.seen.add(real);
   const layer = path.endsWith('.ks') ? parseKickstart(path, text) : parseLayer(path, text);
-  noteVariables(layer, assembly);
+  assembly.machine ??= machineOf(layer);
+  noteVariables(layer, assembly, assembly.machine);
   const { files, inlined } = includesOf(layer, assembly);
   const layers = [layer, ...inlined].reverse();
   for (const { name, line } of files) {
@@ -55,14 +58,26 @@ export function loadLayers(
   return layers;
 }
 
-function noteVariables({ file, raw, lineOf }: Layer, { variables, architecture }: Assembly): void {
+/** What the outermost treefile is composed for. */
+function machineOf({ file, raw, lineOf }: Layer): string {
+  if (raw.basearch === undefined) return arch();
+  const machine = machineCalled(raw.basearch);
+  if (machine === undefined)
+    throw invalid(file, lineOf(['basearch']), `'basearch' is ${raw.basearch}, which is no architecture known here`);
+  return machine;
+}
+
+function noteVariables({ file, raw, lineOf }: Layer, { variables }: Assembly, machine: string): void {
+  const architecture = baseArchitecture('deb', machine);
+  // Conditions take either family's name of it.
+  variables.set('basearch', architecture);
   for (const [name, value] of Object.entries(raw.variables ?? {})) {
     if (name === 'basearch' || name === 'releasever')
       throw invalid(file, lineOf(['variables', name]), `'variables' sets ${name}, which has a value of its own`);
     if (!variables.has(name)) variables.set(name, value);
   }
   if (raw.basearch !== undefined && !sameArchitecture(raw.basearch, architecture))
-    throw invalid(file, lineOf(['basearch']), `'basearch' is ${raw.basearch}, but this machine is ${architecture}`);
+    throw invalid(file, lineOf(['basearch']), `'basearch' is ${raw.basearch}, but the tree is for ${architecture}`);
   if (raw.releasever !== undefined && !variables.has('releasever')) variables.set('releasever', raw.releasever);
 }
 
@@ -75,9 +90,10 @@ function includesOf(layer: Layer, assembly: Assembly): { files: Named[]; inlined
     if (typeof names === 'string') files.push({ name: names, line: lineOf(where) });
     else files.push(...names.map((name, index) => ({ name, line: lineOf([...where, index]) })));
   };
+  const own = baseArchitecture('deb', assembly.machine);
   add(raw.include ?? [], ['include']);
   for (const [architecture, names] of Object.entries(raw['arch-include'] ?? {}))
-    if (sameArchitecture(architecture, assembly.architecture)) add(names, ['arch-include', architecture]);
+    if (sameArchitecture(architecture, own)) add(names, ['arch-include', architecture]);
   (raw['conditional-include'] ?? []).forEach((one, index) => {
     const where = ['conditional-include', index];
     // All are judged, so that a mistake shows whatever the others say.

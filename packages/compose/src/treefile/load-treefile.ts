@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
+import { arch } from 'node:os';
 import { dirname, join } from 'node:path';
 import { baseArchitecture, sameArchitecture } from './architecture.ts';
 import { insideDirectory } from './beside.ts';
 import type { VariableValue } from './conditions.ts';
 import { familyOf } from './family.ts';
-import { loadLayers } from './includes.ts';
+import { type Assembly, loadLayers } from './includes.ts';
 import { type Layer, parseLayer, read } from './layer.ts';
 import { type ListKey, Merged } from './merge.ts';
 import { packageWords } from './package-words.ts';
@@ -17,24 +18,25 @@ type Note = (label: string, bytes: string | Buffer) => void;
 
 /**
  * Reads a treefile, its includes merged in: a scalar of the including file wins, lists are joined (included first).
- * `variables` are set from outside and count most. Throws AtomicError 'invalid' naming file and line for whatever is
+ * `variables` are set from outside and count most. It is for the architecture that `basearch` says, this machine's else.
+ * Throws AtomicError 'invalid' naming file and line for whatever is
  * wrong, 'not-found' when a file is missing. Key names and order: rpm-ostree's docs/treefile.md.
  */
 export function loadTreefile(path: string, variables: ReadonlyMap<string, VariableValue> = new Map()): Treefile {
-  const assembly = { variables: new Map(variables), seen: new Set<string>(), architecture: baseArchitecture('deb') };
-  // Conditions take either family's name of the architecture.
-  assembly.variables.set('basearch', assembly.architecture);
-  return mergeLayers(path, loadLayers(path, assembly), assembly.variables, variables);
+  const assembly: Assembly = { variables: new Map(variables), seen: new Set(), machine: undefined };
+  const layers = loadLayers(path, assembly);
+  return mergeLayers(path, layers, assembly.machine ?? arch(), assembly.variables, variables);
 }
 
 /** A treefile that says nothing, for roots of this machine's own kind. */
 export function emptyTreefile(): Treefile {
-  return mergeLayers('(no treefile)', [parseLayer('(no treefile)', '')], new Map(), new Map());
+  return mergeLayers('(no treefile)', [parseLayer('(no treefile)', '')], arch(), new Map(), new Map());
 }
 
 function mergeLayers(
   path: string,
   layers: readonly Layer[],
+  machine: string,
   known: Map<string, VariableValue>,
   given: ReadonlyMap<string, VariableValue>,
 ): Treefile {
@@ -45,7 +47,7 @@ function mergeLayers(
   const mirror = merged.scalar('mirror');
   const components = merged.scalar('components');
   const family = familyOf({ files, repos, suite, mirror, components });
-  known.set('basearch', baseArchitecture(family));
+  known.set('basearch', baseArchitecture(family, machine));
   if (suite !== undefined && !known.has('suite')) known.set('suite', suite);
 
   const hash = createHash('sha256');
@@ -64,10 +66,11 @@ function mergeLayers(
     path,
     files,
     family,
+    machine,
     variables: known,
 
     releasever: merged.scalar('releasever')?.toString(),
-    packages: packagesOf(merged, baseArchitecture('deb')),
+    packages: packagesOf(merged, baseArchitecture('deb', machine)),
     excludePackages: words(merged.list('exclude-packages')).map((item) => item.value),
     repoPackages: repoPackagesOf(merged),
     repos,

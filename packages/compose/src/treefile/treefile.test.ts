@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { arch, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { AtomicError } from '@atomic/ostree';
@@ -259,7 +259,28 @@ ref: os/\${basearch}/\${stream}
       /:5: an inlined treefile cannot have 'add-files'/,
     );
     assert.throws(() => load('variables: {basearch: x}\n'), /:1: 'variables' sets basearch/);
-    assert.throws(() => load('basearch: sparc\n'), /:1: 'basearch' is sparc, but this machine is/);
+    assert.throws(() => load('basearch: sparc\n'), /:1: 'basearch' is sparc, which is no architecture known here/);
+  });
+  test('a tree for another architecture: the outermost file says so, by either name', () => {
+    const [other, deb, rpm] = arch() === 'arm64' ? ['x64', 'amd64', 'x86_64'] : ['arm64', 'arm64', 'aarch64'];
+    for (const name of [deb, rpm]) {
+      const tree = load(`basearch: ${name}\ninclude: a.yaml\narch-include: {${rpm}: b.yaml}\n`, {
+        'a.yaml': `ref: os/\${basearch}\npackages-${deb}: [theirs]\npackages-${debianArchitecture()}: [ours]\n`,
+        'b.yaml': `basearch: ${deb}\nsuite: bookworm\nconditional-include:\n  - if: basearch == "${rpm}"\n    include: {hostname: yes-it-is}\n`,
+      });
+      assert.equal(tree.machine, other);
+      assert.equal(tree.ref, `os/${deb}`);
+      assert.equal(tree.hostname, 'yes-it-is');
+      assert.deepEqual(
+        tree.packages.map((p) => p.value),
+        ['theirs'],
+      );
+    }
+    assert.equal(load('').machine, arch());
+    assert.throws(
+      () => load('include: a.yaml\n', { 'a.yaml': `basearch: ${deb}\n` }),
+      new RegExp(`a\\.yaml:1: 'basearch' is ${deb}, but the tree is for ${debianArchitecture()}`),
+    );
   });
   test('variables from outside count most', () => {
     const path = files({ 'tree.yaml': 'variables: {stream: testing}\nref: os/${stream}\n' });

@@ -42,6 +42,8 @@ export interface Treefile {
   /** sha256 of all that was read: the treefiles, the files they add, the scripts they run */
   digest: string;
   family: Family;
+  /** the architecture it is for, by Node's name: this machine's or, to be composed under emulation, another */
+  machine: string;
   variables: ReadonlyMap<string, VariableValue>;
 
   // Packages
