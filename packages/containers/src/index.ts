@@ -1,3 +1,5 @@
 export * from './backends/index.ts';
 export * from './blobs/index.ts';
+export * from './consent/index.ts';
+export * from './labels/index.ts';
 export * from './outcome.ts';
