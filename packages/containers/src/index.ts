@@ -3,3 +3,4 @@ export * from './blobs/index.ts';
 export * from './consent/index.ts';
 export * from './labels/index.ts';
 export * from './outcome.ts';
+export * from './policy/index.ts';

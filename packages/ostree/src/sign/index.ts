@@ -7,17 +7,25 @@ export {
   type GpgLookOptions,
 } from './gpg-commit.ts';
 export { importGpgKeys, listGpgKeys } from './gpg-import.ts';
-export { globalKeyrings, type Keyrings, remoteKeyrings, repoKeyrings } from './gpg-keyrings.ts';
-export type { GpgKey, GpgSubkey, GpgUserId } from './gpg-keys.ts';
+export { globalKeyrings, type Keyrings, remoteKeyrings, repoKeyrings, writeKeyrings } from './gpg-keyrings.ts';
+export { type GpgKey, type GpgSubkey, type GpgUserId, listKeyring as gpgKeysIn } from './gpg-keys.ts';
+export { type GpgOutcome, runGpg, withGpgFolder } from './gpg-process.ts';
 export {
   calendarTime,
   describeGpgSignature,
   type GpgSignature,
+  type GpgState,
   gpgFailure,
   gpgFoundText,
   gpgResultText,
 } from './gpg-result.ts';
-export { type GpgVerifyOptions, verifyGpg } from './gpg-verify.ts';
+export { findSigner as findGpgSigner, type GpgSigner } from './gpg-sign.ts';
+export {
+  findKey as findGpgKey,
+  type GpgVerifyOptions,
+  parseVerifyStatus as parseGpgStatus,
+  verifyGpg,
+} from './gpg-verify.ts';
 export {
   RemoteVerifier,
   remoteSignEngines,

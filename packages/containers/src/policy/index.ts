@@ -1,0 +1,27 @@
+export * from './full-name.ts';
+export { findRegistry, type PullSource, pullSources } from './registries/find-registry.ts';
+export { loadRegistries } from './registries/load-registries.ts';
+export * from './registries/registries-config.ts';
+export { blockedError, type Candidate, localNames, type Resolution, resolveImage } from './registries/resolve-image.ts';
+export { type Applicable, applicable, type ImageIdentity, identityText } from './rules/applicable.ts';
+export {
+  type Decision,
+  decide,
+  type ImageInQuestion,
+  type RequirementVerdict,
+  requireAccepted,
+  type SignatureVerdict,
+  scopeText,
+} from './rules/decide.ts';
+export { type LoadedPolicy, loadPolicy } from './rules/load-policy.ts';
+export type { Policy, Requirement, SignedIdentity } from './rules/policy-schema.ts';
+export type { AttachmentStore, WritableAttachments } from './signatures/attachments.ts';
+export type { ImageSignatures } from './signatures/blob.ts';
+export { type ImageSignaturesOptions, imageSignatures } from './signatures/image-signatures.ts';
+export {
+  loadRegistriesD,
+  type SignaturePlaces,
+  type SignatureSettings,
+  signaturePlaces,
+} from './signatures/registries-d.ts';
+export { type TrustPathOptions, type TrustPaths, trustPaths } from './trust-paths.ts';
