@@ -27,6 +27,7 @@ export * from './config.ts';
 export * from './config-diff.ts';
 export * from './deploy.ts';
 export * from './deployment.ts';
+export { removeTree, replaceSymlink } from './durable.ts';
 export * from './duration.ts';
 export { type EtcConflict, findEtcConflicts } from './etc-conflicts.ts';
 export { applyEtc, diffEtc, type EtcDiff, mergeEtc } from './etc-merge.ts';

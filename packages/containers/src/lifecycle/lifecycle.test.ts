@@ -1,0 +1,213 @@
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { AtomicError } from '@atomic/ostree';
+import { OutcomeError } from '../outcome.ts';
+import { FakeHost } from './test-machine.ts';
+
+const outcome = (wanted: string, message: RegExp) => (error: unknown) =>
+  error instanceof OutcomeError && error.outcome === wanted && message.test(error.message);
+const code = (wanted: string, message: RegExp) => (error: unknown) =>
+  error instanceof AtomicError && error.code === wanted && message.test(error.message);
+
+const conf = (host: FakeHost): string => readFileSync(join(host.root, 'etc/demo/demo.conf'), 'utf8');
+const names = (host: FakeHost): string[] =>
+  existsSync(host.folder) ? readdirSync(host.folder).filter((name) => !name.startsWith('.')) : [];
+
+test('installed, updated, rolled back, removed: nothing is left', async () => {
+  const host = new FakeHost();
+  const installed = await host.deploy('1');
+  assert.equal(installed.outcome, 'done');
+  assert.deepEqual([...host.enabled], ['demo.service']);
+  assert.deepEqual([...host.active], [], 'installing does not start');
+  await host.lifecycle.run('demo', 'start');
+  assert.equal((await host.deploy('1')).outcome, 'unchanged');
+
+  await host.deploy('2');
+  assert.equal(conf(host), 'version = 2\n');
+  assert.equal(readlinkSync(join(host.folder, 'demo')), 'demo.1');
+  assert.ok(host.active.has('demo.service'));
+  await host.lifecycle.rollback('demo');
+  assert.equal(conf(host), 'version = 1\n');
+  await host.lifecycle.rollback('demo');
+  assert.equal(conf(host), 'version = 2\n', 'twice is where it was, as on the host');
+  for (const version of ['3', '4', '5']) await host.deploy(version);
+  assert.deepEqual(names(host), ['demo', 'demo.2', 'demo.3', 'demo.4']);
+  await host.lifecycle.rollback('demo', { to: 2 });
+  assert.equal(conf(host), 'version = 3\n');
+
+  await host.lifecycle.remove('demo');
+  assert.deepEqual(names(host), []);
+  assert.deepEqual(readdirSync(join(host.root, 'etc')), ['systemd'], 'the folder made for it went with it');
+  assert.deepEqual(readdirSync(join(host.root, 'etc/systemd/system')), []);
+  assert.deepEqual([host.active.size, host.enabled.size], [0, 0]);
+  assert.deepEqual(
+    host.lifecycle.history('demo').map(({ verb }) => verb),
+    ['uninstall', 'rollback', 'update', 'update', 'update', 'rollback', 'rollback', 'update', 'install'],
+  );
+});
+
+test('a version that is not well is taken back, dependants run again, and the reason is kept', async () => {
+  const host = new FakeHost();
+  await host.deploy('1', { start: 'yes' });
+  host.needs.set('demo.service', ['web.service']);
+  host.active.add('web.service');
+  // The first probe is of version 2.
+  const well = host.tcp.bind(host);
+  host.tcp = async () => (conf(host) === 'version = 2\n' ? 'connection refused' : await well());
+  const before = host.time;
+  await assert.rejects(
+    host.deploy('2'),
+    outcome('unhealthy', /demo is not well: localhost:80: connection refused.*demo\.0/),
+  );
+  assert.ok(host.time - before <= 65, 'the deadline was kept');
+  assert.equal(conf(host), 'version = 1\n');
+  assert.deepEqual([...host.active].sort(), ['demo.service', 'web.service']);
+  assert.deepEqual(names(host), ['demo', 'demo.0']);
+  assert.match(host.lifecycle.gaveUp('demo', '2')?.reason ?? '', /connection refused/);
+  host.tcp = well;
+  await host.deploy('2');
+  assert.equal(host.lifecycle.gaveUp('demo', '2'), null, 'it was well since');
+  assert.ok(host.active.has('web.service'), 'dependants run after an update too');
+});
+
+test('a unit that does not start, one that is restarted again and again, and a way back that fails', async () => {
+  const host = new FakeHost();
+  host.broken.add('demo.service');
+  await assert.rejects(host.deploy('1', { start: 'yes' }), outcome('unhealthy', /exit-code.*taken away again/));
+  assert.deepEqual(names(host), []);
+  host.broken.clear();
+  host.restarts.set('demo.service', 0);
+  await assert.rejects(host.deploy('1', { start: 'yes' }), outcome('unhealthy', /did not stay up/));
+  host.restarts.clear();
+
+  await host.deploy('1', { start: 'yes' });
+  host.broken.add('demo.service');
+  await assert.rejects(host.deploy('2'), outcome('stuck', /going back failed too|and going back failed/));
+  await assert.rejects(host.deploy('3'), outcome('stuck', /exit-code/), 'in the way of its own name');
+  host.broken.clear();
+  const [recovered] = await host.lifecycle.recover();
+  assert.deepEqual([recovered?.active, recovered?.outcome], [0, 'unhealthy']);
+  assert.ok(host.active.has('demo.service'));
+});
+
+test('files of the host are merged: what was changed here stays, and the rest follows', async () => {
+  const host = new FakeHost();
+  const etc = (name: string): string => join(host.root, 'etc', name);
+  writeFileSync(etc('motd'), 'ours\n');
+  const first = await host.deploy('1', { files: { '/etc/motd': 'theirs\n', '/etc/demo/a': '1', '/etc/demo/b': '1' } });
+  assert.deepEqual(first.notes, ['/etc/motd: was there before and stays as it is']);
+  writeFileSync(etc('demo/a'), 'edited');
+  rmSync(etc('demo/b'));
+  writeFileSync(etc('systemd/system/demo.service'), '# mine\n');
+  const second = await host.deploy('2', { files: { '/etc/motd': 'new\n', '/etc/demo/a': '2', '/etc/demo/b': '2' } });
+  assert.deepEqual(
+    second.notes.map((note) => note.replace(/ \(.*| the new.*/, '')),
+    [
+      '/etc/systemd/system/demo.service: local changes are put aside',
+      '/etc/demo/a: was changed here and stays;',
+      '/etc/demo/b: was removed here and stays away;',
+    ],
+  );
+  assert.equal(readFileSync(etc('demo/a'), 'utf8'), 'edited');
+  assert.ok(!existsSync(etc('demo/b')));
+  assert.equal(conf(host), 'version = 2\n');
+  const third = await host.deploy('3');
+  assert.deepEqual(third.notes, ['/etc/demo/a: was changed here and stays'], 'it no longer has one of that name');
+  const gone = await host.lifecycle.remove('demo');
+  assert.deepEqual(gone.notes, []);
+  assert.equal(readFileSync(etc('motd'), 'utf8'), 'ours\n');
+  assert.equal(readFileSync(etc('demo/a'), 'utf8'), 'edited', 'a folder with a file of the administrator stays');
+});
+
+test('another unit of that name is not overwritten; names and broken records are told of', async () => {
+  const host = new FakeHost();
+  writeFileSync(join(host.root, 'etc/systemd/system/demo.service'), '# mine\n');
+  await assert.rejects(host.deploy('1'), code('exists', /demo\.service is there already/));
+  assert.deepEqual(names(host), []);
+  rmSync(join(host.root, 'etc/systemd/system/demo.service'));
+  for (const name of ['demo.0', '../x', '', '-x', 'a/b', '.x']) {
+    await assert.rejects(
+      host.lifecycle.deploy(name, { kind: '', identity: '', title: '', stage: async () => assert.fail() }),
+      code('usage', /./),
+    );
+  }
+  await host.deploy('1');
+  await host.deploy('2');
+  rmSync(join(host.folder, 'demo.1/info'));
+  mkdirSync(join(host.folder, 'stranger.7'));
+  const [demo, stranger] = host.lifecycle.list();
+  assert.equal(demo?.record, null);
+  assert.match(demo?.deployments[0]?.why ?? '', /info is missing/);
+  assert.equal(stranger?.active, null);
+  await assert.rejects(host.deploy('3'), code('corrupt', /damaged/));
+  await host.lifecycle.remove('demo');
+  assert.deepEqual(names(host), ['stranger.7']);
+});
+
+test('a dry run changes nothing', async () => {
+  const host = new FakeHost();
+  const plan = await host.deploy('1', { dryRun: true, start: 'yes' });
+  assert.deepEqual(
+    plan.steps.map((step) => step.do),
+    ['place', 'make-folder', 'file', 'file', 'point', 'reload', 'enable', 'start'],
+  );
+  assert.deepEqual(names(host), []);
+  assert.ok(!existsSync(join(host.root, 'etc/demo')));
+});
+
+for (const verb of ['install', 'update', 'rollback', 'remove'] as const) {
+  test(`${verb}: cut off before each step in turn, it is as it was`, async () => {
+    const prepare = async (): Promise<FakeHost> => {
+      const host = new FakeHost();
+      if (verb === 'install') return host;
+      await host.deploy('1', { start: 'yes', files: { '/etc/only-1/x': '1' } });
+      host.needs.set('demo.service', ['web.service']);
+      host.active.add('web.service');
+      if (verb === 'rollback') await host.deploy('2', { files: { '/etc/only-2/y': '2' } });
+      return host;
+    };
+    const change = (host: FakeHost) =>
+      verb === 'remove'
+        ? host.lifecycle.remove('demo')
+        : verb === 'rollback'
+          ? host.lifecycle.rollback('demo')
+          : host.deploy('9', { start: 'yes', files: { '/etc/only-9/z': '9' } });
+    const picture = (host: FakeHost): unknown => [
+      names(host),
+      existsSync(join(host.folder, 'demo')) && readlinkSync(join(host.folder, 'demo')),
+      readdirSync(host.root, { recursive: true }).sort(),
+      existsSync(join(host.root, 'etc/demo')) && conf(host),
+      [...host.active].sort(),
+      [...host.enabled].sort(),
+    ];
+    let steps = 0;
+    for (let at = 0; ; at++) {
+      const host = await prepare();
+      const before = picture(host);
+      // As a power cut leaves it: the error ends the process before the way back is taken.
+      let count = 0;
+      host.lifecycle = host.open(() => {
+        if (count++ >= at) throw new Error('cut');
+      });
+      const done = await change(host).then(
+        () => true,
+        () => false,
+      );
+      host.lifecycle = host.open();
+      if (done) {
+        steps = count;
+        assert.ok(!host.lifecycle.interrupted);
+        break;
+      }
+      assert.ok(host.lifecycle.interrupted);
+      const [recovered] = await host.lifecycle.recover();
+      assert.equal(recovered?.name, 'demo');
+      assert.deepEqual(picture(host), before, `cut before step ${at}`);
+      assert.ok(!host.lifecycle.interrupted);
+      await change(host);
+    }
+    assert.ok(steps >= 8, `${steps} steps`);
+  });
+}
