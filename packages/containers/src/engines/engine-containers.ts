@@ -1,0 +1,156 @@
+import { AtomicError } from '@atomic/ostree';
+import type {
+  Confinement,
+  ContainerBackend,
+  ContainerProcess,
+  ContainerState,
+  ContainerSummary,
+  OperationOptions,
+} from '../backends/backend.ts';
+import { quoteWords } from '../labels/words.ts';
+import type { EngineApi } from './api.ts';
+import { engineConfinement } from './confinement.ts';
+import { containerDetails, containerRow, type EngineContainer, infoAnswer, topAnswer } from './schema.ts';
+
+const STATES: readonly ContainerState[] = ['created', 'running', 'paused', 'restarting', 'exited'];
+
+const stateOf = (text: string): ContainerState =>
+  STATES.find((state) => state === text) ?? (text === 'dead' ? 'failed' : text === 'stopped' ? 'exited' : 'unknown');
+
+/** The containers of docker or podman. */
+export class EngineContainers implements ContainerBackend {
+  readonly name: string;
+  readonly program: readonly string[];
+  readonly #api: EngineApi;
+  #runtime: Promise<string> | undefined;
+
+  constructor(api: EngineApi, program: readonly string[]) {
+    this.name = api.kind;
+    this.program = program;
+    this.#api = api;
+  }
+
+  async list({ signal }: OperationOptions = {}): Promise<ContainerSummary[]> {
+    const rows = await this.#api.json('GET', '/containers/json', containerRow.array(), {
+      query: { all: true },
+      signal,
+    });
+    const found = await Promise.all(rows.map(({ Id }) => this.find(Id)));
+    return Promise.all(found.flatMap((one) => (one === undefined ? [] : [this.#summary(one)])));
+  }
+
+  /** By name or the beginning of its id; undefined when it is not there. */
+  async find(container: string): Promise<EngineContainer | undefined> {
+    try {
+      return await this.#api.json('GET', `/containers/${encodeURIComponent(container)}/json`, containerDetails);
+    } catch (error) {
+      if (error instanceof AtomicError && error.code === 'not-found') return undefined;
+      throw error;
+    }
+  }
+
+  async #need(container: string): Promise<EngineContainer> {
+    const found = await this.find(container);
+    if (found !== undefined) return found;
+    throw new AtomicError('not-found', `${this.name} has no container '${container}'`);
+  }
+
+  async #summary(one: EngineContainer): Promise<ContainerSummary> {
+    return {
+      id: one.Id,
+      name: nameOf(one),
+      image: one.Config.Image,
+      imageId: one.Image.startsWith('sha256:') ? one.Image : `sha256:${one.Image}`,
+      command: quoteWords([one.Path, ...one.Args]),
+      created: new Date(one.Created).toISOString(),
+      state: stateOf(one.State.Status),
+      backend: this.name,
+      runtime: one.HostConfig.Runtime || (await this.#defaultRuntime()),
+    };
+  }
+
+  #defaultRuntime(): Promise<string> {
+    this.#runtime ??= this.#api.json('GET', '/info', infoAnswer).then(({ DefaultRuntime }) => DefaultRuntime);
+    return this.#runtime;
+  }
+
+  start(container: string, { signal }: OperationOptions = {}): Promise<void> {
+    return this.#api.call('POST', `${path(container)}/start`, { signal });
+  }
+
+  stop(container: string, options: OperationOptions & { timeoutSeconds?: number } = {}): Promise<void> {
+    const { signal, timeoutSeconds } = options;
+    return this.#api.call('POST', `${path(container)}/stop`, { query: { t: timeoutSeconds }, signal });
+  }
+
+  async delete(container: string, options: OperationOptions & { force?: boolean } = {}): Promise<void> {
+    const { force = false, signal } = options;
+    const one = await this.#need(container);
+    if (one.State.Running && !force) {
+      throw new AtomicError('locked', `the container '${nameOf(one)}' is running`, {
+        hint: 'stop it first, or use --force',
+      });
+    }
+    await this.#api.call('DELETE', path(one.Id), { query: { force, v: true }, signal });
+  }
+
+  async logsCommand(
+    container: string,
+    options: { follow?: boolean; tail?: number; since?: string },
+  ): Promise<string[]> {
+    const { follow, tail, since } = options;
+    const words = [...this.program, 'logs'];
+    if (follow === true) words.push('-f');
+    if (tail !== undefined) words.push('--tail', String(tail));
+    if (since !== undefined) words.push('--since', since);
+    return [...words, nameOf(await this.#need(container))];
+  }
+
+  async execCommand(
+    container: string,
+    argv: readonly string[],
+    options: { tty?: boolean; interactive?: boolean; user?: string; env?: readonly string[]; workdir?: string },
+  ): Promise<string[]> {
+    const one = await this.#need(container);
+    if (!one.State.Running) {
+      throw new AtomicError('invalid', `the container '${nameOf(one)}' is not running`, {
+        hint: `start it: atomic run --name ${nameOf(one)} ${one.Config.Image}`,
+      });
+    }
+    const words = [...this.program, 'exec'];
+    if (options.tty === true) words.push('-t');
+    if (options.interactive === true) words.push('-i');
+    if (options.user !== undefined) words.push('-u', options.user);
+    if (options.workdir !== undefined) words.push('-w', options.workdir);
+    for (const variable of options.env ?? []) words.push('-e', variable);
+    return [...words, nameOf(one), ...argv];
+  }
+
+  async processes(container: string, columns: readonly string[]): Promise<ContainerProcess[]> {
+    // Docker finds the container's processes by this column, so it is always there.
+    const wanted = ['pid', ...columns.filter((column) => column !== 'pid')];
+    // The equals signs give each column the name that was asked for.
+    const ps = this.name === 'podman' ? wanted.join(',') : `-eo ${wanted.join(',')}`;
+    const answer = await this.#api.json('GET', `${path(container)}/top`, topAnswer, { query: { ps_args: ps } });
+    return (answer.Processes ?? []).map((row) =>
+      Object.fromEntries(wanted.map((column, i) => [column, row[i]?.trim() ?? ''])),
+    );
+  }
+
+  async inspect(container: string): Promise<Record<string, unknown>> {
+    return this.#need(container);
+  }
+
+  async confinement(container: string): Promise<Confinement[]> {
+    return engineConfinement(await this.#need(container));
+  }
+
+  async rootFolder(container: string): Promise<string | undefined> {
+    const { State } = await this.#need(container);
+    return State.Running && State.Pid > 0 ? `/proc/${State.Pid}/root` : undefined;
+  }
+}
+
+const path = (container: string): string => `/containers/${encodeURIComponent(container)}`;
+
+export const nameOf = (one: EngineContainer): string => one.Name.replace(/^\//, '');

@@ -1,0 +1,4 @@
+export * from './confinement.ts';
+export * from './engine-containers.ts';
+export * from './engine-images.ts';
+export * from './open.ts';
