@@ -178,7 +178,7 @@ describe('packages layered on a running machine', { skip: whyNot, concurrency: 1
     });
     const port = String(lab.server.port);
     await host.check(
-      `/usr/lib/atomic/node -e 'fetch("http://10.0.2.2:${port}/debs/${file}").then(async (r) => ` +
+      `/usr/lib/atomic/node -e 'fetch("http://10.0.2.2:${port}/debs/${encodeURIComponent(file)}").then(async (r) => ` +
         `require("fs").writeFileSync("/root/${file}", Buffer.from(await r.arrayBuffer())))'`,
     );
     await timed(`atomic host override replace /root/${file}`);

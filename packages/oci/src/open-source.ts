@@ -12,6 +12,13 @@ export interface OpenSourceOptions {
   platform?: Platform | undefined;
   /** Folder for what must be unpacked or copied first; the system's for temporary files by default. */
   scratch?: string | undefined;
+  /**
+   * What /etc/containers/policy.json says of an image that others vouch for: `enforced` refuses those it does not accept,
+   * wherever they are, `ignored` takes them all. Default: what skopeo reaches has to be accepted.
+   */
+  policy?: 'enforced' | 'ignored' | undefined;
+  /** Credentials for registries (containers-auth.json(5)); skopeo's own by default. */
+  authFile?: string | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -19,6 +26,7 @@ export interface OpenSourceOptions {
 export async function openSource(reference: ImageReference, options: OpenSourceOptions = {}): Promise<ImageSource> {
   const name = formatImageReference(reference);
   const platform = options.platform ?? thisPlatform();
+  if (options.policy === 'enforced') return new LayoutSource(name, await copied(name, options), undefined, platform);
   switch (reference.transport) {
     case 'oci':
       return new LayoutSource(name, new FolderFiles(reference.path), reference.tag, platform);
@@ -34,11 +42,11 @@ export async function openSource(reference: ImageReference, options: OpenSourceO
 }
 
 /** What only skopeo reaches is copied by it to a layout that disposing removes. */
-async function copied(name: string, { scratch, signal }: OpenSourceOptions): Promise<ImageFiles> {
+async function copied(name: string, { scratch, policy, authFile, signal }: OpenSourceOptions): Promise<ImageFiles> {
   const folder = await mkdtemp(join(scratch ?? tmpdir(), 'atomic-oci-'));
   const remove = () => rm(folder, { recursive: true, force: true });
   try {
-    await skopeoCopy(name, `oci:${folder}`, signal);
+    await skopeoCopy(name, `oci:${folder}`, { policy, authFile, signal });
   } catch (error) {
     await remove();
     throw error;

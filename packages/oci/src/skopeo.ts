@@ -15,6 +15,22 @@ async function skopeo(what: string, args: readonly string[], signal?: AbortSigna
 /** Throws `unsupported` when there is no skopeo, which reaches some engines' stores for us. */
 export const requireSkopeo = (what: string): Promise<void> => skopeo(what, ['--version']);
 
-/** Copy an image from one of skopeo's transports to another. */
-export const skopeoCopy = (from: string, to: string, signal?: AbortSignal): Promise<void> =>
-  skopeo(from.startsWith('oci:') ? to : from, ['copy', '--quiet', from, to], signal);
+export interface SkopeoCopyOptions {
+  /** Of /etc/containers/policy.json; by default it counts for what is read. */
+  policy?: 'enforced' | 'ignored' | undefined;
+  authFile?: string | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+/** Copy an image from one of skopeo's transports to another, but for its signatures, which a layout has no place for. */
+export const skopeoCopy = (from: string, to: string, options: SkopeoCopyOptions = {}): Promise<void> =>
+  skopeo(
+    from.startsWith('oci:') ? to : from,
+    [
+      ...(options.policy === 'ignored' ? ['--insecure-policy'] : []),
+      ...['copy', '--quiet', '--remove-signatures'],
+      ...(options.authFile === undefined ? [] : ['--authfile', options.authFile]),
+      ...[from, to],
+    ],
+    options.signal,
+  );

@@ -17,7 +17,7 @@ import { replaceFile } from '@atomic/ostree';
 import type { Deployment } from './deployment.ts';
 import { fieldsOf, stateFolder, textOf } from './health/files.ts';
 import { deploymentName } from './layout.ts';
-import { originRefspec } from './origin.ts';
+import { originFollows } from './origin.ts';
 import type { Sysroot } from './sysroot.ts';
 
 /**
@@ -140,7 +140,7 @@ const about = (deployment: Deployment) => ({
   serial: deployment.serial,
   version: deployment.version,
   timestamp: deployment.timestamp,
-  origin: originRefspec(deployment.origin),
+  origin: originFollows(deployment.origin),
 });
 
 /**

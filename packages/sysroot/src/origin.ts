@@ -28,10 +28,19 @@ export function writeOrigin(path: string, origin: KeyFile, options: { sync?: boo
 export const originRefspec = (origin: KeyFile | null): string | undefined =>
   origin?.get('origin', 'refspec') ?? origin?.get('origin', 'baserefspec');
 
+/** What a deployment follows, a branch or a container image, or undefined. */
+export const originFollows = (origin: KeyFile | null): string | undefined =>
+  originRefspec(origin) ?? origin?.get('origin', 'container-image-reference');
+
 /** The branch a deployment follows; throws `invalid` when it follows none. */
 export function requireRefspec(origin: KeyFile | null): string {
   const refspec = originRefspec(origin);
   if (refspec !== undefined) return refspec;
+  const image = originFollows(origin);
+  if (image !== undefined)
+    throw new AtomicError('invalid', `the deployment follows a container image, ${image}, which has no history`, {
+      hint: 'another version of it: atomic host rebase, with the tag or digest of that',
+    });
   throw new AtomicError('invalid', 'the deployment has no origin to upgrade from', {
     hint: 'its .origin file needs [origin] refspec=REMOTE:REF',
   });

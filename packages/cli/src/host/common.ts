@@ -50,6 +50,9 @@ export const withChangeOptions = (command: Command, host: Command): Command =>
 /** Who runs the package manager where packages are layered; loaded only there. */
 export const layering = { layers: async () => await (await import('@atomic/compose')).layerAssembler() };
 
+/** Who brings container images where one is followed; loaded only there. */
+export const imaging = { images: async () => (await import('@atomic/compose')).imagePuller() };
+
 /** Several values of one option. */
 export const collect = (value: string, all: string[] = []) => [...all, value];
 
@@ -57,6 +60,7 @@ export const collect = (value: string, all: string[] = []) => [...all, value];
 export const changing = async (ctx: Context, options: ChangeFlags) => ({
   ...running(ctx),
   ...layering,
+  ...imaging,
   ...(await pulling()),
   os: options.os,
   stage: options.stage,

@@ -20,8 +20,9 @@ export function register(host: Command): void {
     'atomic host rebase other:                       the same branch of another remote',
     'atomic host rebase other:fedora/x86_64/iot 41   another system, at a certain version',
     'atomic host rebase /media/repo:main             a commit from a repository at hand',
+    'atomic host rebase ostree-image-signed:docker://registry.example/os:latest    a container image',
   ])
-    .argument('[refspec]', 'REMOTE:BRANCH, or the part of it that changes; a commit; /PATH:REV')
+    .argument('[refspec]', 'REMOTE:BRANCH, or the part of it that changes; a commit; /PATH:REV; a container image')
     .argument('[revision]', 'a version or checksum of that branch, instead of its newest');
   withEditOptions(withChangeOptions(command, host))
     .option('-b, --branch <branch>', 'follow this branch')

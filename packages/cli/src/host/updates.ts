@@ -1,7 +1,7 @@
 import type { UpdatesRun } from '@atomic/sysroot';
 import type { Command } from 'commander';
 import { action, type Context } from '../context.ts';
-import { add, type HostOptions, layering, look, next, open, osOption, pulling, running } from './common.ts';
+import { add, type HostOptions, imaging, layering, look, next, open, osOption, pulling, running } from './common.ts';
 
 /** Adds a command below `updates`; `--sysroot` and `--os` are those of `updates`, wherever they stand. */
 const below = (updates: Command, name: string, summary: string, examples: string[]): Command =>
@@ -44,6 +44,7 @@ Settings are in /etc/atomic/updates.d/*.conf; those of the tree in /usr/lib/atom
         const result = await runUpdates(sysroot, {
           ...running(ctx),
           ...layering,
+          ...imaging,
           ...(await pulling()),
           os,
           wait: false,
@@ -68,7 +69,7 @@ Settings are in /etc/atomic/updates.d/*.conf; those of the tree in /usr/lib/atom
         const { updateNow } = await import('@atomic/sysroot');
         const sysroot = await open(meant(command));
         const { os } = meant(command);
-        const result = await updateNow(sysroot, { ...running(ctx), ...layering, ...(await pulling()), os });
+        const result = await updateNow(sysroot, { ...running(ctx), ...layering, ...imaging, ...(await pulling()), os });
         const status = await tell(ctx, result);
         if (result.steps.some(({ did }) => did === 'stage') && status === 0) await next(ctx, sysroot, options.reboot);
         return status;
@@ -141,6 +142,7 @@ Settings are in /etc/atomic/updates.d/*.conf; those of the tree in /usr/lib/atom
         const result = await updateFromDrive(sysroot, device === undefined ? { path: path ?? '' } : { device }, {
           ...running(ctx),
           ...layering,
+          ...imaging,
           ...(await pulling()),
           os: meant(command).os,
         });

@@ -3,6 +3,7 @@ import {
   type ImageConfig,
   type ImageSource,
   type Manifest,
+  type OpenSourceOptions,
   openSource,
   parseImageReference,
   parseManifest,
@@ -46,6 +47,13 @@ export interface ImportImageOptions {
   source: string;
   signal?: AbortSignal | undefined;
   progress?: Progress | undefined;
+}
+
+export interface PullImageOptions extends ImportImageOptions {
+  /** How the image is reached. */
+  open?: Pick<OpenSourceOptions, 'scratch' | 'policy' | 'authFile'> | undefined;
+  /** Throws unless the commit in the image is to be trusted; layers on top of it are then refused. */
+  vouch?: ((commit: Checksum) => Promise<void>) | undefined;
 }
 
 export interface UnencapsulateResult {
@@ -120,11 +128,19 @@ export async function unencapsulate(
  * commit of all of them, with manifest and configuration in its metadata, kept by the image's ref. Layers that are
  * here are not read again. Throws as {@link unencapsulate}.
  */
-export async function pullImage(options: ImportImageOptions): Promise<PullImageResult> {
+export async function pullImage(options: PullImageOptions): Promise<PullImageResult> {
   const { repo, source, signal, progress } = options;
-  await using reader = await openSource(parseImageReference(source), { signal });
+  await using reader = await openSource(parseImageReference(source), { signal, ...options.open });
   const image = await readImage(reader);
   const layers = sortLayers(image.manifest, image.config);
+  if (options.vouch !== undefined && layers.derived.length > 0)
+    throw new AtomicError(
+      'invalid',
+      `nobody vouches for ${layers.derived.length} layers on top of the image's commit`,
+      {
+        hint: 'only its commit is signed; such an image is signed as a whole: ostree-image-signed:',
+      },
+    );
   const own = [layers.commit, ...layers.content];
   const ref = imageRef(source);
   const total = image.manifest.layers.length;
@@ -132,6 +148,7 @@ export async function pullImage(options: ImportImageOptions): Promise<PullImageR
   let base = repo.tryResolveRev(layerRef(layers.commit.digest));
   const before = repo.tryResolveRev(ref);
   if (base !== null && before !== null && manifestDigest(repo, before) === image.digest) {
+    await options.vouch?.(base);
     const counts = { total, fetched: 0, derived: layers.derived.length };
     return { commit: base, digest: image.digest, merged: before, ref, layers: counts };
   }
@@ -150,6 +167,7 @@ export async function pullImage(options: ImportImageOptions): Promise<PullImageR
   }
   if (base === null) throw corrupt('the first layer of the image has no commit');
   requireWhole(repo, base);
+  await options.vouch?.(base);
   await finish(repo, base, undefined, signal);
   const merged = await merge(repo, base, layers, reader, { ...image, ref, signal });
   forgetLayers(repo);
@@ -164,6 +182,12 @@ export async function pullImage(options: ImportImageOptions): Promise<PullImageR
 
 const manifestDigest = (repo: Repo, commit: Checksum): string | undefined =>
   metadataString(repo.loadCommit(commit).metadata, MANIFEST_DIGEST_KEY);
+
+/** Let go of an image that was pulled. */
+export function forgetImage(repo: Repo, source: string): void {
+  repo.setRef(imageRef(source), null);
+  forgetLayers(repo);
+}
 
 /** Drop the refs of layers that no pulled image has any more; their objects go with the next prune. */
 function forgetLayers(repo: Repo): void {

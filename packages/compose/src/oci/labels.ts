@@ -15,7 +15,7 @@ export const COMPONENTS_ANNOTATION = 'ostree.components';
 export const CONTAINER_CMD_KEY = 'ostree.container-cmd';
 
 /** Metadata of the commit that a pulled image becomes. */
-export const MANIFEST_DIGEST_KEY = 'ostree.manifest-digest';
+export { IMAGE_DIGEST_KEY as MANIFEST_DIGEST_KEY } from '@atomic/sysroot';
 export const MANIFEST_KEY = 'ostree.manifest';
 export const CONFIG_KEY = 'ostree.container.image-config';
 

@@ -64,6 +64,10 @@ export class ByteReader implements AsyncDisposable {
     }
   }
 
+  async ended(): Promise<boolean> {
+    return !(await this.#fill());
+  }
+
   async skipTo(position: number): Promise<void> {
     while (this.position < position) {
       if (!(await this.#fill())) throw corrupt('the archive is cut short');

@@ -76,6 +76,9 @@ export async function* readTar(reader: ByteReader): AsyncGenerator<ArchiveEntry>
       size: length,
       content: { [Symbol.asyncIterator]: () => reader.stream(length) },
     };
+    await reader.skipTo(start + length);
+    // A layer that umoci inserted a file by ends with its last byte.
+    if (await reader.ended()) return;
     await reader.skipTo(padded(start + length));
     extension = { xattrs: [] };
   }

@@ -14,6 +14,7 @@ import { cleanup } from '../cleanup.ts';
 import { deploy } from '../deploy.ts';
 import type { Deployment, SysrootState } from '../deployment.ts';
 import { noteHistory } from '../history.ts';
+import type { ImagePuller } from '../image/image-puller.ts';
 import type { AssembledLayer, LayerAssembler } from '../layers/assembler.ts';
 import { type LayerEdits, type LayOptions, lay } from '../layers/lay.ts';
 import { clearStuck } from '../layers/stuck.ts';
@@ -38,6 +39,8 @@ export interface ChangeOptions extends BeginOptions {
   allowDowngrade?: boolean | undefined;
   /** Who runs the package manager where packages are layered; asked for only there. */
   layers?: (() => Promise<LayerAssembler>) | undefined;
+  /** Who brings container images where a system follows one; asked for only there. */
+  images?: (() => Promise<ImagePuller>) | undefined;
   /** Changes of what is layered. */
   edits?: LayerEdits | undefined;
   /** What signatures are checked with. */

@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs';
 import { AtomicError, type Checksum, isChecksum, parseRefspec, pullLocal, Repo } from '@atomic/ostree';
 import type { Deployment, SysrootState } from '../deployment.ts';
+import { originImage, parseImageOrigin, setOriginImage } from '../image/image-origin.ts';
 import { validateOsName } from '../layout.ts';
-import { inheritOrigin, originRefspec } from '../origin.ts';
+import { inheritOrigin, originFollows, originRefspec } from '../origin.ts';
 import type { Sysroot } from '../sysroot.ts';
 import {
   baseDeployment,
@@ -19,12 +20,14 @@ import {
   type UpgradeResult,
 } from './change.ts';
 import { findRevision, parseRevision } from './revision.ts';
+import { bringImage, requireImages } from './upgrade-image.ts';
 
 /** What to follow from now on (`rpm-ostree rebase`). */
 export interface RebaseTarget {
   /**
    * `REMOTE:BRANCH`, `BRANCH` (of the remote followed now), `REMOTE:` (the branch followed now), `:BRANCH` (of this
-   * repository), a commit's checksum, or `/PATH/OF/REPOSITORY:REV` (that commit, brought from there).
+   * repository), a commit's checksum, `/PATH/OF/REPOSITORY:REV` (that commit, brought from there), or a container image
+   * ({@link parseImageOrigin}).
    */
   refspec: string;
   /** A version or checksum of the branch instead of its newest commit. */
@@ -129,40 +132,57 @@ export async function rebase(
   const { os, current } = startingPoint(sysroot, state, options.os);
   const present = originRefspec(current.origin);
   const traffic = noTraffic();
+  const image = parseImageOrigin(target.refspec);
   const local = localPath(target.refspec);
   if (local !== null && target.revision !== undefined) {
     throw new AtomicError('usage', 'LOCALPATH:REF names one commit: a revision cannot be added');
   }
+  if (image !== null && target.revision !== undefined) {
+    throw new AtomicError('usage', 'an image is named by its tag or digest: a revision cannot be added');
+  }
   const refspec =
-    local === null ? completeRefspec(target.refspec, present) : await bringLocal(sysroot, local, options, traffic);
+    image !== null
+      ? image.text
+      : local === null
+        ? completeRefspec(target.refspec, present)
+        : await bringLocal(sysroot, local, options, traffic);
   const pinned = isChecksum(refspec);
-  if (!pinned && refspec === present && os === current.os && target.revision === undefined) {
+  const same = refspec === originFollows(current.origin);
+  if (!pinned && same && os === current.os && target.revision === undefined) {
     throw new AtomicError('invalid', `Old and new refs are equal: ${refspec}`, {
       hint: 'for its newest commit: atomic host upgrade',
     });
   }
-  const before = pinned ? null : sysroot.repo.readRef(refspec);
-  const { commit, override } = await choose(sysroot, state, os, refspec, target, options, traffic);
+  const before = pinned || image !== null ? null : sysroot.repo.readRef(refspec);
+  const { commit, override } =
+    image === null
+      ? await choose(sysroot, state, os, refspec, target, options, traffic)
+      : { ...(await bringImage(sysroot, image, options)), override: undefined };
   const result = compare(sysroot, current, commit, traffic);
   if (options.disallowDowngrade) {
     try {
       checkNotOlder(result, 'leave out --disallow-downgrade');
     } catch (error) {
-      if (!pinned) sysroot.repo.setRef(refspec, before);
+      if (!pinned && image === null) sysroot.repo.setRef(refspec, before);
       throw error;
     }
   }
   const origin = inheritOrigin(requireOrigin(current), override);
   // Packages, overrides and initramfs settings stay.
   for (const old of ORIGIN_KEYS) origin.removeKey('origin', old);
-  origin.set('origin', 'refspec', refspec);
+  if (image === null) origin.set('origin', 'refspec', refspec);
+  else setOriginImage(origin, image);
   if (target.customOrigin !== undefined) {
     origin.set('origin', 'custom-url', target.customOrigin.url);
     origin.set('origin', 'custom-description', target.customOrigin.description);
   }
   const switched = await switchTo(sysroot, state, current, commit, { ...options, origin, into: os });
   if (switched.deployment === null) return { ...result, ...switched, refspec };
-  if (options.skipPurge !== true && os === current.os) purge(sysroot, present, refspec);
+  if (options.skipPurge !== true && os === current.os) {
+    const old = originImage(current.origin);
+    if (old === null) purge(sysroot, present, refspec);
+    else if (old.image !== image?.image) (await requireImages(options)).forget(sysroot.repo, old);
+  }
   return { ...result, ...switched, changed: true, refspec };
 }
 

@@ -1,7 +1,6 @@
 import { AtomicError, type Checksum, parseRefspec, remoteTip, validateChecksum } from '@atomic/ostree';
-import type { Deployment, SysrootState } from '../deployment.ts';
-import { hasRequests, readRequests } from '../layers/requests.ts';
-import { clearStuck } from '../layers/stuck.ts';
+import type { Deployment } from '../deployment.ts';
+import { originImage } from '../image/image-origin.ts';
 import { requireRefspec } from '../origin.ts';
 import type { Sysroot } from '../sysroot.ts';
 import { noteAvailableUpdate } from './available-update.ts';
@@ -21,6 +20,8 @@ import {
   type UpgradeResult,
 } from './change.ts';
 import { changesAhead } from './changes-ahead.ts';
+import { renewLayers } from './renew-layers.ts';
+import { upgradeToImage } from './upgrade-image.ts';
 
 export interface UpgradeOptions extends ChangeOptions {
   /** Only look: fetch the commit's metadata, deploy nothing. */
@@ -36,8 +37,9 @@ export interface UpgradeOptions extends ChangeOptions {
 }
 
 /**
- * Fetches the newest commit of the branch a system follows and makes it the next to boot. Throws `invalid` when that
- * commit is older than the present one, unless allowed, and where the origin says that it wants configuring.
+ * Fetches the newest commit of the branch, or the container image, that a system follows and makes it the next to boot.
+ * Throws `invalid` when that commit is older than the present one, unless allowed, and where the origin says that it wants
+ * configuring.
  */
 export async function upgrade(sysroot: Sysroot, options: UpgradeOptions = {}): Promise<UpgradeResult> {
   checkChangeOptions(options);
@@ -46,6 +48,8 @@ export async function upgrade(sysroot: Sysroot, options: UpgradeOptions = {}): P
   const os = chooseOs(state, options.os);
   const current = baseDeployment(state, os);
   checkConfigured(current);
+  const image = originImage(current.origin);
+  if (image !== null) return await upgradeToImage(sysroot, state, current, image, options);
   const refspec = requireRefspec(current.origin);
   const traffic = noTraffic();
   const unchanged = async () =>
@@ -100,27 +104,6 @@ export async function upgrade(sysroot: Sysroot, options: UpgradeOptions = {}): P
   // Who takes the base from a drive may have no network: what is layered goes by what was downloaded before.
   const cacheOnly = options.cacheOnly === true || options.from !== undefined;
   return { ...result, ...(await switchTo(sysroot, state, current, target, { ...options, cacheOnly, keepsUp: true })) };
-}
-
-/** The base is the newest already; packages layered on it may not be, or are to be others. */
-async function renewLayers(
-  sysroot: Sysroot,
-  state: SysrootState,
-  current: Deployment,
-  options: UpgradeOptions,
-  traffic: Traffic,
-): Promise<UpgradeResult> {
-  const result = compare(sysroot, current, current.base, traffic);
-  if (!hasRequests(readRequests(current.origin)) && options.edits === undefined) return result;
-  // What did not go onto a newer one was taken back.
-  clearStuck(sysroot, current.os);
-  const switched = await switchTo(sysroot, state, current, current.base, {
-    ...options,
-    // It stays for as long as this commit does.
-    override: current.origin?.get('origin', 'override-commit'),
-    unlessSame: options.edits === undefined,
-  });
-  return { ...result, ...switched, changed: switched.deployment !== null || switched.layer?.changed === true };
 }
 
 /** Fetches what is to be deployed, or its metadata; returns which commit that is, or null for the newest of the branch. */

@@ -13,6 +13,7 @@ import { chooseOs } from '../change/change.ts';
 import type { Deployment, SysrootState } from '../deployment.ts';
 import { type EtcReport, readEtcReport } from '../etc-report.ts';
 import { type HealthReport, healthReport } from '../health/report.ts';
+import { imageDigest } from '../image/image-origin.ts';
 import { isLayered } from '../layers/metadata.ts';
 import { type LayersStuck, layersStuck } from '../layers/stuck.ts';
 import { deploymentName } from '../layout.ts';
@@ -36,6 +37,7 @@ export interface DeploymentStatus extends OriginRequests, PackageChangesJson {
   timestamp: number;
   origin?: string;
   'container-image-reference'?: string;
+  'container-image-reference-digest'?: string;
   'custom-origin'?: [url: string, description: string];
   booted: boolean;
   staged: boolean;
@@ -126,6 +128,8 @@ const HIDDEN_METADATA = new Set([
   'rpmostree.removed-base-packages',
   'rpmostree.replaced-base-packages',
   'rpmostree.replaced-base-remote-packages',
+  'ostree.manifest',
+  'ostree.container.image-config',
 ]);
 
 const metadataJson = (metadata: Metadata): { [key: string]: Json } =>
@@ -251,12 +255,16 @@ async function describeOrigin(
   options: StatusOptions,
 ): Promise<Partial<DeploymentStatus>> {
   const container = origin?.get('origin', 'container-image-reference');
-  if (container !== undefined) return { 'container-image-reference': container };
-  const refspec = originRefspec(origin);
-  if (refspec === undefined) return {};
   const url = origin?.get('origin', 'custom-url');
   const custom: Partial<DeploymentStatus> =
     url === undefined ? {} : { 'custom-origin': [url, origin?.get('origin', 'custom-description') ?? ''] };
+  if (container !== undefined) {
+    const digest = imageDigest(commitOf(sysroot, base).metadata);
+    const known = digest === undefined ? {} : { 'container-image-reference-digest': digest };
+    return { 'container-image-reference': container, ...known, ...custom };
+  }
+  const refspec = originRefspec(origin);
+  if (refspec === undefined) return {};
   if (isChecksum(refspec)) return { origin: refspec, ...custom };
   const { enabled, signatures, remoteError } = await signatureStatus(sysroot, base, refspec, options);
   if (signatures !== null) report.signatures.set(base, signatures);

@@ -237,6 +237,8 @@ function deploymentLines(one: DeploymentStatus, place: Place): string[] {
   const follows = one.origin ?? one['container-image-reference'];
   const name = url !== '' ? url : (follows ?? one.checksum);
   block.lines.push(`${one.booted ? '●' : ' '} ${name}${verbose ? ` (index: ${index})` : ''}`);
+  const digest = one['container-image-reference-digest'];
+  if (digest !== undefined) block.add('Digest', digest);
   if (description !== '') block.add('CustomOrigin', description);
   const remoteError = one['remote-error'];
   if (remoteError !== undefined) block.add('OstreeRemoteStatus', style.alarm(remoteError));

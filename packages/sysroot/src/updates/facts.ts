@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { AtomicError, type Checksum, parseRefspec } from '@atomic/ostree';
 import { isPinnedToCommit } from '../change/change.ts';
 import type { Deployment, SysrootState } from '../deployment.ts';
-import { originRefspec } from '../origin.ts';
+import { parseImageOrigin } from '../image/image-origin.ts';
+import { originFollows } from '../origin.ts';
 import type { Sysroot } from '../sysroot.ts';
 import { type Bus, loggedIn, meteredConnection, shutdownInhibitors, systemBus } from './logind.ts';
 import type { PendingDeployment, UpdateFacts } from './plan.ts';
@@ -52,8 +53,8 @@ export function pendingDeployment(state: SysrootState, os: string): PendingDeplo
   if (booted === null || booted.os !== os || pending === undefined) return null;
   // The branch's commits count, whatever is layered on them.
   const { base: checksum, version } = pending;
-  const follows = originRefspec(booted.origin);
-  const same = originRefspec(pending.origin) === follows && follows !== undefined;
+  const follows = originFollows(booted.origin);
+  const same = originFollows(pending.origin) === follows && follows !== undefined;
   const newer = checksum !== booted.base && pending.timestamp >= booted.timestamp;
   // The same commit with other kernel arguments, say, is no reason to keep an update away: it gets them too.
   if (checksum === booted.base && same) return null;
@@ -80,7 +81,7 @@ export async function gatherFacts(
   around: Surroundings = {},
 ): Promise<UpdateFacts> {
   const base = runningDeployment(state, os);
-  const follows = base === null || isPinnedToCommit(base) ? null : (originRefspec(base.origin) ?? null);
+  const follows = base === null || isPinnedToCommit(base) ? null : (originFollows(base.origin) ?? null);
   const bootId = around.bootId ?? (readText('/proc/sys/kernel/random/boot_id') ?? '').trim();
   const id = (readText(join(settingsRoot(sysroot, state, os), 'etc/machine-id')) ?? '').trim();
   const bus = around.bus === undefined ? systemBus(sysroot.run) : around.bus;
@@ -112,8 +113,10 @@ async function presence(bus: Bus | null): Promise<Pick<UpdateFacts, 'people' | '
 
 /** Whether there is a way to a server: an address of this machine that others can answer to, where one is needed. */
 function online(sysroot: Sysroot, follows: string | null): boolean {
-  const remote = follows === null ? null : parseRefspec(follows).remote;
-  const url = remote === null ? undefined : sysroot.repo.remoteOption(remote, 'url');
+  const image = follows === null ? null : parseImageOrigin(follows);
+  const remote = follows === null || image !== null ? null : parseRefspec(follows).remote;
+  const registry = image?.image.startsWith('docker://') === true ? image.image : undefined;
+  const url = remote === null ? registry : sysroot.repo.remoteOption(remote, 'url');
   if (url === undefined || /^(file:|https?:\/\/(localhost|127\.|\[::1\]))/.test(url)) return true;
   return Object.values(networkInterfaces()).some((addresses) =>
     addresses?.some(({ internal, address }) => !internal && !/^(fe80:|169\.254\.)/i.test(address)),

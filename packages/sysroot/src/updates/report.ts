@@ -2,7 +2,7 @@ import { AtomicError } from '@atomic/ostree';
 import type { SysrootState } from '../deployment.ts';
 import { formatDuration } from '../duration.ts';
 import { stuckLine } from '../layers/stuck.ts';
-import { originRefspec } from '../origin.ts';
+import { originFollows } from '../origin.ts';
 import type { Sysroot } from '../sysroot.ts';
 import { loadPolicy, loadUpdatesConfig, type Policy } from './config.ts';
 import { runningDeployment, settingsRoot, timerProblem, UPDATE_TIMER } from './facts.ts';
@@ -217,7 +217,7 @@ export function lastCheckHealth(
     if (error instanceof AtomicError) return item('failed', error.message);
     throw error;
   }
-  const follows = originRefspec(runningDeployment(deployments, os)?.origin ?? null);
+  const follows = originFollows(runningDeployment(deployments, os)?.origin ?? null);
   if (config.policy === 'none' || follows === undefined) return null;
   const { succeeded, trouble, hold } = loadUpdatesState(sysroot, os);
   const last =

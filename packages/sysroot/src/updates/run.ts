@@ -5,6 +5,7 @@ import { type ChangeOptions, chooseOs } from '../change/change.ts';
 import { upgrade } from '../change/upgrade.ts';
 import type { SysrootState } from '../deployment.ts';
 import { loadBadCommits } from '../health/bad-commits.ts';
+import { parseImageOrigin } from '../image/image-origin.ts';
 import { type LayersStuck, layersStuck } from '../layers/stuck.ts';
 import { packageChanges } from '../status/package-changes.ts';
 import type { Sysroot } from '../sysroot.ts';
@@ -12,6 +13,7 @@ import { type Announcer, announcer } from './announce.ts';
 import { loadUpdatesConfig, type UpdatesConfig, writeUpdatesConfig } from './config.ts';
 import { gatherFacts, leftDeployments, type Surroundings, settingsRoot, timerProblem } from './facts.ts';
 import { lookAtBranch } from './look.ts';
+import { lookAtImage } from './look-image.ts';
 import { type Decision, nameOf, plan, type UpdateFacts } from './plan.ts';
 import { type Candidate, changeUpdatesState, loadUpdatesState, MOST_COMMITS, type UpdatesState } from './state.ts';
 
@@ -22,6 +24,8 @@ export interface UpdatesOptions extends BeginOptions {
   progress?: Progress | undefined;
   /** Who puts onto an update what is layered here. */
   layers?: ChangeOptions['layers'];
+  /** Who brings images where a container image is followed. */
+  images?: ChangeOptions['images'];
   announcer?: Announcer | undefined;
   around?: Surroundings | undefined;
   /** Unix seconds, for tests. */
@@ -185,7 +189,11 @@ async function check(sysroot: Sysroot, view: Survey, options: UpdatesOptions): P
   const { follows, base, machineId } = facts;
   if (follows === null || base === null) throw new AtomicError('invalid', 'there is no branch to look at');
   try {
-    const look = await lookAtBranch(sysroot, follows, base, machineId, options);
+    const image = parseImageOrigin(follows);
+    const look =
+      image === null
+        ? await lookAtBranch(sysroot, follows, base, machineId, options)
+        : await lookAtImage(sysroot, image, base, { ...options, metered: facts.metered });
     await changeUpdatesState(sysroot, os, (state) => ({
       ...state,
       checked: now,
