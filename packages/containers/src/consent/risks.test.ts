@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { splitWords } from '../labels/words.ts';
+import { readWords } from '../labels/words.ts';
 import { risksOf } from './risks.ts';
 
 const ids = (line: string, weight: 'grave' | 'note'): string[] =>
-  risksOf(splitWords(line, 'line'))
+  risksOf(readWords(line, 'line'))
     .filter((risk) => risk.weight === weight)
     .map(({ id }) => id);
 

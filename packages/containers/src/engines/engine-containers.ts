@@ -56,6 +56,8 @@ export class EngineContainers implements ContainerBackend {
   }
 
   async #summary(one: EngineContainer): Promise<ContainerSummary> {
+    // Podman names its own runtime by its kind only.
+    const runtime = one.HostConfig.Runtime;
     return {
       id: one.Id,
       name: nameOf(one),
@@ -65,7 +67,7 @@ export class EngineContainers implements ContainerBackend {
       created: new Date(one.Created).toISOString(),
       state: stateOf(one.State.Status),
       backend: this.name,
-      runtime: one.HostConfig.Runtime || (await this.#defaultRuntime()),
+      runtime: runtime === '' || runtime === 'oci' ? await this.#defaultRuntime() : runtime,
     };
   }
 
@@ -127,13 +129,13 @@ export class EngineContainers implements ContainerBackend {
   }
 
   async processes(container: string, columns: readonly string[]): Promise<ContainerProcess[]> {
-    // Docker finds the container's processes by this column, so it is always there.
-    const wanted = ['pid', ...columns.filter((column) => column !== 'pid')];
-    // The equals signs give each column the name that was asked for.
-    const ps = this.name === 'podman' ? wanted.join(',') : `-eo ${wanted.join(',')}`;
+    // Podman counts processes as the container does unless asked for the host's number.
+    const ps = this.name === 'podman' ? 'hpid' : '-eo pid';
     const answer = await this.#api.json('GET', `${path(container)}/top`, topAnswer, { query: { ps_args: ps } });
-    return (answer.Processes ?? []).map((row) =>
-      Object.fromEntries(wanted.map((column, i) => [column, row[i]?.trim() ?? ''])),
+    const { hostProcesses } = await import('./host-processes.ts');
+    return hostProcesses(
+      (answer.Processes ?? []).map(([pid]) => Number(pid)),
+      columns,
     );
   }
 

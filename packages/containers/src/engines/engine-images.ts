@@ -50,14 +50,8 @@ export class EngineImages implements ImageBackend {
   }
 
   async find(image: string): Promise<ImageDetails | undefined> {
-    let one: EngineImage;
-    try {
-      one = await this.#api.json('GET', path(image, '/json'), imageDetails);
-    } catch (error) {
-      // A name it cannot parse is one it has not.
-      if (error instanceof AtomicError && (error.code === 'not-found' || error.code === 'invalid')) return undefined;
-      throw error;
-    }
+    const one = (await this.#inspect(image)) ?? (await this.#inspectOwn(image));
+    if (one === undefined) return undefined;
     return {
       id: idOf(one.Id),
       names: named(one.RepoTags),
@@ -74,6 +68,25 @@ export class EngineImages implements ImageBackend {
       user: one.Config?.User ?? '',
       diffIds: one.RootFS?.Layers ?? [],
     };
+  }
+
+  async #inspect(image: string): Promise<EngineImage | undefined> {
+    try {
+      return await this.#api.json('GET', path(image, '/json'), imageDetails);
+    } catch (error) {
+      // A name it cannot parse is one it has not.
+      if (!(error instanceof AtomicError)) throw error;
+      if (['not-found', 'invalid'].includes(error.code) || /invalid reference/.test(error.message)) return undefined;
+      throw error;
+    }
+  }
+
+  /** Podman's copy of docker's API takes short names for those of Docker's own registry. */
+  async #inspectOwn(image: string): Promise<EngineImage | undefined> {
+    if (this.name !== 'podman') return undefined;
+    const wanted = withTag(image);
+    const found = (await this.list()).find(({ names }) => names.some((name) => shortName(name) === shortName(wanted)));
+    return found === undefined ? undefined : this.#inspect(found.id);
   }
 
   async delete(image: string, options: OperationOptions & { force?: boolean } = {}): Promise<string[]> {
@@ -163,5 +176,10 @@ export class EngineImages implements ImageBackend {
 /** A name is part of the path as it is: engines route by its slashes. */
 const path = (image: string, rest = ''): string =>
   `/images/${image.split('/').map(encodeURIComponent).join('/')}${rest}`;
+
+/** The name without what engines put before a short one. */
+const shortName = (name: string): string => name.replace(/^(?:localhost|docker\.io\/library|docker\.io)\//, '');
+
+const withTag = (name: string): string => (/(?::[^/]*|@sha256:[0-9a-f]+)$/.test(name) ? name : `${name}:latest`);
 
 const idOf = (id: string): string => (id.startsWith('sha256:') ? id : `sha256:${id}`);

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { engineOf, readEngineLine, wantsNext } from './engine-line.ts';
 import { findLabel, labelVariables, versionOf } from './image-labels.ts';
 import { substitute, withEngine } from './substitute.ts';
-import { quoteWords, splitWords } from './words.ts';
+import { quoteWords, readWords } from './words.ts';
 
 const context = { name: 'web', image: 'reg.example/web:1', environment: {}, folder: '/home/a', uid: 1000, gid: 100 };
 const words = (label: string, more: Record<string, string> = {}): string[] =>
@@ -68,7 +68,7 @@ for (const [label, variables, result] of TABLE) {
 
 test('what is displayed reads back as the same words', () => {
   const hard = ['', 'a b', "it's", '"', '$x', '`id`', 'a\nb', '\\', '*', '--x=y z', 'plain/word:1'];
-  assert.deepEqual(splitWords(quoteWords(hard), 'line'), hard);
+  assert.deepEqual(readWords(quoteWords(hard), 'line'), hard);
 });
 
 test('the engine of the label gives way to the one that is used', () => {

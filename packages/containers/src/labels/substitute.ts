@@ -1,6 +1,6 @@
 import { AtomicError } from '@atomic/ostree';
 import { engineOf, optionName, wantsNext } from './engine-line.ts';
-import { labelWords, type Piece, splitWords, type Word } from './words.ts';
+import { labelWords, type Piece, readWords, type Word } from './words.ts';
 
 /** Values that hold several words: what the caller typed for them, or what a file says. */
 const LISTS = new Set(['OPT1', 'OPT2', 'OPT3', 'RUN_OPTS']);
@@ -44,7 +44,7 @@ function expand(word: Word, variables: Variables, what: string, taker: string | 
   const [only] = word.pieces;
   if (word.pieces.length === 1 && only !== undefined) {
     if (only.kind === 'variable' && !only.quoted && LISTS.has(only.name) && only.operator === undefined) {
-      return splitWords(variables[only.name] ?? '', only.name);
+      return readWords(variables[only.name] ?? '', only.name);
     }
     if (only.kind === 'text' && !only.quoted) {
       const match = /^(.*=)?(IMAGE|NAME)$/s.exec(only.text);

@@ -172,13 +172,13 @@ const isOperator = (text: string | undefined): text is Operator => text !== unde
 export const labelWords = (text: string, what: string): Word[] => new Reader(text, what, true).words();
 
 /** The words of a line somebody typed or keeps in a file: quotes count, `$` is a letter like others. */
-export function splitWords(text: string, what: string): string[] {
+export function readWords(text: string, what: string): string[] {
   return new Reader(text, what, false)
     .words()
     .map(({ pieces }) => pieces.map((piece) => (piece.kind === 'text' ? piece.text : '')).join(''));
 }
 
-/** A word as a shell, and `splitWords`, read it back. */
+/** A word as a shell, and `readWords`, read it back. */
 export function quoteWord(word: string): string {
   if (word !== '' && /^[A-Za-z0-9_@%+=:,./-]+$/.test(word)) return word;
   return `'${word.replaceAll("'", `'\\''`)}'`;
