@@ -1,4 +1,5 @@
 export * from './copy-content.ts';
+export * from './crypt.ts';
 export * from './error.ts';
 export * from './inode-flags.ts';
 export * from './kexec.ts';
@@ -11,6 +12,7 @@ export * from './mount.ts';
 export * from './reflink.ts';
 export * from './rename.ts';
 export * from './selabel.ts';
+export * from './sodium.ts';
 export * from './sync.ts';
 export * from './verity.ts';
 export * from './xattr.ts';

@@ -104,10 +104,10 @@ async function openMessage(
   }
   const key = findGpgKey(keys, signature.fingerprint);
   const used = key?.subkeys.find(({ fingerprint }) => fingerprint === signature.fingerprint);
-  // gpgv takes a signature made before its key was revoked for good, but a stolen key dates as it likes.
-  const state = signature.state === 'good' && key?.subkeys[0]?.revoked === true ? 'key-revoked' : signature.state;
+  const whole = outcome.code === 0 && plaintexts === 1;
+  const state = signature.state === 'good' && !whole ? 'bad' : signature.state;
   return {
-    state: state === 'good' && (outcome.code !== 0 || plaintexts !== 1) ? 'bad' : state,
+    state,
     fingerprint: signature.fingerprint,
     primaryFingerprint: key?.subkeys[0]?.fingerprint ?? signature.primaryFingerprint,
     user: key?.userIds[0]?.uid ?? '',
