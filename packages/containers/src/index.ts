@@ -2,6 +2,7 @@ export * from './backends/index.ts';
 export * from './blobs/index.ts';
 export * from './consent/index.ts';
 export * from './engines/index.ts';
+export * from './images/index.ts';
 export * from './labels/index.ts';
 export * from './lifecycle/index.ts';
 export * from './outcome.ts';

@@ -1,0 +1,169 @@
+import { type ImageSource, type ReadImage, readImage } from '@atomic/oci';
+import {
+  type Checksum,
+  corrupt,
+  metadataString,
+  type Progress,
+  parseDirTree,
+  type Repo,
+  S_IFREG,
+  serializeCommit,
+  serializeDirTree,
+  type Transaction,
+} from '@atomic/ostree';
+import { plainMeta } from './folder.ts';
+import { importLayer, LAYER_PRIVILEGED, type LayerLimits } from './import-layer.ts';
+import { mergeLayers, type Tree } from './merge-layers.ts';
+import { imageRef, layerRef } from './names.ts';
+import { imageMetadata, readStored, type StoredImage } from './stored-image.ts';
+
+export interface PullOptions {
+  /** Whole, with tag or digest. */
+  name: string;
+  /** The reference to read it by again; by default the source's own name. */
+  origin?: string | undefined;
+  limits?: LayerLimits | undefined;
+  signal?: AbortSignal | undefined;
+  progress?: Progress | undefined;
+}
+
+export interface PulledImage {
+  image: StoredImage;
+  /** Of its layers, how many were read. */
+  fetched: number;
+  /** The very image had the name before. */
+  unchanged: boolean;
+}
+
+/** Layers read at a time: while one is unpacked the next is on its way. */
+const AT_ONCE = 3;
+
+/** See {@link ImageStore.pull}. */
+export async function pullImage(repo: Repo, source: ImageSource, options: PullOptions): Promise<PulledImage> {
+  const { name, signal } = options;
+  const ref = imageRef(name);
+  const image = await readImage(source);
+  const before = repo.readRef(ref);
+  const there = before === null ? undefined : readStored(repo, before, name);
+  const diffIds = image.config.rootfs.diff_ids;
+  const present = (diffId: string): boolean => repo.readRef(layerRef(diffId)) !== null;
+  if (there?.digest === image.digest && diffIds.every(present)) return { image: there, fetched: 0, unchanged: true };
+  const fetched = await fetchLayers(repo, source, image, options);
+  const layers = diffIds.map((diffId) => {
+    const commit = repo.readRef(layerRef(diffId));
+    if (commit === null) throw corrupt(`the layer ${diffId} went away while the image was pulled`);
+    return commit;
+  });
+  await using transaction = await repo.begin({ resumable: false, signal });
+  const commit = await writeImage(repo, transaction, image, layers, options.origin ?? source.name);
+  transaction.setRef(ref, commit);
+  signal?.throwIfAborted();
+  await transaction.commit();
+  const stored = readStored(repo, commit, name);
+  if (stored === undefined) throw corrupt(`the image ${name} was not stored`);
+  return { image: stored, fetched, unchanged: false };
+}
+
+async function fetchLayers(
+  repo: Repo,
+  source: ImageSource,
+  { manifest, config }: ReadImage,
+  options: PullOptions,
+): Promise<number> {
+  // A layer may come twice, such as the empty one.
+  const missing = new Map(
+    manifest.layers.flatMap((descriptor, i) => {
+      const diffId = config.rootfs.diff_ids[i] ?? '';
+      return repo.readRef(layerRef(diffId)) === null ? [[diffId, descriptor] as const] : [];
+    }),
+  );
+  const totalBytes = [...missing.values()].reduce((sum, { size }) => sum + size, 0);
+  let bytes = 0;
+  let done = 0;
+  const onBytes = (more: number): void => {
+    bytes += more;
+    options.progress?.({ phase: 'Layers', done, total: missing.size, bytes, totalBytes });
+  };
+  const failed = new AbortController();
+  const signal = options.signal === undefined ? failed.signal : AbortSignal.any([options.signal, failed.signal]);
+  const queue = [...missing];
+  const work = async (): Promise<void> => {
+    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+      const [diffId, descriptor] = next;
+      signal.throwIfAborted();
+      await importLayer(repo, source.blob(descriptor, signal), diffId, { limits: options.limits, signal, onBytes });
+      done++;
+    }
+  };
+  let first: { error: unknown } | undefined;
+  const workers = Array.from({ length: Math.min(AT_ONCE, queue.length) }, () =>
+    work().catch((error: unknown) => {
+      first ??= { error };
+      failed.abort(error);
+    }),
+  );
+  await Promise.all(workers);
+  if (first !== undefined) throw first.error;
+  return missing.size;
+}
+
+/** Stages the commit that keeps an image. */
+async function writeImage(
+  repo: Repo,
+  transaction: Transaction,
+  image: ReadImage,
+  layers: readonly Checksum[],
+  origin: string,
+): Promise<Checksum> {
+  const rootfs = mergeLayers(repo, transaction, layers);
+  const header = { uid: 0, gid: 0, mode: S_IFREG | 0o644, target: '', xattrs: [] };
+  const file = async (name: string, text: string) => {
+    const source = Buffer.from(text);
+    return { name, checksum: await transaction.writeContent({ header, size: source.length, source }) };
+  };
+  const files = [await file('manifest.json', image.manifestText), await file('config.json', image.configText)];
+  const privileged = [...privilegedPaths(repo, transaction, rootfs, layers)];
+  if (privileged.length > 0) files.push(await file('privileged', JSON.stringify(privileged)));
+  const meta = plainMeta(transaction);
+  const tree = transaction.writeMetadata(
+    'dirtree',
+    serializeDirTree({ files, dirs: [{ name: 'rootfs', tree: rootfs.tree, meta: rootfs.meta }] }),
+  );
+  const metadata = imageMetadata({
+    digest: image.digest,
+    mediaType: image.mediaType,
+    id: image.manifest.config.digest,
+    diffIds: image.config.rootfs.diff_ids,
+    origin,
+  });
+  const timestamp = Math.floor(Date.now() / 1000);
+  const commit = { metadata, parent: null, subject: '', body: '', timestamp, tree, meta };
+  return transaction.writeMetadata('commit', serializeCommit(commit));
+}
+
+/** Where files with privileges are in the tree of an image. */
+function* privilegedPaths(
+  repo: Repo,
+  transaction: Transaction,
+  { tree }: Tree,
+  layers: readonly Checksum[],
+): Generator<{ path: string; checksum: Checksum }> {
+  const wanted = new Set(
+    layers.flatMap((layer) => {
+      const text = metadataString(repo.loadCommit(layer).metadata, LAYER_PRIVILEGED) ?? '';
+      return text === '' ? [] : text.split(' ');
+    }),
+  );
+  if (wanted.size > 0) yield* find(transaction, tree, '', wanted);
+}
+
+function* find(
+  transaction: Transaction,
+  tree: Checksum,
+  path: string,
+  wanted: ReadonlySet<Checksum>,
+): Generator<{ path: string; checksum: Checksum }> {
+  const { files, dirs } = parseDirTree(transaction.loadObject('dirtree', tree));
+  for (const { name, checksum } of files) if (wanted.has(checksum)) yield { path: `${path}/${name}`, checksum };
+  for (const dir of dirs) yield* find(transaction, dir.tree, `${path}/${dir.name}`, wanted);
+}

@@ -1,0 +1,87 @@
+import { type ImageConfig, type Manifest, parseConfig, parseManifest } from '@atomic/oci';
+import {
+  AtomicError,
+  type Checksum,
+  corrupt,
+  type Metadata,
+  metadataString,
+  type Repo,
+  stringVariant,
+} from '@atomic/ostree';
+
+/** An image in the store, under one of its names. */
+export interface StoredImage {
+  /** Whole, with tag or digest. */
+  name: string;
+  /** What keeps all of it: `/rootfs`, `/manifest.json`, `/config.json`, `/privileged` if any; see {@link imageRef}. */
+  commit: Checksum;
+  /** `sha256:…` of the manifest. */
+  digest: string;
+  mediaType: string;
+  /** `sha256:…` of the configuration: what engines call the image's ID. */
+  id: string;
+  /** Uncompressed layers, the lowest first. */
+  diffIds: readonly string[];
+  /** Unix seconds at which it was stored. */
+  stored: number;
+  /** Where it came from, as a reference that can be read again; '' when nowhere. */
+  origin: string;
+}
+
+const DIGEST = 'atomic.image.digest';
+const MEDIA_TYPE = 'atomic.image.media-type';
+const ID = 'atomic.image.id';
+const LAYERS = 'atomic.image.layers';
+const ORIGIN = 'atomic.image.origin';
+
+export function imageMetadata(image: Omit<StoredImage, 'name' | 'commit' | 'stored'>): Metadata {
+  return new Map([
+    [DIGEST, stringVariant(image.digest)],
+    [ID, stringVariant(image.id)],
+    [LAYERS, stringVariant(image.diffIds.join(' '))],
+    [MEDIA_TYPE, stringVariant(image.mediaType)],
+    [ORIGIN, stringVariant(image.origin)],
+  ]);
+}
+
+/** What a commit says of the image it holds; undefined for another commit. */
+export function readStored(repo: Repo, commit: Checksum, name: string): StoredImage | undefined {
+  let found: ReturnType<Repo['loadCommit']>;
+  try {
+    found = repo.loadCommit(commit);
+  } catch (error) {
+    if (error instanceof AtomicError && error.code === 'not-found') return undefined;
+    throw error;
+  }
+  const { metadata, timestamp } = found;
+  const get = (key: string) => metadataString(metadata, key);
+  const [digest, mediaType, id, layers] = [get(DIGEST), get(MEDIA_TYPE), get(ID), get(LAYERS)];
+  if (digest === undefined || mediaType === undefined || id === undefined || layers === undefined) return undefined;
+  const diffIds = layers === '' ? [] : layers.split(' ');
+  return { name, commit, digest, mediaType, id, diffIds, stored: timestamp, origin: get(ORIGIN) ?? '' };
+}
+
+/** The root folder of an image: dirtree and dirmeta. Throws `corrupt`. */
+export function rootOf(repo: Repo, { commit, name }: StoredImage): { tree: Checksum; meta: Checksum } {
+  const found = repo.loadDirTree(repo.loadCommit(commit).tree).dirs.find((dir) => dir.name === 'rootfs');
+  if (found === undefined) throw corrupt(`the stored image ${name} has no root`);
+  return found;
+}
+
+/** A file beside the tree of an image; undefined when there is none. */
+export function sideFile(repo: Repo, commit: Checksum, name: string): Buffer | undefined {
+  const { tree } = repo.loadCommit(commit);
+  const found = repo.loadDirTree(tree).files.find((file) => file.name === name);
+  return found === undefined ? undefined : repo.loadFile(found.checksum).readContent();
+}
+
+function need(repo: Repo, { commit, name }: StoredImage, file: string): Buffer {
+  const bytes = sideFile(repo, commit, file);
+  if (bytes === undefined) throw corrupt(`the stored image ${name} has no ${file}`);
+  return bytes;
+}
+
+export const manifestBytes = (repo: Repo, image: StoredImage): Buffer => need(repo, image, 'manifest.json');
+export const configBytes = (repo: Repo, image: StoredImage): Buffer => need(repo, image, 'config.json');
+export const storedManifest = (repo: Repo, image: StoredImage): Manifest => parseManifest(manifestBytes(repo, image));
+export const storedConfig = (repo: Repo, image: StoredImage): ImageConfig => parseConfig(configBytes(repo, image));
