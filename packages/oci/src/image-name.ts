@@ -19,6 +19,11 @@ const LABEL = '(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])';
 const REGISTRY = new RegExp(`^(?:${LABEL}(?:\\.${LABEL})*|\\[[a-fA-F0-9:]+\\])(?::[0-9]+)?$`);
 const TAG = /^\w[\w.-]{0,127}$/;
 
+/** Whether a text is the path of a repository in a registry. */
+export const isRepository = (text: string): boolean => text.length <= MAX_NAME && REPOSITORY.test(text);
+/** Whether a text can be a tag. */
+export const isTag = (text: string): boolean => TAG.test(text);
+
 /**
  * Take an image's name apart. The first component is a registry when it has a dot, a colon or capitals, or is
  * `localhost`: that rule is the grammar's, nothing is looked up. Throws `invalid`.

@@ -3,6 +3,7 @@ import { createReadStream } from 'node:fs';
 import { Readable } from 'node:stream';
 import {
   AtomicError,
+  type BeginOptions,
   type Checksum,
   checksumBytes,
   corrupt,
@@ -49,11 +50,16 @@ export class BlobStore {
   readonly uploads: Uploads;
   readonly #known: Map<Checksum, StoredBlob>;
 
-  constructor(repo: Repo, prefix: string = BLOB_REFS) {
+  constructor(repo: Repo, prefix: string = BLOB_REFS, like?: BlobStore) {
     this.repo = repo;
     this.prefix = prefix;
-    this.uploads = new Uploads(repo);
-    this.#known = new Map();
+    this.uploads = like?.uploads ?? new Uploads(repo);
+    this.#known = like === undefined ? new Map() : like.#known;
+  }
+
+  /** The blobs below another prefix of the same repository. */
+  under(prefix: string): BlobStore {
+    return new BlobStore(this.repo, prefix, this);
   }
 
   /** The ref of a blob, there or not; throws `invalid` for what is no digest. */
@@ -134,13 +140,13 @@ export class BlobStore {
   }
 
   /**
-   * Stores bytes that are in memory, checked against their digest (`corrupt`); the refs in `also` come to point to them
-   * too, in their order and last of all.
+   * Stores bytes that are in memory, checked against their digest (`corrupt`). `refs` are written in their order, once the
+   * content is safe; without, it is the blob's own.
    */
   async putBytes(
     bytes: Uint8Array,
     digest: string,
-    options: PutOptions & { also?: readonly string[] | undefined } = {},
+    options: PutOptions & { refs?: readonly string[] | undefined } = {},
   ): Promise<StoredBlob> {
     const { algorithm, hex } = parseDigest(digest);
     const actual = hexDigest(algorithm, bytes);
@@ -152,14 +158,17 @@ export class BlobStore {
       checksumBytes(Buffer.concat([fileHeaderBytes(BLOB_HEADER), bytes])),
     );
     const commit = writeBlobCommit(transaction, file, { digest, mediaType });
-    for (const ref of [this.ref(digest), ...(options.also ?? [])]) transaction.setRef(ref, commit);
+    for (const ref of options.refs ?? [this.ref(digest)]) transaction.setRef(ref, commit);
     await transaction.commit();
     return { digest, size: bytes.length, mediaType, commit, file };
   }
 
-  /** Takes over a blob of another prefix in the same repository. */
-  link(blob: StoredBlob): void {
+  /** Takes over a blob of another prefix in the same repository; false when it was pruned in the meantime. */
+  async link(blob: StoredBlob, options: BeginOptions = {}): Promise<boolean> {
+    using _lock = await this.repo.lock('shared', options);
+    if (!this.repo.hasObject('commit', blob.commit) || !this.repo.hasObject('file', blob.file)) return false;
     this.repo.setRef(this.ref(blob.digest), blob.commit);
+    return true;
   }
 
   /** Says that the blob is still wanted, see {@link age}; false when it is not here. */

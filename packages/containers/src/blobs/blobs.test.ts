@@ -41,17 +41,16 @@ for (const mode of ['bare-user', 'archive', 'bare-user-only'] satisfies RepoMode
     assert.deepEqual(leftovers(repo), []);
 
     const text = Buffer.from('{"a":1}');
-    const named = await store.putBytes(text, digestOf(text, 'sha512'), {
-      mediaType: 'application/json',
-      also: ['x/y'],
-    });
+    const sha512 = digestOf(text, 'sha512');
+    const refs = ['x/y', store.ref(sha512)];
+    const named = await store.putBytes(text, sha512, { mediaType: 'application/json', refs });
     assert.deepEqual(store.at('x/y'), named);
     assert.deepEqual(store.read(named, 100), text);
     assert.throws(() => store.read(named, 3), code('corrupt'));
     assert.deepEqual([...store.list()], [digest, named.digest]);
 
-    const other = new BlobStore(repo, 'container/other');
-    other.link(blob);
+    const other = store.under('container/other');
+    assert.equal(await other.link(blob), true);
     assert.deepEqual((await fsck(repo)).problems, []);
     store.delete(digest);
     await prune(repo, { refsOnly: true });
@@ -59,6 +58,7 @@ for (const mode of ['bare-user', 'archive', 'bare-user-only'] satisfies RepoMode
     other.delete(digest);
     await prune(repo, { refsOnly: true });
     assert.equal(repo.hasObject('file', blob.file), false);
+    assert.equal(await other.link(blob), false);
   });
 }
 

@@ -8,7 +8,7 @@ import { BLOB_HEADER } from './blob-commit.ts';
 import { parseDigest } from './digest.ts';
 
 /** So much is gathered before it is written, while as much is on its way to the disk. */
-const BATCH = 1 << 20;
+const BATCH = 1 << 18;
 /** How often the disk is asked whether it has room. */
 const SPACE_STEP = 64 << 20;
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
@@ -131,7 +131,7 @@ export class Upload implements Disposable {
     const tally = known ?? new Tally();
     const other: Hash | undefined = algorithm === 'sha512' ? createHash('sha512') : undefined;
     if (known === undefined || other !== undefined) {
-      for await (const chunk of createReadStream(this.path, { highWaterMark: BATCH })) {
+      for await (const chunk of createReadStream(this.path, { highWaterMark: 1 << 20 })) {
         if (known === undefined) tally.add(chunk);
         other?.update(chunk);
       }

@@ -4,6 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { errnoCode } from '@atomic/linux';
+import { parseRange } from './range.ts';
 
 export interface GetOptions {
   /** Break off in the middle of objects unless a range is asked for. */
@@ -102,16 +103,4 @@ function unchanged(request: IncomingMessage, etag: string, stat: Stats): boolean
   if (match !== undefined) return match === etag;
   const since = Date.parse(request.headers['if-modified-since'] ?? '');
   return !Number.isNaN(since) && Math.floor(stat.mtimeMs / 1000) * 1000 <= since;
-}
-
-/** One `bytes=` range, its end not included; null for none (or several: those get it all), 'beyond' past the end. */
-function parseRange(header: string | undefined, size: number): { start: number; end: number } | 'beyond' | null {
-  const match = /^bytes=(\d*)-(\d*)$/.exec(header ?? '');
-  const [, from = '', to = ''] = match ?? [];
-  if (match === null || (from === '' && to === '')) return null;
-  if (from === '') return Number(to) === 0 ? 'beyond' : { start: Math.max(0, size - Number(to)), end: size };
-  const start = Number(from);
-  if (start >= size) return 'beyond';
-  const end = to === '' ? size : Math.min(size, Number(to) + 1);
-  return end <= start ? null : { start, end };
 }

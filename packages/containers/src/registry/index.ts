@@ -1,0 +1,11 @@
+export { Access, type AccessMode } from './access/access.ts';
+export { Htpasswd, listUsers, removeUser, setUser } from './access/htpasswd.ts';
+export { TokenKeys } from './access/token.ts';
+export { Cache } from './cache.ts';
+export { type CertificateFiles, ownCertificate, readCertificate } from './certificate.ts';
+export { type Collected, type CollectOptions, collectGarbage } from './collect.ts';
+export { LIMITS, type Limits, type Registry } from './registry-options.ts';
+export { RegistryStore } from './registry-store.ts';
+export type { Repository } from './repository.ts';
+export { type RegistryServer, type RequestLog, type ServeRegistryOptions, serveRegistry } from './serve.ts';
+export type { FoundManifest, Source } from './source.ts';
