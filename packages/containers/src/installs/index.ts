@@ -1,0 +1,2 @@
+export * from './installs.ts';
+export * from './record.ts';
