@@ -34,7 +34,7 @@ function installedSuite(): Suite | undefined {
 }
 
 /** Where this machine gets Debian's packages from. */
-function mirror(): string {
+export function mirror(): string {
   const targets = spawnSync('apt-get', ['indextargets', '--format', '$(REPO_URI)', 'Component: main'], {
     encoding: 'utf8',
   });
