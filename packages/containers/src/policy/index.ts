@@ -1,3 +1,14 @@
+export { resetPolicy } from './edit/edit-policy.ts';
+export type { SignaturePlaceChange } from './edit/edit-registries-d.ts';
+export { listTrust, type TrustKey, type TrustRow } from './edit/list-trust.ts';
+export {
+  addTrust,
+  defaultTrust,
+  deleteTrust,
+  type TrustAddOptions,
+  type TrustChange,
+  type TrustEditOptions,
+} from './edit/trust.ts';
 export * from './full-name.ts';
 export { findRegistry, type PullSource, pullSources } from './registries/find-registry.ts';
 export { loadRegistries } from './registries/load-registries.ts';
