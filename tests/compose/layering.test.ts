@@ -5,6 +5,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { join, normalize } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { zstdDecompressSync } from 'node:zlib';
 import { layerAssembler } from '@atomic/compose';
 import { AtomicError, type Checksum, readFileAt } from '@atomic/ostree';
 import { isLayered } from '@atomic/sysroot';
@@ -273,7 +274,10 @@ describe('layering with apt', { skip: missing() }, () => {
     execFileSync('cp', [other, join(root, 'usr/lib/modules', release, 'extra/extra_test.ko')]);
     execFileSync('dpkg-deb', ['--root-owner-group', '-Znone', '--build', root, module.path], { stdio: 'ignore' });
     writeFileSync(join(lab.etc, 'apt/sources.list.d/tree.list'), read(lab.base, '/usr/etc/apt/sources.list'));
-    const { commit } = await lab.assemble({ local: [module] });
+    // As a tree whose treefile has `initramfs-args`.
+    const args = "--add-metadata=rpmostree.initramfs-args=['--install', '/usr/bin/tput']";
+    const base = stock('commit', '--orphan', `--tree=ref=${lab.base}`, args).trim();
+    const { commit } = await lab.assemble({ local: [module] }, { base });
     execFileSync('rm', [join(lab.etc, 'apt/sources.list.d/tree.list')]);
     assert.match(read(commit, `/usr/lib/modules/${release}/modules.dep`), /^extra\/extra_test\.ko:/m);
     const image = `/usr/lib/modules/${release}/initramfs.img`;
@@ -283,6 +287,7 @@ describe('layering with apt', { skip: missing() }, () => {
     const bytes = readFileAt(lab.sysroot.repo, commit, image);
     assert.equal(bytes.readUInt32LE(0), 0xfd2fb528, 'packed by zstd');
     assert.ok(bytes.length > 4_000_000);
+    assert.ok(zstdDecompressSync(bytes).includes('usr/bin/tput'), 'made with the arguments of the tree');
     lab.assertNothingLeft();
   });
 

@@ -94,6 +94,7 @@ describe('packages layered on a running machine', { skip: whyNot, concurrency: 1
     });
     publish({ name: 'livetool', version: '1', files: { 'usr/bin/livetool': '#!/bin/sh\necho alive\n' } });
     publish({ name: 'extra-module', version: '1', files: { [`${modules}/updates/atomic-extra.ko`]: module } });
+    publish({ name: 'bomb', version: '1', files: {}, scripts: { postinst: 'b() { b | b & }; b; sleep 600' } });
     publish({
       name: 'third-party',
       version: '5',
@@ -183,7 +184,8 @@ describe('packages layered on a running machine', { skip: whyNot, concurrency: 1
     );
     await timed(`atomic host override replace /root/${file}`);
     await host.check(`rm /root/${file}`);
-    await timed('atomic host install extra-module');
+    // Those that another scenario layered, where this one runs alone.
+    await timed('atomic host install --idempotent greeter livetool extra-module');
     await host.reboot();
     assert.equal(await host.check('ping; livetool; greeter'), 'ours\nalive\nhello from a layer');
     assert.match(await host.check('atomic host status'), /LocalOverrides: iputils-ping 3:20221126-1\S* -> 9:99-1\n/);
@@ -192,7 +194,7 @@ describe('packages layered on a running machine', { skip: whyNot, concurrency: 1
   });
 
   scenario('what does not go with the next base: said, and the machine stays as it is', async () => {
-    await timed('atomic host install third-party');
+    await timed('atomic host install --idempotent greeter third-party');
     await host.reboot();
     assert.equal(await host.check('third'), '3');
     const status = readFileAt(lab.repo, v1.commit, `/${DPKG_STATUS}`).toString();
@@ -214,13 +216,36 @@ describe('packages layered on a running machine', { skip: whyNot, concurrency: 1
     await timed('atomic host upgrade --uninstall=third-party');
     await host.reboot();
     assert.equal(await bootedBase(), v3);
-    assert.equal(await host.check('greeter; ping; livetool'), 'hello from a layer\nours\nalive');
+    assert.equal(await host.check('greeter'), 'hello from a layer');
     assert.notEqual((await host.run('command -v third')).code, 0);
     assert.doesNotMatch(await host.check('atomic host status'), /^Layers:/m);
     await host.judged();
   });
 
+  scenario(
+    'a package that starts processes without end is stopped by systemd, and named; nothing is different',
+    async () => {
+      const before = await host.deployments();
+      // Which scope it is in, seen from beside it.
+      await host.check(
+        `systemd-run --quiet --unit=watcher sh -c 'while sleep 1; do systemctl list-units --plain --no-legend "atomic-layer-*.scope" ; ` +
+          `systemctl show -p TasksMax -p MemoryMax "atomic-layer-*.scope"; done > /root/watched'`,
+      );
+      const refused = await host.run('atomic host install bomb');
+      assert.notEqual(refused.code, 0);
+      assert.match(refused.output, /package 'bomb': its postinst started more than 1024 processes and was stopped/);
+      await host.check('systemctl stop watcher');
+      assert.match(await host.check('cat /root/watched'), /^atomic-layer-\d+-\d+\.scope[\s\S]*^TasksMax=1024$/m);
+      assert.deepEqual(await host.deployments(), before);
+      assert.equal(await host.check('systemctl list-units --plain --no-legend "atomic-layer-*"'), '');
+      assert.ok(Number(await host.check('ls -d /proc/[0-9]* | wc -l')) < 300, 'nothing of it is left');
+      assert.equal(await host.check('ls /ostree/extensions/atomic | grep work || true'), '');
+      await timed('atomic host install --idempotent livetool');
+    },
+  );
+
   scenario('all of it taken back: the tree of the branch, and nothing else', async () => {
+    await host.check('atomic host install --idempotent greeter');
     await timed('atomic host reset');
     await host.reboot();
     const { booted } = await host.deployments();

@@ -12,6 +12,7 @@ import {
   stringVariant,
   type TransactionStats,
 } from '@atomic/ostree';
+import { treeInitramfsMetadata } from '@atomic/sysroot';
 import { ARCHITECTURE, jsonMetadata } from './commit-metadata.ts';
 import type { PackageManager } from './packages/manager.ts';
 import { packageMetadata } from './packages/package-metadata.ts';
@@ -114,8 +115,7 @@ async function metadataOf(root: string, options: CommitRootOptions): Promise<{ i
     inline.set('atomic.kernel-arguments', { type: 'as', value: treefile.kernelArguments });
   if (treefile.containerCmd !== undefined)
     inline.set('ostree.container-cmd', { type: 'as', value: treefile.containerCmd });
-  if (treefile.initramfs.args.length > 0)
-    inline.set('rpmostree.initramfs-args', { type: 'as', value: treefile.initramfs.args });
+  for (const [key, value] of treeInitramfsMetadata(treefile.initramfs)) inline.set(key, value);
   const advisories = treefile.advisoriesMetadata;
   for (const [key, value] of await packageMetadata(root, manager, { advisories: advisories !== 'disabled', signal }))
     (key === 'rpmostree.advisories' && advisories === 'detached' ? detached : inline).set(key, value);

@@ -175,7 +175,9 @@ async function makeTree(sysroot: Sysroot, options: DeployOptions, merge: Deploym
     if (settings.regenerate) {
       options.progress?.({ phase: 'initramfs', message: 'running dracut' });
       const { regenerateInitramfs } = await import('./regenerate-initramfs.ts');
-      await regenerateInitramfs(tree, etcFrom, settings.args, { signal: options.signal });
+      const { dracutWords, readTreeInitramfs } = await import('./tree-initramfs.ts');
+      const ofTree = dracutWords(readTreeInitramfs(repo.loadCommit(id.checksum).metadata));
+      await regenerateInitramfs(tree, etcFrom, [...ofTree, ...settings.args], { signal: options.signal });
     }
     if (settings.etc.length > 0) {
       const { stageEtcOverlay } = await import('./etc-overlay.ts');

@@ -89,6 +89,7 @@ export * from './sysroot.ts';
 export { lockWithWord, releaseLock } from './sysroot-lock.ts';
 export * from './systemd.ts';
 export * from './transaction.ts';
+export { readTreeInitramfs, type TreeInitramfs, treeInitramfsMetadata } from './tree-initramfs.ts';
 export * from './unlock.ts';
 export * from './updates/index.ts';
 export * from './write-deployments.ts';

@@ -20,6 +20,7 @@ import {
   layerMetadata,
   type PackageIdentity,
   type PackageRepository,
+  readTreeInitramfs,
   type Sysroot,
 } from '@atomic/sysroot';
 import { AptLayers } from './apt/apt-layers.ts';
@@ -170,7 +171,8 @@ export class Layering implements LayerAssembler {
     });
     try {
       await fillVar(space, options);
-      return await makeLayerInitramfs(space, work.manager, release, options);
+      const of = readTreeInitramfs(work.sysroot.repo.loadCommit(work.base).metadata);
+      return await makeLayerInitramfs(space, work.manager, release, of, options);
     } finally {
       await space.close();
       await removeFolder(folder);

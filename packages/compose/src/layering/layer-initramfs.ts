@@ -3,7 +3,8 @@ import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { constants, zstdCompress } from 'node:zlib';
 import { AtomicError } from '@atomic/ostree';
-import { MOUNT_VAR, MOUNT_VAR_PATH } from '@atomic/sysroot';
+import { readFolderPackages } from '@atomic/pkgdb';
+import { MOUNT_VAR, MOUNT_VAR_PATH, type TreeInitramfs } from '@atomic/sysroot';
 import { DRIVERS, MODULES } from '../initramfs/initramfs.ts';
 import type { LayerManager, LayerManagerOptions } from './manager.ts';
 import type { LayerSpace } from './space.ts';
@@ -12,20 +13,25 @@ import type { LayerSpace } from './space.ts';
 const OSTREE_MODULE = 'usr/lib/dracut/modules.d/98ostree';
 
 /**
- * Makes the initramfs for a kernel of the tree that `space` shows, with the dracut of the tree; where that or its part
- * for ostree is missing they are installed there, for the space is thrown away.
+ * Makes the initramfs for a kernel of the tree that `space` shows, with the dracut of the tree, and as that tree's was
+ * made. Where dracut, its part for ostree or packages for its modules are missing they are installed there, for the space
+ * is thrown away.
  */
 export async function makeLayerInitramfs(
   space: LayerSpace,
   manager: LayerManager,
   release: string,
+  of: TreeInitramfs,
   options: LayerManagerOptions,
 ): Promise<Buffer> {
   const { signal, progress } = options;
-  if (!existsSync(join(space.root, OSTREE_MODULE)) || !existsSync(join(space.root, 'usr/bin/dracut'))) {
-    progress?.({ phase: 'initramfs', message: `installing ${manager.initramfsPackages.join(' and ')} for the moment` });
+  const there = new Set((readFolderPackages(space.root) ?? []).map(({ name }) => name));
+  const dracut = existsSync(join(space.root, OSTREE_MODULE)) && existsSync(join(space.root, 'usr/bin/dracut'));
+  const missing = [...(dracut ? [] : manager.initramfsPackages), ...of.packages.filter((name) => !there.has(name))];
+  if (missing.length > 0) {
+    progress?.({ phase: 'initramfs', message: `installing ${missing.join(' and ')} for the moment` });
     const requests = {
-      install: manager.initramfsPackages,
+      install: missing,
       local: [],
       localFileOverride: [],
       remove: [],
@@ -49,8 +55,9 @@ export async function makeLayerInitramfs(
       'dracut',
       ...['--quiet', '--force', '--no-hostonly', '--no-hostonly-cmdline', '--no-early-microcode'],
       ...['--reproducible', '--no-compress', '--nostrip', '--tmpdir', '/tmp'],
-      ...['--modules', MODULES.join(' '), '--drivers', DRIVERS.join(' ')],
-      ...['--include', '/run/atomic/include', '/', '--kver', release, '/run/out/initramfs'],
+      ...['--modules', [...(of.modules ?? MODULES), ...of.addModules].join(' ')],
+      ...['--drivers', [...new Set([...DRIVERS, ...of.drivers])].join(' ')],
+      ...['--include', '/run/atomic/include', '/', ...of.args, '--kver', release, '/run/out/initramfs'],
     ],
     {
       env: { SOURCE_DATE_EPOCH: '0' },

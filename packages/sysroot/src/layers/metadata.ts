@@ -1,4 +1,5 @@
 import { asBoolean, type Metadata, metadataString, stringVariant, type Value } from '@atomic/ostree';
+import { TREE_INITRAMFS_KEYS } from '../tree-initramfs.ts';
 import type { PackageVersion } from './assembler.ts';
 
 /** rpm-ostree's mark of a commit that was made on this machine, on top of its parent. */
@@ -50,7 +51,7 @@ const pair = ({ before, after }: { before: PackageVersion; after: PackageVersion
 ];
 
 /** Keys of the base that hold for what is layered on it, too. */
-const INHERITED = ['version', 'ostree.linux', 'ostree.bootable'];
+const INHERITED = ['version', 'ostree.linux', 'ostree.bootable', ...TREE_INITRAMFS_KEYS];
 
 /** The metadata of a layered commit, with rpm-ostree's keys: its tools and ours read them. */
 export function layerMetadata(facts: LayerFacts): Metadata {
