@@ -1,5 +1,6 @@
 export * from './backends/index.ts';
 export * from './blobs/index.ts';
+export * from './configuration.ts';
 export * from './consent/index.ts';
 export * from './engines/index.ts';
 export * from './images/index.ts';
@@ -9,4 +10,5 @@ export * from './lifecycle/index.ts';
 export * from './outcome.ts';
 export * from './policy/index.ts';
 export * from './quadlet/index.ts';
+export * from './registry/index.ts';
 export * from './verbs/index.ts';

@@ -19,6 +19,8 @@ export interface EngineOptions {
   path: string;
   /** Only these; the others are not even looked for. */
   only?: readonly string[] | undefined;
+  /** The one that comes first when both are there (default: docker). */
+  preferred?: string | undefined;
 }
 
 export interface Engine {
@@ -169,8 +171,7 @@ export async function openEngines(options: EngineOptions): Promise<Engines> {
     wanted('docker') ? openDocker(options) : undefined,
     wanted('podman') ? openPodman(options) : undefined,
   ]);
-  return new Engines(
-    [...(docker === undefined ? [] : [docker]), ...(podman === undefined ? [] : [podman.engine])],
-    podman === undefined ? [] : [podman.stop],
-  );
+  const found = [...(docker === undefined ? [] : [docker]), ...(podman === undefined ? [] : [podman.engine])];
+  if (options.preferred === 'podman') found.reverse();
+  return new Engines(found, podman === undefined ? [] : [podman.stop]);
 }

@@ -1,0 +1,92 @@
+import type { ContainerBackend, ContainerSummary, Engines, ImageBackend, ImageDetails } from '@atomic/containers';
+import type { Context } from '../context.ts';
+import { type Places, places } from './places.ts';
+
+/** Everything on this machine that has containers or images. */
+export interface Backends extends AsyncDisposable {
+  engines: Engines;
+  containers: readonly ContainerBackend[];
+  images: readonly ImageBackend[];
+}
+
+/** Names `--storage` takes, the original's among them. */
+const KINDS: Record<string, string> = { 'containers-storage': 'podman', ostree: 'system' };
+
+/** Opens the engines, and what else has containers and images; with `storage` only that one. */
+export async function openBackends(storage?: string, at: Places = places()): Promise<Backends> {
+  const { openEngines, readConfiguration } = await import('@atomic/containers');
+  const { AtomicError } = await import('@atomic/ostree');
+  const { default_docker: preferred } = readConfiguration(at.configuration);
+  const kind = storage === undefined ? undefined : (KINDS[storage] ?? storage);
+  if (kind !== undefined && !['docker', 'podman', 'system'].includes(kind)) {
+    throw new AtomicError('usage', `--storage must be docker, podman or system, but is '${storage}'`);
+  }
+  const engines = await openEngines({
+    dockerHost: process.env['DOCKER_HOST'],
+    podmanHost: process.env['CONTAINER_HOST'],
+    runtimeFolder: at.runtime,
+    path: process.env['PATH'] ?? '',
+    only: kind === undefined ? undefined : [kind],
+    preferred,
+  });
+  return {
+    engines,
+    containers: engines.all().map((one) => one.containers),
+    images: engines.all().map((one) => one.images),
+    [Symbol.asyncDispose]: () => engines[Symbol.asyncDispose](),
+  };
+}
+
+export interface FoundContainer {
+  backend: ContainerBackend;
+  container: ContainerSummary;
+}
+
+/** The container of that name or id. Throws `not-found`, and `usage` when several backends have one. */
+export async function findContainer(backends: Backends, name: string): Promise<FoundContainer> {
+  const { AtomicError } = await import('@atomic/ostree');
+  const all = await Promise.all(
+    backends.containers.map(async (backend) =>
+      (await backend.list()).map((container): FoundContainer => ({ backend, container })),
+    ),
+  );
+  const exact = all.flat().filter(({ container }) => container.name === name);
+  const found =
+    exact.length > 0 ? exact : all.flat().filter(({ container: { id } }) => name.length >= 4 && id.startsWith(name));
+  const [first] = found;
+  if (first === undefined) {
+    throw new AtomicError('not-found', `there is no container '${name}'`, {
+      hint: 'see: atomic containers list --all',
+    });
+  }
+  if (found.length === 1) return first;
+  throw new AtomicError('usage', `'${name}' is in ${found.map(({ backend }) => backend.name).join(' and ')}`, {
+    hint: `say which: --storage=${first.backend.name}`,
+  });
+}
+
+export interface FoundImage {
+  backend: ImageBackend;
+  image: ImageDetails;
+}
+
+/** Every backend that has the image. Throws `not-found` when none has. */
+export async function findImages(backends: Backends, name: string): Promise<FoundImage[]> {
+  const { AtomicError } = await import('@atomic/ostree');
+  const all = await Promise.all(
+    backends.images.map(async (backend): Promise<FoundImage[]> => {
+      const image = await backend.find(name);
+      return image === undefined ? [] : [{ backend, image }];
+    }),
+  );
+  const found = all.flat();
+  if (found.length > 0) return found;
+  throw new AtomicError('not-found', `there is no image '${name}'`, { hint: 'see: atomic images list' });
+}
+
+/** Runs a backend's command on the terminal. */
+export async function onTerminal(ctx: Context, words: readonly string[]): Promise<number> {
+  const { runOnTerminal } = await import('@atomic/containers');
+  ctx.signal.throwIfAborted();
+  return runOnTerminal(words);
+}

@@ -1,0 +1,42 @@
+import type { Command } from 'commander';
+import type { Context } from '../context.ts';
+import { add, containerAction } from './common.ts';
+import { carryOut, engineFor, labelVerb, openVerb, opts, type VerbFlags } from './verb.ts';
+
+interface UninstallFlags extends VerbFlags {
+  name?: string;
+  force?: boolean;
+  keepImage?: boolean;
+}
+
+/** Adds `atomic uninstall`. */
+export function register(program: Command): void {
+  const uninstall = add(program, 'uninstall', 'remove a container and its image, and what its installation left', [
+    'atomic uninstall registry.example/rsyslog',
+    'atomic uninstall --display rsyslog                   only print the commands',
+    'atomic uninstall --name=log registry.example/rsyslog one of several installations',
+    'atomic uninstall --force web                         with every container of the image',
+  ]);
+  labelVerb(program, uninstall)
+    .argument('<image>', 'the image, by any of its names, or the name it was installed as')
+    .argument('[args...]', "added to the label's command")
+    .option('-n, --name <name>', 'the installation, when there are several')
+    .option('-f, --force', 'with all containers of the image, and though its own command fails')
+    .option('--keep-image', 'leave the image')
+    .action(containerAction(uninstallAction));
+}
+
+async function uninstallAction(ctx: Context, image: string, args: string[], flags: UninstallFlags): Promise<number> {
+  const { planUninstall } = await import('@atomic/containers');
+  await using verb = await openVerb(ctx, flags);
+  const engine = await engineFor(verb.backends, image);
+  const context = verb.context(engine);
+  const { name, force, keepImage } = flags;
+  const plan = await planUninstall(context, { image, name, args, force, keepImage, opts: opts(flags) });
+  const status = await carryOut(ctx, context, plan, flags, `atomic uninstall ${image}`);
+  if (status !== 0) {
+    ctx.warn(`the label UNINSTALL of ${plan.image} ended with status ${status}; the image stays`);
+    ctx.warn('  hint: --force goes on all the same');
+  }
+  return status;
+}
