@@ -1,8 +1,15 @@
 export * from './choose-platform.ts';
+export * from './copy-image.ts';
+export * from './docker-daemon.ts';
 export * from './image-name.ts';
 export * from './image-reference.ts';
 export * from './layout-writer.ts';
 export * from './open-source.ts';
+export * from './registry/certificates.ts';
+export { RegistryClient, type RegistryOptions, referenceOf } from './registry/client.ts';
+export * from './registry/credentials.ts';
+export * from './registry/registry-source.ts';
+export * from './registry/registry-target.ts';
 export * from './skopeo.ts';
 export * from './source.ts';
 export * from './spec.ts';

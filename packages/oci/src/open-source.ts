@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { ArchiveFiles, FolderFiles, type ImageFiles } from './archive-files.ts';
 import { formatImageReference, type ImageReference } from './image-reference.ts';
 import { LayoutSource } from './layout-source.ts';
+import type { RegistryOptions } from './registry/client.ts';
 import { skopeoCopy } from './skopeo.ts';
 import { type ImageSource, type Platform, thisPlatform } from './source.ts';
 
@@ -19,6 +20,10 @@ export interface OpenSourceOptions {
   policy?: 'enforced' | 'ignored' | undefined;
   /** Credentials for registries (containers-auth.json(5)); skopeo's own by default. */
   authFile?: string | undefined;
+  /** How registries are reached; by skopeo, as it is set up, when this is not said. */
+  registry?: RegistryOptions | undefined;
+  /** Where the engine listens whose images are read. */
+  socketPath?: string | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -36,9 +41,23 @@ export async function openSource(reference: ImageReference, options: OpenSourceO
       const { DockerArchiveSource } = await import('./docker-archive-source.ts');
       return new DockerArchiveSource(name, await ArchiveFiles.open(reference.path, options), reference.name);
     }
-    default:
-      return new LayoutSource(name, await copied(name, options), undefined, platform);
+    case 'docker-daemon': {
+      const { DockerArchiveSource } = await import('./docker-archive-source.ts');
+      const { saveFromDaemon } = await import('./docker-daemon.ts');
+      const files = await saveFromDaemon(reference.name, { ...options, socketPath: options.socketPath });
+      return new DockerArchiveSource(name, files, undefined);
+    }
+    case 'docker': {
+      if (options.registry === undefined) break;
+      const { RegistrySource } = await import('./registry/registry-source.ts');
+      return new RegistrySource(
+        reference.name,
+        [{ name: reference.name, options: { ...options.registry, signal: options.signal } }],
+        platform,
+      );
+    }
   }
+  return new LayoutSource(name, await copied(name, options), undefined, platform);
 }
 
 /** What only skopeo reaches is copied by it to a layout that disposing removes. */

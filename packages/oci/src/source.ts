@@ -38,7 +38,8 @@ export interface Platform {
 export interface ImageTarget extends AsyncDisposable {
   readonly name: string;
   hasBlob(descriptor: Descriptor): Promise<boolean>;
-  putBlob(descriptor: Descriptor, bytes: AsyncIterable<Uint8Array>, signal?: AbortSignal): Promise<void>;
+  /** `open` gives the bytes from the beginning, each time it is called. */
+  putBlob(descriptor: Descriptor, open: () => AsyncIterable<Uint8Array>, signal?: AbortSignal): Promise<void>;
   putManifest(manifest: SourceManifest): Promise<void>;
 }
 

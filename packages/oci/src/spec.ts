@@ -44,7 +44,23 @@ const config = z.object({
   architecture: z.string(),
   os: z.string(),
   config: z
-    .object({ Labels: labels.nullish(), Cmd: z.array(z.string()).nullish(), StopSignal: z.string().optional() })
+    .object({
+      Labels: labels.nullish(),
+      Entrypoint: z.array(z.string()).nullish(),
+      Cmd: z.array(z.string()).nullish(),
+      Env: z.array(z.string()).nullish(),
+      StopSignal: z.string().optional(),
+      /** Docker's: NONE, CMD and words, or CMD-SHELL and a line; times in nanoseconds. */
+      Healthcheck: z
+        .object({
+          Test: z.array(z.string()).nullish(),
+          Interval: z.number().optional(),
+          Timeout: z.number().optional(),
+          StartPeriod: z.number().optional(),
+          Retries: z.number().optional(),
+        })
+        .nullish(),
+    })
     .nullish(),
   rootfs: z.object({ type: z.string(), diff_ids: z.array(digest) }),
   history: z.array(z.object({ created: z.string().optional(), created_by: z.string().optional() })).optional(),

@@ -1,0 +1,81 @@
+import { createWriteStream } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { AtomicError } from '@atomic/ostree';
+import { z } from 'zod';
+import { ArchiveFiles, type ImageFiles } from './archive-files.ts';
+import { Http } from './registry/http.ts';
+
+export const DOCKER_SOCKET = '/run/docker.sock';
+
+export interface DaemonOptions {
+  /** Where the engine listens. */
+  socketPath?: string | undefined;
+  scratch?: string | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+const said = z.object({ message: z.string() });
+
+/**
+ * An image of a Docker engine (or Podman's compatible service) as the archive that it gives out, kept in a file that
+ * disposing removes: GET /images/NAME/get of its API. Throws `not-found`.
+ */
+export async function saveFromDaemon(name: string, options: DaemonOptions = {}): Promise<ImageFiles> {
+  const { signal, socketPath = DOCKER_SOCKET } = options;
+  const scratch = await mkdtemp(join(options.scratch ?? tmpdir(), 'atomic-oci-'));
+  const remove = () => rm(scratch, { recursive: true, force: true });
+  try {
+    using http = new Http({ socketPath });
+    const url = new URL(`http://engine/images/${encodeURIComponent(name)}/get`);
+    const answer = await http.send({ method: 'GET', url, signal }).catch((cause: unknown) => {
+      signal?.throwIfAborted();
+      throw new AtomicError('not-found', `no engine answers at ${socketPath}`, { cause });
+    });
+    if (answer.status !== 200) throw await refusal(answer.body, answer.status, name);
+    const archive = join(scratch, 'saved');
+    await pipeline(answer.body, createWriteStream(archive), { signal });
+    const files = await ArchiveFiles.open(archive, { signal });
+    return { stream: (path) => files.stream(path), [Symbol.asyncDispose]: remove };
+  } catch (error) {
+    await remove();
+    throw error;
+  }
+}
+
+/** Gives an image to an engine, as an archive of `docker save`: POST /images/load. What it said. */
+export async function loadIntoDaemon(archive: AsyncIterable<Uint8Array>, options: DaemonOptions = {}): Promise<string> {
+  const { signal, socketPath = DOCKER_SOCKET } = options;
+  using http = new Http({ socketPath });
+  const url = new URL('http://engine/images/load?quiet=1');
+  const headers = { 'Content-Type': 'application/x-tar', 'Transfer-Encoding': 'chunked' };
+  const answer = await http.send({ method: 'POST', url, headers, body: archive, signal });
+  if (answer.status !== 200) throw await refusal(answer.body, answer.status, 'the image');
+  const text = await gathered(answer.body);
+  const problem = /"error":"((?:[^"\\]|\\.)*)"/.exec(text)?.[1];
+  if (problem !== undefined) throw new AtomicError('failed', `the engine does not take the image: ${problem}`);
+  return text;
+}
+
+async function gathered(body: AsyncIterable<Uint8Array>): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of body) {
+    size += chunk.length;
+    if (size < 1 << 20) chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+async function refusal(body: AsyncIterable<Uint8Array>, status: number, name: string): Promise<AtomicError> {
+  const text = await gathered(body);
+  let message = `HTTP ${status}`;
+  try {
+    message = said.parse(JSON.parse(text)).message;
+  } catch {
+    // Whatever it is that answers there, it is no engine with a word for it.
+  }
+  return new AtomicError(status === 404 ? 'not-found' : 'failed', `${name}: ${message}`);
+}
