@@ -11,4 +11,5 @@ export * from './outcome.ts';
 export * from './policy/index.ts';
 export * from './quadlet/index.ts';
 export * from './registry/index.ts';
+export * from './system/index.ts';
 export * from './verbs/index.ts';

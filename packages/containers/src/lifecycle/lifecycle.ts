@@ -1,5 +1,5 @@
 import { existsSync, lstatSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { type FileLock, fsyncPath, LockedError, syncfsPath } from '@atomic/linux';
 import { AtomicError, type BeginOptions } from '@atomic/ostree';
 import { lockWithWord, releaseLock, removeTree, writeJson } from '@atomic/sysroot';
@@ -243,7 +243,9 @@ export class Lifecycle {
   }
 
   async #lock(options: BeginOptions): Promise<FileLock> {
-    mkdirSync(this.folder, { recursive: true, mode: 0o755 });
+    mkdirSync(dirname(this.folder), { recursive: true, mode: 0o755 });
+    // Trees of images have programs with privileges in them, of old versions too: nobody but their owner gets there.
+    if (!existsSync(this.folder)) mkdirSync(this.folder, { mode: 0o700 });
     makePapers(this.folder);
     try {
       return await lockWithWord(join(this.folder, '.lock'), this.#options.title, options);
