@@ -22,8 +22,18 @@ export const VERBS: readonly Verb[] = [
     load: () => import('./uninstall.ts'),
   },
   {
+    name: 'quadlet',
+    summary: 'containers, volumes, networks and pods as units of systemd',
+    load: () => import('./quadlet.ts'),
+  },
+  {
     name: 'registry',
     summary: 'a registry of your own, over the image store',
     load: () => import('./registry/index.ts'),
+  },
+  {
+    name: 'trust',
+    summary: 'which images are let in: keys, rules, and why one was refused',
+    load: () => import('./trust/index.ts'),
   },
 ];

@@ -1,19 +1,27 @@
-export { resetPolicy } from './edit/edit-policy.ts';
 export type { SignaturePlaceChange } from './edit/edit-registries-d.ts';
 export { listTrust, type TrustKey, type TrustRow } from './edit/list-trust.ts';
 export {
   addTrust,
   defaultTrust,
   deleteTrust,
+  resetTrust,
   type TrustAddOptions,
   type TrustChange,
   type TrustEditOptions,
 } from './edit/trust.ts';
+export { type ExplainOptions, type Explanation, explainTrust } from './explain.ts';
 export * from './full-name.ts';
 export { findRegistry, type PullSource, pullSources } from './registries/find-registry.ts';
 export { loadRegistries } from './registries/load-registries.ts';
 export * from './registries/registries-config.ts';
 export { blockedError, type Candidate, localNames, type Resolution, resolveImage } from './registries/resolve-image.ts';
+export {
+  type JudgeOptions,
+  judgeRegistryImage,
+  openCandidate,
+  type RegistryAccess,
+  registryAttachments,
+} from './registry-image.ts';
 export { type Applicable, applicable, type ImageIdentity, identityText } from './rules/applicable.ts';
 export {
   type Decision,

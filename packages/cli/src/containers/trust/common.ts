@@ -6,9 +6,8 @@ import { add } from '../common.ts';
 
 /** Options that say where the settings are. */
 export interface TrustPathOptions {
-  root?: string;
   policy?: string;
-  registriesD?: string;
+  'registries.d'?: string;
   registriesConf?: string;
 }
 
@@ -24,7 +23,7 @@ export const withTrustPaths = (command: Command): Command =>
     .option('--registries-conf <file>', 'this registries.conf, without drop-ins');
 
 /** The files that count for who runs this; the environment may name registries.conf, as with podman. */
-export async function pathsOf(options: TrustPathOptions & { 'registries.d'?: string }): Promise<TrustPaths> {
+export async function pathsOf(options: TrustPathOptions): Promise<TrustPaths> {
   const { trustPaths } = await import('@atomic/containers');
   const { CONTAINERS_REGISTRIES_CONF, REGISTRIES_CONFIG_PATH } = process.env;
   const registriesConf = options.registriesConf ?? CONTAINERS_REGISTRIES_CONF ?? REGISTRIES_CONFIG_PATH;

@@ -12,7 +12,7 @@ export function register(trust: Command): void {
     .addOption(new Option('--default <what>', 'what holds then').choices(['accept', 'reject']).default('accept'))
     .action(
       containerAction(async (ctx, options: TrustPathOptions & { yes?: boolean; default: string }) => {
-        const { listTrust, OutcomeError, resetPolicy } = await import('@atomic/containers');
+        const { listTrust, OutcomeError, resetTrust } = await import('@atomic/containers');
         const paths = await pathsOf(options);
         if (options.yes !== true) {
           const rules = await listTrust(paths, ctx.signal).then(
@@ -22,7 +22,11 @@ export function register(trust: Command): void {
           const what = rules === undefined ? paths.policy : `${rules} rules of ${paths.policy}`;
           throw new OutcomeError('refused', `${what} would be set aside`, { hint: 'add --yes to do it' });
         }
-        const kept = resetPolicy(paths.policy, options.default === 'reject' ? 'reject' : 'insecureAcceptAnything');
+        const lock = { wait: ctx.wait, onWait: ctx.onWait, signal: ctx.signal };
+        const kept = await resetTrust(
+          { paths, lock },
+          options.default === 'reject' ? 'reject' : 'insecureAcceptAnything',
+        );
         if (ctx.json) return ctx.printJson({ file: paths.policy, kept: kept ?? null, default: options.default });
         ctx.print(`written  ${paths.policy}`);
         if (kept !== undefined) ctx.print(`kept     ${kept}`);

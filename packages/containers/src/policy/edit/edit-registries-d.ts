@@ -55,15 +55,20 @@ export function setSignaturePlace(folder: string, scope: string, change: Signatu
 /** Takes a scope's settings away, and with the last of a file the file; returns that file, or undefined for none. */
 export function deleteSignaturePlace(folder: string, scope: string): string | undefined {
   for (const file of settingsIn(folder, '.yaml')) {
-    const document = parseDocument(readSettings(file) ?? '');
+    const text = readSettings(file) ?? '';
+    const document = parseDocument(text);
     if (document.errors.length > 0 || !document.hasIn(['docker', scope])) continue;
     document.deleteIn(['docker', scope]);
     const docker = document.get('docker');
     if (isMap(docker) && docker.items.length === 0) document.delete('docker');
-    if (isMap(document.contents) && document.contents.items.length === 0 && !/#/.test(document.toString())) {
+    const comments = text.split('\n').filter((line) => /^\s*#/.test(line));
+    if (isMap(document.contents) && document.contents.items.length > 0) {
+      replaceFile(file, document.toString(), { mode: 0o644 });
+    } else if (comments.length > 0) replaceFile(file, `${comments.join('\n')}\n`, { mode: 0o644 });
+    else {
       rmSync(file);
       fsyncPath(folder);
-    } else replaceFile(file, document.toString(), { mode: 0o644 });
+    }
     return file;
   }
   return undefined;

@@ -118,5 +118,5 @@ test('registries.d: comments and unknown keys stay, old names are replaced', () 
   assert.throws(() => readFileSync(other), { code: 'ENOENT' });
   assert.equal(deleteSignaturePlace(folder, 'b.example'), undefined);
   assert.equal(deleteSignaturePlace(folder, 'a.example'), file);
-  assert.equal(readFileSync(file, 'utf8'), '# ours\n{}\n');
+  assert.equal(readFileSync(file, 'utf8'), '# ours\n    # the shop\n');
 });

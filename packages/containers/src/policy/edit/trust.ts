@@ -6,7 +6,7 @@ import type { SignedIdentity } from '../rules/policy-schema.ts';
 import { parseSigstoreKey } from '../signatures/sigstore.ts';
 import { keySourceName, readKeySource, withGpgKeys } from '../signatures/simple-signing.ts';
 import type { TrustPaths } from '../trust-paths.ts';
-import { deleteScope, type RawRequirement, setDefault, setScope, withTrustLock } from './edit-policy.ts';
+import { deleteScope, type RawRequirement, resetPolicy, setDefault, setScope, withTrustLock } from './edit-policy.ts';
 import { deleteSignaturePlace, type SignaturePlaceChange, setSignaturePlace } from './edit-registries-d.ts';
 
 export interface TrustAddOptions {
@@ -134,3 +134,9 @@ export const defaultTrust = async (
   { paths, lock = {} }: TrustEditOptions,
   type: 'insecureAcceptAnything' | 'reject',
 ): Promise<boolean> => await withTrustLock(paths.policy, lock, () => setDefault(paths.policy, type));
+
+/** Begins anew with an empty policy. The old file is kept as FILE.old, whose path it returns. */
+export const resetTrust = async (
+  { paths, lock = {} }: TrustEditOptions,
+  type: 'insecureAcceptAnything' | 'reject',
+): Promise<string | undefined> => await withTrustLock(paths.policy, lock, () => resetPolicy(paths.policy, type));

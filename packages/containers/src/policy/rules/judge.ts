@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { AtomicError } from '@atomic/ostree';
-import { pullName } from '../full-name.ts';
+import { type FullName, parseFullName, pullName, repositoryName } from '../full-name.ts';
 import type { SignedClaim } from '../signatures/payload.ts';
 import { identityText } from './applicable.ts';
 import type { ImageInQuestion, RequirementVerdict, SignatureVerdict } from './decide.ts';
@@ -91,11 +91,24 @@ export function claimProblem(
   }
   const intended = image.name === undefined ? undefined : pullName(image.name);
   if (matchesIdentity(identity, intended, claim.reference)) return undefined;
-  const mirror = image.name === undefined ? '' : ', or say in policy.json whose signatures count here (signedIdentity)';
   return {
     why: `the signature is for ${claim.reference}, which ${identity.type} does not take for ${identityText(image)}`,
-    fix: `pull it as ${claim.reference}${mirror}: atomic trust add --identity matchRepository|remapIdentity=PREFIX=SIGNED-PREFIX …`,
+    fix: identityFix(claim.reference, intended),
   };
+}
+
+/** How to take a signature that names another image, in the words of the rule that would. */
+function identityFix(signed: string, intended: FullName | undefined): string {
+  let repository: string;
+  try {
+    repository = repositoryName(parseFullName(signed));
+  } catch {
+    return 'its publisher must sign it under its name';
+  }
+  const same = intended !== undefined && repository === repositoryName(intended);
+  const identity = same ? 'matchRepository' : `exactRepository=${repository}`;
+  const pull = intended === undefined ? '' : `pull it as ${signed}; or, `;
+  return `${pull}where that name is as good, set the rule anew with --identity ${identity} (atomic trust add --force)`;
 }
 
 function sameDigest(digest: string, manifest: Uint8Array): boolean {
