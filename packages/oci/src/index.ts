@@ -3,6 +3,8 @@ export * from './copy-image.ts';
 export * from './docker-daemon.ts';
 export * from './image-name.ts';
 export * from './image-reference.ts';
+export * from './layout-source.ts';
+export * from './layout-target.ts';
 export * from './layout-writer.ts';
 export * from './open-source.ts';
 export * from './registry/certificates.ts';

@@ -1,5 +1,5 @@
 import { AtomicError } from '@atomic/ostree';
-import { type ImageFiles, readSmall } from './archive-files.ts';
+import { FolderFiles, type ImageFiles, readSmall } from './archive-files.ts';
 import { chooseManifest, type ImageSource, type Platform, type SourceManifest, smallBlob, verified } from './source.ts';
 import { type Descriptor, parseIndex } from './spec.ts';
 
@@ -51,3 +51,6 @@ export class LayoutSource implements ImageSource {
     await this.#files[Symbol.asyncDispose]();
   }
 }
+
+/** The files of a layout in a folder. */
+export const openFolder = (folder: string): ImageFiles => new FolderFiles(folder);

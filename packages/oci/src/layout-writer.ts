@@ -72,7 +72,11 @@ export class LayoutWriter {
 
   /** Write a value as a blob of JSON. */
   async json(mediaType: string, value: unknown): Promise<Descriptor> {
-    const bytes = canonicalJson(value);
+    return await this.bytes(mediaType, canonicalJson(value));
+  }
+
+  /** Write a blob as it is. */
+  async bytes(mediaType: string, bytes: Buffer): Promise<Descriptor> {
     const hex = createHash('sha256').update(bytes).digest('hex');
     await writeFile(join(this.folder, 'blobs/sha256', hex), bytes);
     return { mediaType, digest: `sha256:${hex}`, size: bytes.length };

@@ -24,6 +24,7 @@ import {
 import { Folder, folderAt, implicitMeta, plainMeta } from './folder.ts';
 import { layerRef } from './names.ts';
 import { keptXattrs, objectHeader, privilegesOf } from './privileges.ts';
+import { LAYER_SIZE } from './stored-image.ts';
 import { SplitWriter } from './tar-split.ts';
 import { pathKind } from './whiteouts.ts';
 
@@ -48,7 +49,6 @@ export interface ImportLayerOptions {
 }
 
 /** Keys in the metadata of a layer's commit. */
-export const LAYER_SIZE = 'atomic.layer.size';
 /** Neither whiteouts nor folders that nothing is said of: on nothing, the layer is the image's tree as it is. */
 export const LAYER_PLAIN = 'atomic.layer.plain';
 /** Checksums of its objects that stand for files with privileges. */

@@ -1,4 +1,4 @@
-import { type ImageSource, type ReadImage, readImage } from '@atomic/oci';
+import { type Descriptor, type ImageSource, type ReadImage, readImage } from '@atomic/oci';
 import {
   type Checksum,
   corrupt,
@@ -11,6 +11,7 @@ import {
   serializeDirTree,
   type Transaction,
 } from '@atomic/ostree';
+import { BlobStore } from '../blobs/blob-store.ts';
 import { plainMeta } from './folder.ts';
 import { importLayer, LAYER_PRIVILEGED, type LayerLimits } from './import-layer.ts';
 import { mergeLayers, type Tree } from './merge-layers.ts';
@@ -22,6 +23,8 @@ export interface PullOptions {
   name: string;
   /** The reference to read it by again; by default the source's own name. */
   origin?: string | undefined;
+  /** Keep layers as they came, too: without, a compressed one cannot be given on with the digest it had. */
+  keepBlobs?: boolean | undefined;
   limits?: LayerLimits | undefined;
   signal?: AbortSignal | undefined;
   progress?: Progress | undefined;
@@ -47,7 +50,10 @@ export async function pullImage(repo: Repo, source: ImageSource, options: PullOp
   const there = before === null ? undefined : readStored(repo, before, name);
   const diffIds = image.config.rootfs.diff_ids;
   const present = (diffId: string): boolean => repo.readRef(layerRef(diffId)) !== null;
-  if (there?.digest === image.digest && diffIds.every(present)) return { image: there, fetched: 0, unchanged: true };
+  const blobs = options.keepBlobs === true ? new BlobStore(repo) : undefined;
+  const kept = (): boolean => blobs === undefined || packedLayers(image).every(({ digest }) => blobs.has(digest));
+  if (there?.digest === image.digest && diffIds.every(present) && kept())
+    return { image: there, fetched: 0, unchanged: true };
   const fetched = await fetchLayers(repo, source, image, options);
   const layers = diffIds.map((diffId) => {
     const commit = repo.readRef(layerRef(diffId));
@@ -64,12 +70,13 @@ export async function pullImage(repo: Repo, source: ImageSource, options: PullOp
   return { image: stored, fetched, unchanged: false };
 }
 
-async function fetchLayers(
-  repo: Repo,
-  source: ImageSource,
-  { manifest, config }: ReadImage,
-  options: PullOptions,
-): Promise<number> {
+/** The layers whose archive does not come back by itself as it came. */
+const packedLayers = ({ manifest, config }: ReadImage): Descriptor[] =>
+  manifest.layers.filter(({ digest }, i) => digest !== config.rootfs.diff_ids[i]);
+
+async function fetchLayers(repo: Repo, source: ImageSource, image: ReadImage, options: PullOptions): Promise<number> {
+  const { manifest, config } = image;
+  const blobs = options.keepBlobs === true ? new BlobStore(repo) : undefined;
   // A layer may come twice, such as the empty one.
   const missing = new Map(
     manifest.layers.flatMap((descriptor, i) => {
@@ -77,6 +84,11 @@ async function fetchLayers(
       return repo.readRef(layerRef(diffId)) === null ? [[diffId, descriptor] as const] : [];
     }),
   );
+  for (const descriptor of blobs === undefined ? [] : packedLayers(image))
+    await blobs?.put(source.blob(descriptor, options.signal), descriptor.digest, {
+      ...descriptor,
+      signal: options.signal,
+    });
   const totalBytes = [...missing.values()].reduce((sum, { size }) => sum + size, 0);
   let bytes = 0;
   let done = 0;
@@ -91,7 +103,9 @@ async function fetchLayers(
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
       const [diffId, descriptor] = next;
       signal.throwIfAborted();
-      await importLayer(repo, source.blob(descriptor, signal), diffId, { limits: options.limits, signal, onBytes });
+      const stored = blobs?.find(descriptor.digest);
+      const bytes = stored === undefined || blobs === undefined ? source.blob(descriptor, signal) : blobs.open(stored);
+      await importLayer(repo, bytes, diffId, { limits: options.limits, signal, onBytes });
       done++;
     }
   };

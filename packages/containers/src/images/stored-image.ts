@@ -8,6 +8,10 @@ import {
   type Repo,
   stringVariant,
 } from '@atomic/ostree';
+import { layerRef } from './names.ts';
+
+/** Key in the metadata of a layer's commit: bytes of its archive. */
+export const LAYER_SIZE = 'atomic.layer.size';
 
 /** An image in the store, under one of its names. */
 export interface StoredImage {
@@ -85,3 +89,12 @@ export const manifestBytes = (repo: Repo, image: StoredImage): Buffer => need(re
 export const configBytes = (repo: Repo, image: StoredImage): Buffer => need(repo, image, 'config.json');
 export const storedManifest = (repo: Repo, image: StoredImage): Manifest => parseManifest(manifestBytes(repo, image));
 export const storedConfig = (repo: Repo, image: StoredImage): ImageConfig => parseConfig(configBytes(repo, image));
+
+/** Bytes of a layer's uncompressed archive. Throws `not-found`, `corrupt`. */
+export function layerSize(repo: Repo, diffId: string): number {
+  const layer = repo.readRef(layerRef(diffId));
+  if (layer === null) throw new AtomicError('not-found', `the layer ${diffId} is not here`);
+  const size = repo.loadCommit(layer).metadata.get(LAYER_SIZE)?.value;
+  if (typeof size !== 'bigint') throw corrupt(`${layer} is no layer of an image`);
+  return Number(size);
+}

@@ -1,0 +1,174 @@
+import { basename } from 'node:path';
+import {
+  formatImageName,
+  type ImageReference,
+  type ImageSource,
+  openSource,
+  parseImageName,
+  parseImageReference,
+  type RegistrySource,
+} from '@atomic/oci';
+import { AtomicError, type Progress } from '@atomic/ostree';
+import type { ImageStore } from './images/image-store.ts';
+import type { PulledImage } from './images/pull-image.ts';
+import { type FullName, fullName, pullName } from './policy/full-name.ts';
+import { loadRegistries } from './policy/registries/load-registries.ts';
+import { blockedError, type Candidate, resolveImage } from './policy/registries/resolve-image.ts';
+import { judgeRegistryImage, openCandidate } from './policy/registry-image.ts';
+import type { ImageIdentity } from './policy/rules/applicable.ts';
+import { type Decision, decide, requireAccepted } from './policy/rules/decide.ts';
+import { loadPolicy } from './policy/rules/load-policy.ts';
+import { type Reach, registryOptions } from './reach.ts';
+
+export interface PullRequest extends Reach {
+  store: ImageStore;
+  /** The name to store it under; its own where it has one. */
+  name?: string | undefined;
+  keepBlobs?: boolean | undefined;
+  /** Asked which of several images a short name means; undefined: none. Without, the first that is there. */
+  choose?: ((names: readonly string[]) => Promise<number | undefined>) | undefined;
+  signal?: AbortSignal | undefined;
+  progress?: Progress | undefined;
+}
+
+export interface PullReport extends PulledImage {
+  /** Where it came from. */
+  from: string;
+  /** By what rule it was let in. */
+  decision: Decision;
+}
+
+/** Something that may be the image that was asked for. */
+interface Found {
+  source: ImageSource;
+  name: string;
+  judge: () => Promise<Decision>;
+}
+
+const TRANSPORT = /^(?:docker:\/\/|(?:oci|oci-archive|docker-archive|docker-daemon|containers-storage|dir):)./;
+
+/** Whether a text says by what way an image is reached, not only its name. */
+export const hasTransport = (text: string): boolean => TRANSPORT.test(text);
+
+/**
+ * Pull an image into the store: its name is resolved (registries.conf), mirrors are asked in their order, policy.json decides
+ * on the manifest and its signatures before any layer is fetched. `reference`: a name, or `oci:FOLDER:TAG` and the like.
+ * Throws what {@link ImageStore.pull} does, `not-found`, and an outcome `policy` or `refused`.
+ */
+export async function pull(reference: string, request: PullRequest): Promise<PullReport> {
+  await using found = await find(reference, request);
+  const { source } = found;
+  const decision = await found.judge();
+  requireAccepted(decision);
+  const { keepBlobs, signal, progress } = request;
+  const name = request.name ?? found.name;
+  const pulled = await request.store.pull(source, { name, keepBlobs, signal, progress });
+  return { ...pulled, from: source.name, decision };
+}
+
+async function find(reference: string, request: PullRequest): Promise<Found & AsyncDisposable> {
+  const found = hasTransport(reference)
+    ? await byReference(parseImageReference(reference), request)
+    : await byName(reference, request);
+  return { ...found, [Symbol.asyncDispose]: () => found.source[Symbol.asyncDispose]() };
+}
+
+/** Opens an image that need not be in a registry. */
+export async function byReference(reference: ImageReference, request: PullRequest): Promise<Found> {
+  if (reference.transport === 'docker') return await byName(formatImageName(fullName(reference.name)), request);
+  const { platform, socketPath, signal } = request;
+  const source = await openSource(reference, { platform, socketPath, signal });
+  const judged = (identity: ImageIdentity) => async () => {
+    const { bytes } = await source.manifest();
+    const signatures = async () => ({ simple: [], sigstore: [] });
+    return await decide(loadPolicy(request.paths.policy), { ...identity, manifest: bytes, signatures }, signal);
+  };
+  const { transport } = reference;
+  if ('path' in reference) {
+    const tag = 'tag' in reference ? reference.tag : undefined;
+    const name = 'name' in reference && reference.name !== undefined ? reference.name : localName(reference.path, tag);
+    return { source, name, judge: judged({ transport, path: reference.path }) };
+  }
+  const name = transport === 'dir' ? localName(reference.name, undefined) : nameIn(reference.name);
+  const identity = transport === 'dir' ? { transport, path: reference.name } : { transport, name: tryName(name) };
+  return { source, name, judge: judged(identity) };
+}
+
+/** An engine's names are whole ones with the hub left out. */
+function nameIn(text: string): string {
+  const bare = text.replace(/^\[[^\]]*\]/, '');
+  const name = tryName(bare);
+  return name === undefined ? localName(bare.replace(/^sha256:/, ''), undefined) : formatImageName(pullName(name));
+}
+
+function tryName(text: string): FullName | undefined {
+  try {
+    return fullName(parseImageName(text));
+  } catch (error) {
+    if (error instanceof AtomicError && error.code === 'invalid') return undefined;
+    throw error;
+  }
+}
+
+/** The name of an image that came from a file which does not say. */
+function localName(path: string, tag: string | undefined): string {
+  const base = basename(path).replace(/\.(tar|ociarchive|oci)(\.\w+)?$/, '');
+  const repository =
+    base
+      .toLowerCase()
+      .replace(/[^a-z0-9]+/g, '-')
+      .replace(/^-+|-+$/g, '') || 'image';
+  return `localhost/${repository}:${tag !== undefined && /^\w[\w.-]{0,127}$/.test(tag) ? tag : 'latest'}`;
+}
+
+async function byName(text: string, request: PullRequest): Promise<Found> {
+  const { candidates, ask } = resolveImage(parseImageName(text), loadRegistries(request.paths));
+  const open = candidates.filter(({ blocked }) => blocked === undefined);
+  const [first] = candidates;
+  if (open.length === 0 && first !== undefined) throw blockedError(first);
+  const chosen = ask === undefined || open.length < 2 ? open : await choose(text, open, ask, request);
+  const { paths, signal } = request;
+  let failure: unknown;
+  for (const candidate of chosen) {
+    const source = registrySource(candidate, request);
+    try {
+      await source.manifest();
+      return {
+        source,
+        name: formatImageName(candidate.name),
+        judge: () => judgeRegistryImage({ name: candidate.name, source, paths, signal }),
+      };
+    } catch (error) {
+      await source[Symbol.asyncDispose]();
+      request.signal?.throwIfAborted();
+      // The first registry's word is the one that helps: the others were only tried.
+      failure ??= error;
+      if (!(error instanceof AtomicError) || !['not-found', 'network', 'permission'].includes(error.code)) throw error;
+    }
+  }
+  throw failure;
+}
+
+async function choose(
+  text: string,
+  open: readonly Candidate[],
+  ask: 'should' | 'must',
+  { choose: asked }: PullRequest,
+): Promise<readonly Candidate[]> {
+  const names = open.map(({ name }) => formatImageName(name));
+  const at = await asked?.(names);
+  const chosen = at === undefined ? undefined : open[at];
+  if (chosen !== undefined) return [chosen];
+  if (ask === 'should' && asked === undefined) return open;
+  throw new AtomicError('usage', `'${text}' may be any of ${names.join(', ')}`, { hint: 'give the whole name' });
+}
+
+export const registrySource = (
+  candidate: Candidate,
+  reach: Reach & { signal?: AbortSignal | undefined },
+): RegistrySource =>
+  openCandidate(
+    candidate,
+    ({ ref, insecure }) => ({ ...registryOptions(reach, ref, insecure), signal: reach.signal }),
+    reach.platform,
+  );
