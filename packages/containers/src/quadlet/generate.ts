@@ -6,6 +6,9 @@ import { convertKube } from './convert/kube.ts';
 import { convertPod } from './convert/pod.ts';
 import { unitInfo } from './convert/resources.ts';
 import { convertNetwork, convertVolume } from './convert/storage.ts';
+import { dockerContainer } from './docker/container.ts';
+import { notWithDocker } from './docker/honoured.ts';
+import { dockerBuild, dockerImage, dockerNetwork, dockerVolume } from './docker/resources.ts';
 import { installLinks, type UnitLink } from './install-links.ts';
 import { RISKY_SERVICE_KEYS } from './keys.ts';
 import type { UnitFile } from './unit-file.ts';
@@ -33,10 +36,10 @@ export interface Generated {
 }
 
 /** How a type's unit is made, for one engine. */
-export type Converters = Readonly<Record<QuadletType, (conversion: Conversion) => void>>;
+type Converters = Readonly<Record<QuadletType, (conversion: Conversion) => void>>;
 
 /** Units for podman, as podman's own generator makes them. */
-export const PODMAN: Converters = {
+const PODMAN: Converters = {
   container: convertContainer,
   volume: convertVolume,
   network: convertNetwork,
@@ -45,6 +48,18 @@ export const PODMAN: Converters = {
   image: convertImage,
   build: convertBuild,
   artifact: convertArtifact,
+};
+
+/** Units for docker, which has no pods and no artifacts, and does not tell systemd how a container does. */
+const DOCKER: Converters = {
+  container: dockerContainer,
+  volume: dockerVolume,
+  network: dockerNetwork,
+  image: dockerImage,
+  build: dockerBuild,
+  pod: () => notWithDocker('docker has no pods: let the containers share a network, or install podman'),
+  kube: () => notWithDocker('docker does not play Kubernetes YAML: install podman'),
+  artifact: () => notWithDocker('docker does not pull artifacts: install podman'),
 };
 
 /** Whether a name means the same everywhere: an image's ID, or one that starts with a registry. */
@@ -76,11 +91,8 @@ function warningsOf(source: UnitFile, type: QuadletType): string[] {
 /**
  * Makes systemd units of sources. One that cannot be used is told in `errors` and gives no unit; the others do.
  */
-export function generate(
-  sources: readonly UnitFile[],
-  surroundings: Surroundings,
-  converters: Converters = PODMAN,
-): Generated {
+export function generate(sources: readonly UnitFile[], surroundings: Surroundings): Generated {
+  const converters = surroundings.engine === 'docker' ? DOCKER : PODMAN;
   const generated: Generated = { units: [], warnings: [], errors: [] };
   const known = sources.flatMap((source) => {
     const info = unitInfo(source);

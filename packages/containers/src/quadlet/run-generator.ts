@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { type Converters, type Generated, generate, PODMAN } from './generate.ts';
+import { type Generated, generate } from './generate.ts';
 import { loadSources } from './load-sources.ts';
 import type { UnitFile } from './unit-file.ts';
 
@@ -9,9 +9,10 @@ export interface GeneratorOptions {
   folders: readonly string[];
   /** Units of a user's own systemd. */
   user?: boolean | undefined;
-  /** The engine's program (/usr/bin/podman). */
+  /** What runs containers here (podman). */
+  engine?: 'podman' | 'docker' | undefined;
+  /** Its program (/usr/bin/podman, /usr/bin/docker). */
   program?: string | undefined;
-  converters?: Converters | undefined;
 }
 
 export interface GeneratorRun extends Generated {
@@ -26,11 +27,8 @@ export interface GeneratorRun extends Generated {
 /** Reads the sources in folders and makes their units; writes nothing. */
 export function runGenerator(options: GeneratorOptions): GeneratorRun {
   const { sources, problems } = loadSources(options.folders);
-  const generated = generate(
-    sources,
-    { user: options.user ?? false, program: options.program ?? '/usr/bin/podman', exists: existsSync },
-    options.converters ?? PODMAN,
-  );
+  const { engine = 'podman', user = false, program = `/usr/bin/${engine}` } = options;
+  const generated = generate(sources, { engine, user, program, exists: existsSync });
   const errors = generated.errors.map(({ source, message }) => `converting "${source}": ${message}`);
   return {
     ...generated,

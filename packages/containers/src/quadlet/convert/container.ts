@@ -130,7 +130,7 @@ function notifyWords(conversion: Conversion): string[] {
   return [`--sdnotify=${who}`, '-d'];
 }
 
-function deviceWords({ source, group, surroundings }: Conversion): string[] {
+export function deviceWords({ source, group, surroundings }: Conversion): string[] {
   return source.list(group, 'AddDevice').flatMap((written) => {
     const device = written.replace(/^-/, '');
     const optional = device !== written;
@@ -138,14 +138,14 @@ function deviceWords({ source, group, surroundings }: Conversion): string[] {
   });
 }
 
-function userWords(conversion: Conversion): string[] {
+export function userWords(conversion: Conversion): string[] {
   const user = text(conversion, 'User');
   const group = text(conversion, 'Group');
   if (user === undefined && group !== undefined) throw refuse('invalid Group set without User');
   return user === undefined ? [] : ['--user', group === undefined ? user : `${user}:${group}`];
 }
 
-function exposedPorts(conversion: Conversion): string[] {
+export function exposedPorts(conversion: Conversion): string[] {
   return conversion.source.all(conversion.group, 'ExposeHostPort').flatMap((port) => {
     if (!/\d+(-\d+)?(\/udp|\/tcp)?$/.test(port.trim())) throw refuse(`invalid port format '${port.trim()}'`);
     return ['--expose', port.trim()];

@@ -20,6 +20,7 @@ export const serviceFile = (info: UnitInfo): string => `${info.service}.service`
 
 /** What the machine looks like, as far as units depend on it. */
 export interface Surroundings {
+  engine: 'podman' | 'docker';
   /** Units of a user's own systemd. */
   user: boolean;
   /** The engine's program: /usr/bin/podman. */
@@ -73,7 +74,7 @@ function translateDependencies(unit: UnitFile, units: ReadonlyMap<string, UnitIn
 
 /**
  * The unit of a source before its type's own part: what stood in the source, its own group kept under a name that
- * systemd skips, and the network and the engine's storage waited for. Throws `invalid` for unknown keys and for
+ * systemd skips, and the network and the engine waited for. Throws `invalid` for unknown keys and for
  * dependencies on sources that are not there.
  */
 export function startUnit(
@@ -95,7 +96,11 @@ export function startUnit(
     unit.prepend('Unit', 'Wants', network);
   }
   if (source.path !== '') unit.add('Unit', 'SourcePath', source.path);
-  unit.add('Unit', 'RequiresMountsFor', '%t/containers');
+  if (surroundings.engine === 'podman') unit.add('Unit', 'RequiresMountsFor', '%t/containers');
+  else if (!surroundings.user) {
+    unit.add('Unit', 'Requires', 'docker.service');
+    unit.add('Unit', 'After', 'docker.service');
+  }
   unit.renameGroup(group, `X-${group}`);
   unit.renameGroup('Quadlet', 'X-Quadlet');
   return { type, source, group, unit, info, units, surroundings, warnings: [] };

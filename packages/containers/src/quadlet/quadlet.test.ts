@@ -1,0 +1,172 @@
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { generate } from './generate.ts';
+import { installQuadlets, listQuadlets, planRemoval, removeQuadlets } from './installed-quadlets.ts';
+import { searchFolders } from './search-folders.ts';
+import { splitQuadlets } from './split-quadlets.ts';
+import { UnitFile } from './unit-file.ts';
+import { checkSource } from './validate.ts';
+import { quoteWord, splitWords } from './words.ts';
+
+const scratch = mkdtempSync(join(tmpdir(), 'atomic-quadlet-unit-'));
+after(() => rmSync(scratch, { recursive: true }));
+
+test('words: quotes, escapes, and what is none', () => {
+  assert.deepEqual(splitWords(`a "b c" 'd e'f\\x41\\u00e9\\s\\101`, 'command'), ['a', 'b c', 'd efAé A']);
+  assert.deepEqual(splitWords('a\\ b "c"', 'list'), ['a\\', 'b', 'c']);
+  assert.deepEqual(splitWords('a "" b', 'command'), ['a']);
+  assert.deepEqual(splitWords('open "to the end', 'command'), ['open', 'to the end']);
+  assert.deepEqual(splitWords('end\\', 'command'), ['end']);
+  assert.throws(() => splitWords('open "to the end', 'list'), /unbalanced/);
+  for (const bad of ['\\q', '\\x4', '\\x00', '\\u12', '\\400', '\\U00110000']) {
+    assert.throws(() => splitWords(bad, 'command'), /unsupported/, bad);
+  }
+});
+
+test('a word that is quoted reads as it was', () => {
+  let seed = 7;
+  const random = (below: number): number => {
+    seed = (seed * 1103515245 + 12345) % 2147483648;
+    return seed % below;
+  };
+  const letters = ['a', '%', ' ', '\t', '\n', '"', "'", '\\', '\x01', '\x7f', 'é', '$', '=', '\x85'];
+  for (let round = 0; round < 2000; round++) {
+    const word = Array.from({ length: 1 + random(8) }, () => letters[random(letters.length)] ?? '').join('');
+    assert.deepEqual(splitWords(quoteWord(word), 'command'), [word]);
+  }
+});
+
+test('a file is written as it was read', () => {
+  const text = '# top\n\n[A]\n# one\nk=v\n\nk=w x\n\n[B]\nempty=\n# end\n';
+  const file = UnitFile.parse(text, 'x.container');
+  assert.equal(file.toString(), text);
+  assert.deepEqual(file.all('A', 'k'), ['v', 'w x']);
+  assert.deepEqual(UnitFile.parse('[A]\nk=1\nk=\nk=2\n', 'x').all('A', 'k'), ['2']);
+  assert.equal(UnitFile.parse('[A]\nk = a \\\n  # no\n  b\n', 'x').value('A', 'k'), 'a b');
+  for (const bad of ['k=v\n', '[A]\nnothing\n', '[A[]\n', '[A]\n=v\n']) {
+    assert.throws(() => UnitFile.parse(bad, 'x'), /line|group|key file/, bad);
+  }
+});
+
+test('folders of users are theirs', () => {
+  const root = join(scratch, 'root');
+  for (const folder of ['users/1000/a', 'users/1001', 'users/all', 'web', 'x.container.d']) {
+    mkdirSync(join(root, 'etc/containers/systemd', folder), { recursive: true });
+  }
+  const under = (paths: string[]): string[] =>
+    paths.filter((path) => path.includes('/etc/')).map((path) => path.slice(path.indexOf('/systemd') + 8));
+  assert.deepEqual(under(searchFolders({ kind: 'system' }, root)), ['', '/web']);
+  const user = searchFolders({ kind: 'user', uid: 1000, runtime: undefined, config: '/nowhere' }, root);
+  assert.deepEqual(under(user), ['/users', '/users/all', '/users/1000', '/users/1000/a']);
+});
+
+test('several sources in one file', () => {
+  const text = '# FileName=web\n[Container]\nImage=i\n---\n# FileName=data.volume\n[Volume]\n';
+  assert.deepEqual(
+    splitQuadlets(text, 'x.quadlets').map(({ name }) => name),
+    ['web.container', 'data.volume'],
+  );
+  for (const [bad, why] of [
+    ['[Container]\n', /FileName/],
+    ['# FileName=../x\n[Container]\n', /no name of a file/],
+    ['# FileName=x\n[Service]\n', /none of the groups/],
+    ['# FileName=x\n[Pod]\n[Volume]\n', /several types/],
+    ['# FileName=x\n[Pod]\n---\n# FileName=x\n[Pod]\n', /twice/],
+    ['', /empty/],
+  ] as const) {
+    assert.throws(() => splitQuadlets(bad, 'x'), why);
+  }
+});
+
+test('installed together, removed together', () => {
+  const folder = join(scratch, 'installed');
+  const from = join(scratch, 'shop');
+  mkdirSync(from);
+  writeFileSync(join(from, 'web.container'), '[Container]\nImage=localhost/i\nPod=all.pod\n');
+  writeFileSync(join(from, 'all.pod'), '[Pod]\n');
+  writeFileSync(join(from, 'nginx.conf'), 'x\n');
+  installQuadlets([from], { folder });
+  assert.equal(readFileSync(join(folder, '.shop.app'), 'utf8').split('\n').length, 4);
+  assert.throws(() => installQuadlets([from], { folder }), /is there already/);
+  installQuadlets([from], { folder, replace: true });
+  assert.deepEqual(
+    listQuadlets([folder]).map(({ name, unit, app, pod }) => [name, unit, app, pod]),
+    [
+      ['all.pod', 'all-pod.service', 'shop', undefined],
+      ['web.container', 'web.service', 'shop', 'all.pod'],
+    ],
+  );
+  const removal = planRemoval(['web.container'], folder);
+  assert.deepEqual(removal.units.sort(), ['all-pod.service', 'web.service']);
+  removeQuadlets(removal);
+  assert.ok(!existsSync(join(folder, 'nginx.conf')) && !existsSync(join(folder, '.shop.app')));
+  assert.throws(() => planRemoval(['web.container'], folder), /not installed/);
+  const bad = join(scratch, 'bad.container');
+  writeFileSync(bad, '[Container]\nnonsense\n');
+  assert.throws(() => installQuadlets([bad], { folder }), /bad\.container:2/);
+  assert.ok(!existsSync(join(folder, 'bad.container')));
+});
+
+test('mistakes are told with their lines', () => {
+  const issues = checkSource('[Container]\nImage=i\nPublishport=1\nSubnet=x\n[Volume]\nLabel=a\n', 'x.container');
+  assert.deepEqual(
+    issues.map(({ line, message }) => `${line}: ${message}`),
+    [
+      '6: [Volume] belongs into a .volume',
+      '3: unknown key Publishport in [Container]; PublishPort may be meant',
+      '4: unknown key Subnet in [Container]; it belongs into a .network',
+    ],
+  );
+  assert.deepEqual(checkSource('[Unit]\n', 'x.pod'), [{ line: undefined, message: 'the group [Pod] is missing' }]);
+});
+
+const docker = (files: Record<string, string>) =>
+  generate(
+    Object.entries(files).map(([name, text]) => UnitFile.parse(text, name, `/src/${name}`)),
+    { engine: 'docker', user: false, program: '/usr/bin/docker', exists: () => true },
+  );
+
+test('the same source for docker', () => {
+  const { units, errors } = docker({
+    'web.container':
+      '[Container]\nImage=registry.example/i:1\nNetwork=n.network\nVolume=d.volume:/d:ro\nReadOnly=yes\nEnvironment="A=b c"\nHealthCmd=true\nExec=serve --fast\n[Install]\nWantedBy=multi-user.target\n',
+    'n.network': '[Network]\nSubnet=10.9.0.0/24\n',
+    'd.volume': '[Volume]\n',
+  });
+  assert.deepEqual(errors, []);
+  const web = units.find(({ name }) => name === 'web.service');
+  const parsed = UnitFile.parse(web?.text ?? '', 'web.service');
+  assert.equal(parsed.value('Service', 'Type'), 'exec');
+  assert.deepEqual(parsed.all('Unit', 'Requires'), ['docker.service', 'n-network.service', 'd-volume.service']);
+  const words = parsed.command('Service', 'ExecStart')?.words ?? [];
+  assert.deepEqual(words.slice(0, 4), ['/usr/bin/docker', 'run', '--name', 'systemd-%N']);
+  assert.deepEqual(words.slice(-3), ['registry.example/i:1', 'serve', '--fast']);
+  for (const part of ['A=b c', 'systemd-n', 'systemd-d:/d:ro', '--read-only', '--health-cmd']) {
+    assert.ok(words.includes(part), `${part} in ${words.join(' ')}`);
+  }
+});
+
+test('what docker cannot do is refused, by name', () => {
+  for (const [text, why] of [
+    ['Notify=healthy', /Notify= \(docker does not tell systemd/],
+    ['Pod=x.pod', /Pod= \(docker has no pods\)/],
+    ['Secret=a', /Secret=/],
+    ['Volume=/a:/b:U', /Volume= \(the option U/],
+    ['Mount=type=glob,src=/a,dst=/b', /does not mount glob/],
+    ['PodmanArgs=--x\nAutoUpdate=registry', /PodmanArgs= .*AutoUpdate=/],
+    ['UserNS=keep-id', /UserNS=/],
+  ] as const) {
+    const { units, errors } = docker({ 'x.container': `[Container]\nImage=registry.example/i\n${text}\n` });
+    assert.deepEqual(units, []);
+    assert.match(errors[0]?.message ?? '', why);
+  }
+  const { errors } = docker({
+    'p.pod': '[Pod]\n',
+    'k.kube': '[Kube]\nYaml=x\n',
+    'v.volume': '[Volume]\nDriver=image\n',
+  });
+  assert.equal(errors.length, 3);
+});
