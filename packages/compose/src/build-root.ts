@@ -8,6 +8,7 @@ import type { Plan } from './plan.ts';
 import type { Accounts } from './postprocess/accounts.ts';
 import { applyTreefile, findKernel, keepAccountNumbers, shapeTree } from './postprocess/index.ts';
 import { run } from './process.ts';
+import { compressRuntime, requireSquashfs } from './runtime/compressed-runtime.ts';
 import { installRuntime } from './runtime/runtime.ts';
 import type { Located, Treefile } from './treefile/treefile.ts';
 
@@ -48,7 +49,11 @@ export async function applyToRoot(
 ): Promise<void> {
   const { treefile, signal, progress } = options;
   progress?.({ phase: 'postprocess', message: 'adding atomic, files, units and scripts' });
-  if (plan.runtime !== null) installRuntime(root, plan.runtime);
+  if (plan.runtime !== null) {
+    const small = treefile.compressRuntime;
+    if (small) requireSquashfs(root, findKernel(root));
+    installRuntime(root, small ? await compressRuntime(plan.runtime, options.cachedir, options) : plan.runtime);
+  }
   await applyTreefile(root, treefile, { manager: plan.manager, signal, progress });
   if (treefile.preservePasswd && previous !== null) keepAccountNumbers(root, previous);
 }

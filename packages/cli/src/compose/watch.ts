@@ -54,7 +54,10 @@ async function watchAction(ctx: Context, path: string, options: { once?: boolean
 function tell(ctx: Context, event: WatchEvent): void {
   if (ctx.json) ctx.printJson(event);
   else if (event.event === 'unchanged') ctx.print(`${event.ref}: unchanged`);
-  else if (event.event === 'failed') ctx.print(`${event.ref}: ${event.step} failed: ${event.reason}`);
+  else if (event.event === 'failed')
+    ctx.print(
+      `${event.ref}: ${event.step} failed: ${event.reason}${event.details === undefined ? '' : `\n${event.details}`}`,
+    );
   else ctx.print(`${event.ref} => ${event.version === undefined ? '' : `${event.version} `}${event.commit}`);
 }
 

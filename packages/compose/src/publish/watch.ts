@@ -23,7 +23,15 @@ export type WatchEvent =
       version: string | undefined;
       deltas: number;
     }
-  | { event: 'failed'; ref: string; step: 'compose' | 'smoke-test'; commit: Checksum | null; reason: string };
+  | {
+      event: 'failed';
+      ref: string;
+      step: 'compose' | 'smoke-test';
+      commit: Checksum | null;
+      reason: string;
+      /** what to do about it, or what a machine's console showed last */
+      details?: string | undefined;
+    };
 
 export interface WatchOptions {
   config: WatchConfig;
@@ -87,7 +95,7 @@ async function look(options: WatchOptions): Promise<WatchEvent> {
   } catch (error) {
     if (error instanceof KnownBad) return { event: 'unchanged', ref, commit: before };
     if (signal?.aborted || !(error instanceof AtomicError)) throw error;
-    return { event: 'failed', ref, step: 'compose', commit: null, reason: error.message };
+    return { event: 'failed', ref, step: 'compose', commit: null, reason: error.message, details: error.hint };
   }
   const { commit, inputHash, version } = result;
   if (commit === before) return { event: 'unchanged', ref, commit };
@@ -96,7 +104,8 @@ async function look(options: WatchOptions): Promise<WatchEvent> {
   } catch (error) {
     if (signal?.aborted || !(error instanceof Error)) throw error;
     memory.write({ inputHash, reason: error.message });
-    return { event: 'failed', ref, step: 'smoke-test', commit, reason: error.message };
+    const details = error instanceof AtomicError ? error.hint : undefined;
+    return { event: 'failed', ref, step: 'smoke-test', commit, reason: error.message, details };
   }
   const deltas = await makeDeltas(repo, ref, commit, config.deltas, { sign, signal, progress });
   {

@@ -18,6 +18,10 @@ import { stripElf } from './elf.ts';
 
 /** Where `atomic` lies in a tree. */
 export const RUNTIME_DIRECTORY = 'usr/lib/atomic';
+/** What is of the program there; what else there is are settings, of whoever makes the tree. */
+export const PROGRAM = ['node', 'atomic.cjs', 'worker.cjs', 'node_modules'];
+/** Where a compressed one is mounted. */
+export const MOUNTED_RUNTIME = `${RUNTIME_DIRECTORY}/runtime`;
 /** Locked packages of other architectures than this machine's, in a checkout: tools/foreign-runtime.ts fetches them. */
 export const FOREIGN_MODULES = 'build/cache/runtime/node_modules';
 const UDEV_RULES = 'usr/lib/udev/rules.d';
@@ -31,11 +35,18 @@ export interface Runtime {
 
 // Compiled code is kept, so that commands start faster from the second on; on a host that cannot write there Node goes on
 // without.
-const launcher = (words: string): string => `#!/bin/sh
-: "\${NODE_COMPILE_CACHE=/var/cache/atomic/compiled}"
+// `folder` has the program; `before` is shell.
+const launcher = (words: string, folder: string, before: string): string => `#!/bin/sh
+${before}: "\${NODE_COMPILE_CACHE=/var/cache/atomic/compiled}"
 export NODE_COMPILE_CACHE
-exec /usr/lib/atomic/node --disable-warning=ExperimentalWarning --max-semi-space-size=4 /usr/lib/atomic/atomic.cjs ${words}"$@"
+exec ${folder}/node --disable-warning=ExperimentalWarning --max-semi-space-size=4 ${folder}/atomic.cjs ${words}"$@"
 `;
+
+/** The commands of a tree, for a program that lies in `folder`. */
+export const launchers = (folder: string, before = ''): [path: string, content: string][] => [
+  ['usr/bin/atomic', launcher('', folder, before)],
+  ['usr/bin/ostree', launcher('ostree ', folder, before)],
+];
 
 const TMPFILES = `# Compiled code of the atomic command.
 d /var/cache/atomic 0755 root root - -
@@ -108,8 +119,7 @@ async function gatherCheckout(root: string, machine: string): Promise<Runtime['f
   for (const name of ['package.json', 'index.js', `${platform.replace('-', '_')}/koffi.node`])
     add(`${modules}/${half}/${name}`, need(join(native, half, name)));
 
-  add('usr/bin/atomic', launcher(''), 0o755);
-  add('usr/bin/ostree', launcher('ostree '), 0o755);
+  for (const [path, content] of launchers(`/${RUNTIME_DIRECTORY}`)) add(path, content, 0o755);
   add('usr/lib/tmpfiles.d/atomic.conf', TMPFILES);
   add(WATCHDOG_PATH, WATCHDOG);
   const units = join(root, 'packages/sysroot/units');
@@ -123,14 +133,17 @@ async function gatherCheckout(root: string, machine: string): Promise<Runtime['f
 
 function gatherInstalled(directory: string): Runtime['files'] {
   const files: Runtime['files'] = new Map();
-  const root = resolve(directory, '../../..');
+  // Of a compressed runtime it is the folder that is mounted.
+  const compressed = directory.endsWith(`/${MOUNTED_RUNTIME}`);
+  const root = resolve(directory, compressed ? '../../../..' : '../../..');
   const add = (path: string, mode: number): void => {
-    files.set(path, { content: readFileSync(join(root, path)), mode });
+    const content = readFileSync(join(root, path));
+    files.set(path.replace(`${MOUNTED_RUNTIME}/`, `${RUNTIME_DIRECTORY}/`), { content, mode });
   };
   const walk = (path: string): void => {
     for (const entry of readdirSync(join(root, path), { withFileTypes: true })) {
       if (entry.isDirectory()) walk(`${path}/${entry.name}`);
-      else add(`${path}/${entry.name}`, entry.name === 'node' ? 0o755 : 0o644);
+      else add(`${path}/${entry.name}`, 0o644);
     }
   };
   if (!existsSync(join(directory, 'node'))) {
@@ -138,9 +151,14 @@ function gatherInstalled(directory: string): Runtime['files'] {
       hint: 'run from a checkout, or from a host that atomic composed',
     });
   }
-  walk(RUNTIME_DIRECTORY);
+  for (const name of PROGRAM) {
+    const path = `${compressed ? MOUNTED_RUNTIME : RUNTIME_DIRECTORY}/${name}`;
+    if (name === 'node_modules') walk(path);
+    else add(path, name === 'node' ? 0o755 : 0o644);
+  }
   if (existsSync(join(root, 'usr/share/licenses/atomic'))) walk('usr/share/licenses/atomic');
-  for (const name of ['usr/bin/atomic', 'usr/bin/ostree']) add(name, 0o755);
+  for (const [path, content] of launchers(`/${RUNTIME_DIRECTORY}`))
+    files.set(path, { content: Buffer.from(content), mode: 0o755 });
   for (const path of ['usr/lib/tmpfiles.d/atomic.conf', WATCHDOG_PATH]) add(path, 0o644);
   for (const name of readdirSync(join(root, 'usr/lib/systemd/system'))) {
     if (/^atomic-.*\.(service|path|timer|socket|target|mount)$/.test(name))

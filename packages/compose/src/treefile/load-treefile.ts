@@ -104,6 +104,7 @@ function mergeLayers(
       args: [...initramfs('args'), ...values('initramfs-args')],
     },
     noInitramfs: container || (merged.scalar('no-initramfs') ?? false),
+    compressRuntime: merged.scalar('compress-runtime') ?? false,
     readonlyExecutables: merged.scalar('readonly-executables') ?? false,
     machineidCompat: merged.scalar('machineid-compat') ?? true,
     tmpIsDir: container || (merged.scalar('tmp-is-dir') ?? true),

@@ -185,6 +185,7 @@ const content = {
   'initramfs-args': z.array(line).optional(),
   'no-initramfs': z.boolean().optional(),
   'readonly-executables': z.boolean().optional(),
+  'compress-runtime': z.boolean().optional(),
   'machineid-compat': z.boolean().optional(),
   'tmp-is-dir': z.boolean().optional(),
   'opt-usrlocal': z.enum(['var', 'root'], 'must be var or root').optional(),

@@ -52,6 +52,7 @@ export function treefileToJson(treefile: Treefile): Record<string, unknown> {
       args: initramfs.args,
     }),
     'no-initramfs': treefile.noInitramfs,
+    'compress-runtime': treefile.compressRuntime,
     'readonly-executables': treefile.readonlyExecutables,
     'machineid-compat': treefile.machineidCompat,
     'tmp-is-dir': treefile.tmpIsDir,

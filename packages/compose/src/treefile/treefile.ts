@@ -90,6 +90,8 @@ export interface Treefile {
     args: string[];
   };
   noInitramfs: boolean;
+  /** keep atomic and its Node in a compressed file system */
+  compressRuntime: boolean;
   readonlyExecutables: boolean;
   /** an empty /etc/machine-id, so that not every boot counts as the first */
   machineidCompat: boolean;
