@@ -11,6 +11,8 @@ export {
 } from './edit/trust.ts';
 export { type ExplainOptions, type Explanation, explainTrust } from './explain.ts';
 export * from './full-name.ts';
+export { checkPush, type OutgoingImage, type PushVerdict, requirePush } from './push/check-push.ts';
+export { loadPushPolicies, type PushAction, type PushPolicy } from './push/push-policy.ts';
 export { findRegistry, type PullSource, pullSources } from './registries/find-registry.ts';
 export { loadRegistries } from './registries/load-registries.ts';
 export * from './registries/registries-config.ts';

@@ -12,8 +12,8 @@ export interface TrustPaths {
   registriesD: string;
   /** Where signatures are when registries.d says nothing. */
   lookaside: string;
-  /** Our own: which pushes are asked about or refused. */
-  pushPolicy: string;
+  /** Our own: which pushes are asked about or refused; the system's file, then the person's. */
+  pushPolicies: string[];
 }
 
 export interface TrustPathOptions {
@@ -52,7 +52,10 @@ export function trustPaths({ root = '/', home, privileged, override = {} }: Trus
     policy: choose('policy.json'),
     registriesD: choose('registries.d'),
     lookaside: join(privileged ? join(root, 'var/lib') : data, 'containers/sigstore'),
-    pushPolicy: choose('push-policy.json'),
+    pushPolicies: [
+      join(root, 'etc/atomic/push-policy.yaml'),
+      ...(home === undefined ? [] : [join(home, '.config/atomic/push-policy.yaml')]),
+    ],
     ...override,
   };
 }
