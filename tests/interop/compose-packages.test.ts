@@ -1,5 +1,15 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -41,6 +51,38 @@ describe('what a compose would install, from an apt repository made here', { ski
     writeFileSync(path, JSON.stringify(json));
     return path;
   };
+
+  test('by way of a proxy, and with the repositories of another root', async () => {
+    const asked: string[] = [];
+    // Knows the host that nobody else does.
+    const proxy = createServer((request, response) => {
+      asked.push(request.url ?? '');
+      const path = join(main.path, new URL(request.url ?? '', 'http://none/').pathname);
+      if (!existsSync(path) || !statSync(path).isFile()) response.writeHead(404).end();
+      else response.end(readFileSync(path));
+    });
+    await new Promise<void>((done) => proxy.listen(0, '127.0.0.1', done));
+    try {
+      const address = proxy.address();
+      assert.ok(address !== null && typeof address === 'object');
+      const root = join(work, 'root');
+      mkdirSync(join(root, 'etc/apt/sources.list.d'), { recursive: true });
+      writeFileSync(
+        join(root, 'etc/apt/sources.list.d/house.list'),
+        'deb [trusted=yes] http://packages.house.invalid ./\n',
+      );
+      const path = join(work, 'proxy.yaml');
+      writeFileSync(path, 'suite: none\ncontainer: true\nrepos: [house]\npackages: [app]\n');
+      const options = { treefile: loadTreefile(path), cachedir: join(work, 'proxy-cache'), sourceRoot: root };
+      await assert.rejects(planPackages({ ...options, proxy: 'nonsense' }), { code: 'usage' });
+      const { packages } = await planPackages({ ...options, proxy: `http://127.0.0.1:${address.port}` });
+      assert.deepEqual(names(packages), ['app 1.0-1', 'lib 1.0', 'usr-is-merged 1']);
+      assert.ok(asked.includes('http://packages.house.invalid/./Packages'), asked.join(' '));
+      await assert.rejects(planPackages({ ...options, sourceRoot: work }), /house/);
+    } finally {
+      proxy.close();
+    }
+  });
 
   test('lock files: written as rpm-ostree writes them, kept to while the repository goes on', async () => {
     const first = await plan('packages: [app]\n');

@@ -1,7 +1,18 @@
 // Trees of RPMs, composed by real dnf and rpm from a small repository made here.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -115,8 +126,10 @@ describe('trees of RPMs', { skip: whyNot }, () => {
     assert.deepEqual([again.changed, again.commit], [false, first.commit]);
     const other = Repo.create(join(work, 'other'), { mode: 'bare' });
     const path = treefile(TREE);
-    const second = await composeTree({ treefile: loadTreefile(path), repo: other, cachedir: join(work, 'fresh') });
+    const places = { cachedir: join(work, 'fresh'), workdir: join(work, 'elsewhere') };
+    const second = await composeTree({ treefile: loadTreefile(path), repo: other, ...places });
     assert.equal(second.commit, first.commit);
+    assert.deepEqual(readdirSync(places.workdir), [], 'nothing is left');
   });
 
   test('what cannot be is named, with its place', async () => {
@@ -200,6 +213,38 @@ describe('trees of RPMs', { skip: whyNot }, () => {
       lock: { strict: false, ...lock },
     });
     assert.ok(locked.packages.some(({ name, version }) => name === 'hello' && version === '2:1.0-1'));
+  });
+
+  test('repositories, their variables and the proxy to them from another root', async () => {
+    const asked: string[] = [];
+    // Knows the host that nobody else does.
+    const proxy = createServer((request, response) => {
+      asked.push(request.url ?? '');
+      const path = join(work, new URL(request.url ?? '', 'http://none/').pathname);
+      if (!existsSync(path) || !statSync(path).isFile()) response.writeHead(404).end();
+      else response.end(readFileSync(path));
+    });
+    await new Promise<void>((done) => proxy.listen(0, '127.0.0.1', done));
+    try {
+      const address = proxy.address();
+      assert.ok(address !== null && typeof address === 'object');
+      const root = join(work, 'root');
+      for (const name of ['yum.repos.d', 'dnf/vars']) mkdirSync(join(root, 'etc', name), { recursive: true });
+      const house = '[house]\nname=house\nbaseurl=http://packages.house.invalid/$where\ngpgcheck=0\n';
+      writeFileSync(join(root, 'etc/yum.repos.d/house.repo'), house);
+      writeFileSync(join(root, 'etc/dnf/vars/where'), 'base\n');
+      const apart = mkdtempSync(join(work, 'apart-'));
+      const path = join(apart, 'tree.yaml');
+      writeFileSync(path, TREE.replace('[base]', '[house]').replace('"@core", ', ''));
+      const treefile = loadTreefile(path, undefined, { sourceRoot: root });
+      const options = { treefile, cachedir: join(work, 'proxy-cache'), sourceRoot: root };
+      const { packages } = await planPackages({ ...options, proxy: `http://127.0.0.1:${address.port}` });
+      assert.ok(packages.some(({ name }) => name === 'Capital'));
+      assert.ok(asked.includes('http://packages.house.invalid/base/repodata/repomd.xml'), asked.join(' '));
+      await refuses(planPackages({ ...options, sourceRoot: apart }), 'not-found', /house/);
+    } finally {
+      proxy.close();
+    }
   });
 
   test('packages have to be signed with a key of their repository, where it says so', async () => {

@@ -5,6 +5,7 @@ import type { InstallRequest, ManagerOptions, PackageManager } from './packages/
 
 /** Bumped when the same input gives another tree. */
 export const COMPOSE_FORMAT = '3';
+/** Of each package manager: what one family composes does not push out what the other does. */
 const KEPT_ROOTS = 4;
 
 /** A root with these packages in this state of the repositories: from the cache, or installed and put there. */
@@ -15,7 +16,7 @@ export async function cachedRoot(
   cachedir: string,
   options: ManagerOptions,
 ): Promise<string> {
-  const directory = join(cachedir, 'roots');
+  const directory = join(cachedir, 'roots', manager.name);
   mkdirSync(directory, { recursive: true });
   const key = createHash('sha256')
     .update(JSON.stringify([COMPOSE_FORMAT, manager.name, repositories, request]))

@@ -1,4 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { AtomicError } from '@atomic/ostree';
 import { Apt } from './packages/apt.ts';
 import { chooseSources, namedSources, readMachineSources } from './packages/apt-sources.ts';
 import { chooseDnf } from './packages/choose-dnf.ts';
@@ -7,22 +9,33 @@ import type { InstallRequest, PackageManager } from './packages/manager.ts';
 import { baseArchitecture } from './treefile/architecture.ts';
 import type { Treefile } from './treefile/treefile.ts';
 
-/** Makes the package manager a treefile asks for; `lockfileRepos`: with the repositories that only locked packages may use. */
-export function managerFor(
-  treefile: Treefile,
-  cachedir: string,
-  options: { lockfileRepos?: boolean | undefined } = {},
-): PackageManager {
+export interface ManagerSettings {
+  /** with the repositories that only locked packages may use */
+  lockfileRepos?: boolean | undefined;
+  /** the root whose repositories and keys count where the treefile does not say; default: this machine's */
+  sourceRoot?: string | undefined;
+  /** URL of the proxy for all repositories */
+  proxy?: string | undefined;
+}
+
+/** Makes the package manager a treefile asks for. */
+export function managerFor(treefile: Treefile, cachedir: string, options: ManagerSettings = {}): PackageManager {
+  const root = resolve(options.sourceRoot ?? '/');
+  if (options.proxy !== undefined) checkProxy(options.proxy);
   const where = (name: string): string | undefined => {
     const item = treefile.packages.find(({ value }) => value === name || value.replace(/[:=].*/, '') === name);
     return item === undefined ? undefined : `${item.file}:${item.line}`;
   };
   if (treefile.family === 'rpm') return chooseDnf(treefile, cachedir, { ...options, where });
   checkDebNames(treefile.packages);
-  const codename = existsSync('/etc/os-release')
-    ? /^VERSION_CODENAME=(.*)$/m.exec(readFileSync('/etc/os-release', 'utf8'))?.[1]
+  const release = join(root, 'etc/os-release');
+  const codename = existsSync(release)
+    ? /^VERSION_CODENAME=(.*)$/m.exec(readFileSync(release, 'utf8'))?.[1]
     : undefined;
-  const machine = readMachineSources('/etc/apt');
+  const machine = readMachineSources(join(root, 'etc/apt')).map((source) => ({
+    ...source,
+    signedBy: root === '/' ? source.signedBy : inRoot(root, source.signedBy),
+  }));
   const sources = chooseSources(treefile, machine, codename);
   const { lockfileRepos } = treefile;
   const onlyLocked = options.lockfileRepos && lockfileRepos.length > 0 ? namedSources(lockfileRepos, machine) : [];
@@ -30,8 +43,21 @@ export function managerFor(
     cachedir,
     sources: { ...sources, onlyLocked, named: (id) => namedSources([id], machine) },
     architecture: baseArchitecture('deb', treefile.machine),
+    proxy: options.proxy,
     where,
   });
+}
+
+/** Keys by their paths in a root, as this machine finds them; fingerprints stay. */
+const inRoot = (root: string, signedBy: string | undefined): string | undefined =>
+  signedBy
+    ?.split(/\s+/)
+    .map((key) => (key.startsWith('/') ? join(root, key) : key))
+    .join(' ');
+
+function checkProxy(proxy: string): void {
+  if (URL.canParse(proxy) && /^(https?|socks5h?):\/\/[^\s"]+$/.test(proxy)) return;
+  throw new AtomicError('usage', `'${proxy}' is no URL of a proxy`, { hint: 'such as http://proxy.example:3128' });
 }
 
 /** What a treefile asks its package manager for. */

@@ -33,6 +33,8 @@ export interface ComposeOptions extends PlanOptions {
   sign?: SignRequest | undefined;
   /** leave the ref where it is */
   orphan?: boolean | undefined;
+  /** folder to make the tree in, on a file system with room; default: in the cache folder */
+  workdir?: string | undefined;
   /** wait for another compose with the same cache (the default) or fail */
   wait?: boolean | undefined;
   onWait?: ((message: string) => void) | undefined;
@@ -69,7 +71,7 @@ export async function composeTree(options: ComposeOptions): Promise<ComposeResul
 
 /** Does something with the cache folder held and a folder in it to work in, which is gone afterwards. */
 export async function inCache<T>(
-  options: Pick<ComposeOptions, 'cachedir' | 'wait' | 'onWait' | 'signal'>,
+  options: Pick<ComposeOptions, 'cachedir' | 'workdir' | 'wait' | 'onWait' | 'signal'>,
   work: (cachedir: string, workdir: string) => Promise<T>,
 ): Promise<T> {
   requireRoot();
@@ -81,7 +83,8 @@ export async function inCache<T>(
       signal: options.signal,
       onWait: options.onWait,
     });
-    const workdir = join(cachedir, 'work');
+    const workdir =
+      options.workdir === undefined ? join(cachedir, 'work') : join(resolve(options.workdir), 'atomic-compose');
     // What a killed compose left.
     rmSync(workdir, { recursive: true, force: true });
     try {

@@ -25,6 +25,10 @@ export interface PlanOptions {
   lock?: Lock | undefined;
   /** where ostree-layers are looked for, instead of the repository */
   layerRepo?: Repo | undefined;
+  /** the root whose repositories and keys count where the treefile does not say; default: this machine's */
+  sourceRoot?: string | undefined;
+  /** URL of the proxy for all repositories */
+  proxy?: string | undefined;
   /** use the package lists at hand */
   cacheOnly?: boolean | undefined;
   signal?: AbortSignal | undefined;
@@ -51,10 +55,13 @@ export interface Plan {
 
 /** Only the packages: what would be installed. Fails as a compose would; needs no root. */
 export async function planPackages(
-  options: Pick<PlanOptions, 'treefile' | 'cachedir' | 'lock' | 'cacheOnly' | 'signal' | 'progress'>,
+  options: Pick<
+    PlanOptions,
+    'treefile' | 'cachedir' | 'lock' | 'cacheOnly' | 'sourceRoot' | 'proxy' | 'signal' | 'progress'
+  >,
 ): Promise<Pick<Plan, 'manager' | 'request' | 'repositories' | 'packages'>> {
-  const { treefile, signal, progress, lock } = options;
-  const manager = managerFor(treefile, options.cachedir, { lockfileRepos: lock !== undefined });
+  const { treefile, signal, progress, lock, sourceRoot, proxy } = options;
+  const manager = managerFor(treefile, options.cachedir, { lockfileRepos: lock !== undefined, sourceRoot, proxy });
   const request = { ...treeRequest(treefile, manager), locked: lock?.packages };
   const { id } = await manager.refresh({ signal, progress, cacheOnly: options.cacheOnly });
   progress?.({ phase: 'resolve', message: `${request.packages.length} packages and what they need` });

@@ -9,6 +9,9 @@ export interface InstallFlags {
   repo?: string;
   layerRepo?: string;
   cachedir: string;
+  sourceRoot?: string;
+  proxy?: string;
+  workdir?: string;
   dryRun?: boolean;
   printOnly?: boolean;
   downloadOnly?: boolean;
@@ -50,6 +53,9 @@ export const withInstallOptions = (command: Command): Command =>
   command
     .option('--layer-repo <path>', 'repository of the ostree-layers (default: --repo)')
     .option('--cachedir <path>', 'kept between composes: package lists, packages, roots', CACHEDIR)
+    .option('--source-root <path>', "repositories and keys of the root there count, instead of this machine's")
+    .option('--proxy <url>', 'fetch by way of this proxy')
+    .option('--workdir <path>', 'make the tree in a folder there (default: in --cachedir)')
     .option('--dry-run', 'print the packages it would install, and stop')
     .option('--print-only', 'print the treefile with its includes merged, and stop')
     .option('--download-only', 'fetch the packages into the cache, and stop')
@@ -93,7 +99,7 @@ export const withSignOptions = (command: Command): Command =>
 /** Reads the treefile a command names. */
 export async function readTreefile(
   path: string,
-  options: { variable: string[]; disableSelinux?: boolean },
+  options: { variable: string[]; disableSelinux?: boolean; sourceRoot?: string },
 ): Promise<Treefile> {
   const { loadTreefile } = await import('@atomic/compose');
   const variables = new Map<string, string | number | boolean>();
@@ -105,7 +111,7 @@ export async function readTreefile(
       value === 'true' || value === 'false' ? value === 'true' : /^\d+$/.test(value) ? Number(value) : value,
     );
   }
-  const treefile = loadTreefile(path, variables);
+  const treefile = loadTreefile(path, variables, options);
   return options.disableSelinux ? { ...treefile, selinux: false } : treefile;
 }
 
@@ -124,6 +130,9 @@ export async function installing(ctx: Context, treefile: Treefile, options: Inst
     treefile,
     cachedir: options.cachedir,
     cacheOnly: options.cacheOnly,
+    sourceRoot: options.sourceRoot,
+    proxy: options.proxy,
+    workdir: options.workdir,
     forceNoCache: options.forceNocache,
     lock: options.exLockfile.length === 0 ? undefined : readLockfiles(options.exLockfile, options.exLockfileStrict),
     layerRepo: options.layerRepo === undefined ? undefined : Repo.open(options.layerRepo),

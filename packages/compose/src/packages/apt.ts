@@ -28,6 +28,8 @@ export interface AptOptions {
   cachedir: string;
   sources: ChosenSources;
   architecture: string;
+  /** URL of the proxy for all sources */
+  proxy?: string | undefined;
   /** where a treefile names a package ("file:line"), for messages */
   where?: ((packageName: string) => string | undefined) | undefined;
 }
@@ -210,6 +212,7 @@ export class Apt implements PackageManager {
       `--include=${packages.join(',')}`,
       `--aptopt=APT::Install-Recommends "${request.recommends}"`,
       '--aptopt=Acquire::Languages "none"',
+      ...Object.entries(this.#proxy()).map(([key, value]) => `--aptopt=${key} "${value}"`),
       // The lists are those of refresh(): what was resolved is what is installed.
       '--skip=update',
       '--skip=essential/unlink',
@@ -339,6 +342,11 @@ export class Apt implements PackageManager {
     }
   }
 
+  #proxy(): Record<string, string> {
+    const { proxy } = this.#options;
+    return proxy === undefined ? {} : { 'Acquire::http::Proxy': proxy, 'Acquire::https::Proxy': proxy };
+  }
+
   /** Runs one of apt's programs on this cache's lists; `request`: whose preferences count. */
   async #apt(
     program: 'apt-get' | 'apt-cache',
@@ -370,6 +378,7 @@ export class Apt implements PackageManager {
       'APT::Update::Post-Invoke-Success': '',
       'Acquire::Retries': '2',
       'Acquire::http::Timeout': '30',
+      ...this.#proxy(),
     };
     const settings = Object.entries(config).flatMap(([key, value]) => (value === '' ? [] : ['-o', `${key}=${value}`]));
     return await this.#run(program, [...settings, ...args], options, { cwd });

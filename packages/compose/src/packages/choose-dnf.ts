@@ -1,18 +1,19 @@
 import { arch } from 'node:os';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { AtomicError } from '@atomic/ostree';
+import type { ManagerSettings } from '../choose-manager.ts';
 import { baseArchitecture } from '../treefile/architecture.ts';
 import type { RepoSpec, Treefile } from '../treefile/treefile.ts';
 import { Dnf } from './dnf.ts';
 
 /**
  * The package manager of a treefile for RPMs: its repositories are sections of *.repo files beside it; without any,
- * those that are enabled there and on this machine. `lockfileRepos`: with those that only locked packages may use.
+ * those that are enabled there and on this machine, or in `sourceRoot`.
  */
 export function chooseDnf(
   treefile: Treefile,
   cachedir: string,
-  options: { lockfileRepos?: boolean | undefined; where: (name: string) => string | undefined },
+  options: ManagerSettings & { where: (name: string) => string | undefined },
 ): Dnf {
   if (treefile.machine !== arch())
     throw new AtomicError('unsupported', `a tree of RPMs for ${treefile.machine} is composed on such a machine`, {
@@ -21,9 +22,13 @@ export function chooseDnf(
   const ids = (repos: readonly RepoSpec[]): string[] => repos.filter((repo) => typeof repo === 'string');
   const beside = [...new Set(treefile.files.map((file) => dirname(file)))];
   const named = treefile.repos.length > 0;
+  const root = options.sourceRoot;
   return new Dnf({
     cachedir,
-    reposdir: named ? beside : [...beside, '/etc/yum.repos.d'],
+    // With another root its repositories can be named as well; this machine's are not asked for.
+    reposdir: named && root === undefined ? beside : [...beside, join(root ?? '/', 'etc/yum.repos.d')],
+    sourceRoot: root,
+    proxy: options.proxy,
     repos: named ? ids(treefile.repos) : undefined,
     lockRepos: options.lockfileRepos === true ? ids(treefile.lockfileRepos) : [],
     architecture: baseArchitecture('rpm'),

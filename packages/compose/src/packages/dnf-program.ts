@@ -64,6 +64,8 @@ def open_base():
     conf.retries = 2
     conf.reposdir = ask['reposdir']
     conf.varsdir = ask.get('varsdir') or []
+    if ask.get('proxy'):
+        conf.proxy = ask['proxy']
     if not ask.get('system'):
         # Whatever a treefile's repositories do not say: packages are signed.
         conf.gpgcheck = True
@@ -71,11 +73,12 @@ def open_base():
         conf.install_weak_deps = ask['recommends']
     if ask.get('platform'):
         conf.module_platform_id = ask['platform']
-    conf.substitutions.update_from_etc(ask['installroot'], varsdir=conf.varsdir)
+    source = ask['installroot'] if ask.get('system') else ask.get('sourceRoot') or '/'
+    conf.substitutions.update_from_etc(source, varsdir=conf.varsdir)
     if ask.get('releasever'):
         conf.substitutions['releasever'] = ask['releasever']
-    elif ask.get('system'):
-        found = dnf.rpm.detect_releasever(ask['installroot'])
+    elif ask.get('system') or ask.get('sourceRoot'):
+        found = dnf.rpm.detect_releasever(source)
         if found:
             conf.substitutions['releasever'] = found
     conf.substitutions['arch'] = ask['arch']

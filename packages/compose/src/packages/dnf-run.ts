@@ -14,6 +14,9 @@ export interface DnfRequest {
   cachedir: string;
   /** folders with variables of *.repo files */
   varsdir?: readonly string[] | undefined;
+  proxy?: string | undefined;
+  /** a root whose variables and release count */
+  sourceRoot?: string | undefined;
   /** folders with *.repo files */
   reposdir: readonly string[];
   /** the repositories to use; undefined: those that are enabled */

@@ -27,6 +27,9 @@ export interface DnfOptions {
   /** sections of those files; undefined: those that are enabled there */
   repos: readonly string[] | undefined;
   lockRepos?: readonly string[] | undefined;
+  /** a root whose variables and release count in *.repo files (dnf.conf(5)) */
+  sourceRoot?: string | undefined;
+  proxy?: string | undefined;
   architecture: string;
   releasever: string | undefined;
   platform?: string | undefined;
@@ -153,13 +156,16 @@ export class Dnf implements PackageManager {
   }
 
   #request(action: DnfRequest['action']): DnfRequest {
-    const { architecture, reposdir, repos, lockRepos, releasever, platform, vars } = this.#options;
+    const { architecture, reposdir, sourceRoot, proxy, repos, lockRepos, releasever, platform, vars } = this.#options;
     return {
       action,
       // Nothing is there, and nothing is written there.
       installroot: join(this.#cachedir, 'none'),
       cachedir: this.#cachedir,
       reposdir,
+      sourceRoot,
+      varsdir: sourceRoot === undefined ? undefined : ['/etc/yum/vars', '/etc/dnf/vars'],
+      proxy,
       repos,
       lockRepos,
       arch: architecture,

@@ -11,8 +11,8 @@ function repoIds(folder: string): string[] {
 }
 
 /**
- * Which packages a treefile is about: RPMs when one of its `repos` is a section of a *.repo file beside one of its files,
- * Debian's when it speaks of suites and mirrors; else those of this machine.
+ * Which packages a treefile is about: RPMs when one of its `repos` is a section of a *.repo file beside one of its files
+ * or in `sourceRoot`, Debian's when it speaks of suites and mirrors; else those of that root, or of this machine.
  */
 export function familyOf(about: {
   files: readonly string[];
@@ -20,11 +20,16 @@ export function familyOf(about: {
   suite?: string | undefined;
   mirror?: string | undefined;
   components?: readonly string[] | undefined;
+  sourceRoot?: string | undefined;
 }): Family {
-  const ids = new Set([...new Set(about.files.map((file) => dirname(file)))].flatMap(repoIds));
+  const root = about.sourceRoot;
+  const folders = about.files.map((file) => dirname(file));
+  if (root !== undefined) folders.push(join(root, 'etc/yum.repos.d'));
+  const ids = new Set([...new Set(folders)].flatMap(repoIds));
   if (about.repos.some((repo) => typeof repo === 'string' && ids.has(repo))) return 'rpm';
   const debian = about.repos.some((repo) => typeof repo !== 'string' || repo.startsWith('deb '));
   if (debian || about.suite !== undefined || about.mirror !== undefined || about.components !== undefined) return 'deb';
-  const release = existsSync('/etc/os-release') ? readFileSync('/etc/os-release', 'utf8') : '';
+  const path = join(root ?? '/', 'etc/os-release');
+  const release = existsSync(path) ? readFileSync(path, 'utf8') : '';
   return /^ID(_LIKE)?=.*(fedora|rhel|centos|suse)/m.test(release) ? 'rpm' : 'deb';
 }

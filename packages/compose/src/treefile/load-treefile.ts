@@ -22,10 +22,14 @@ type Note = (label: string, bytes: string | Buffer) => void;
  * Throws AtomicError 'invalid' naming file and line for whatever is
  * wrong, 'not-found' when a file is missing. Key names and order: rpm-ostree's docs/treefile.md.
  */
-export function loadTreefile(path: string, variables: ReadonlyMap<string, VariableValue> = new Map()): Treefile {
+export function loadTreefile(
+  path: string,
+  variables: ReadonlyMap<string, VariableValue> = new Map(),
+  options: { sourceRoot?: string | undefined } = {},
+): Treefile {
   const assembly: Assembly = { variables: new Map(variables), seen: new Set(), machine: undefined };
   const layers = loadLayers(path, assembly);
-  return mergeLayers(path, layers, assembly.machine ?? arch(), assembly.variables, variables);
+  return mergeLayers(path, layers, assembly.machine ?? arch(), assembly.variables, variables, options.sourceRoot);
 }
 
 /** A treefile that says nothing, for roots of this machine's own kind. */
@@ -39,6 +43,7 @@ function mergeLayers(
   machine: string,
   known: Map<string, VariableValue>,
   given: ReadonlyMap<string, VariableValue>,
+  sourceRoot?: string | undefined,
 ): Treefile {
   const files = [...new Set(layers.map((layer) => layer.file))];
   const repos = layers.flatMap((layer) => layer.raw.repos ?? []);
@@ -46,7 +51,7 @@ function mergeLayers(
   const suite = merged.scalar('suite');
   const mirror = merged.scalar('mirror');
   const components = merged.scalar('components');
-  const family = familyOf({ files, repos, suite, mirror, components });
+  const family = familyOf({ files, repos, suite, mirror, components, sourceRoot });
   known.set('basearch', baseArchitecture(family, machine));
   if (suite !== undefined && !known.has('suite')) known.set('suite', suite);
 
