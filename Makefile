@@ -46,8 +46,8 @@ power-test: build ## cut the power of a machine N times (100) while it upgrades,
 rpm-test: build ## make a small distribution of RPMs, compose a host of it, boot it, upgrade it, layer packages on it (20 minutes)
 	@RPM_MACHINE=1 $(NODE) --disable-warning=ExperimentalWarning --test --test-concurrency=1 tests/compose/rpm-layering.test.ts tests/vm/rpm.test.ts
 
-layers-test: build ## layer packages on a machine: install, upgrade beneath, override, modules, a conflict, reset (15 minutes)
-	@LAYERS_MACHINE=1 $(NODE) --disable-warning=ExperimentalWarning --test --test-concurrency=1 tests/compose/layering.test.ts tests/vm/layers.test.ts
+layers-test: build ## layer packages on a machine: install, upgrade beneath, override, modules, a conflict, reset, power cuts (an hour)
+	@LAYERS_MACHINE=1 $(NODE) --disable-warning=ExperimentalWarning --test --test-concurrency=1 tests/compose/layering.test.ts tests/vm/layers.test.ts tests/power/layering.test.ts
 
 huge: build ## store a file of 5 GiB and a folder of 100,000 files with ours and with stock, in bounded memory
 	@HUGE=/var/tmp $(NODE) --disable-warning=ExperimentalWarning --test tests/interop/huge.test.ts

@@ -14,17 +14,16 @@ import { constants } from 'node:fs';
 import { copyFile, mkdir, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { commitTree, pullLocal, Repo, readFileAt, stringVariant } from '@atomic/ostree';
 import { Machine, type RepoServer, serveRepo } from '@atomic/vm';
-import { z } from 'zod';
 import { hostStatus, LOGIN } from '../../demo/demo.ts';
 import { whatIsMissing } from '../../demo/host.ts';
 import { type Composed, composeVersion, initRepo, type TreesOptions, writeImage } from '../../demo/trees.ts';
 import { stockFsck, toRaw } from '../vm/disk.ts';
 import { cachedir, stateFolder, testReporter } from '../vm/setup.ts';
 import { generator, powerSeed } from './seed.ts';
+import { watch } from './watch-disk.ts';
 
 const run = promisify(execFile);
 const CUTS = Number(process.env['ATOMIC_POWER_CUTS'] ?? '50');
@@ -48,37 +47,6 @@ async function commitNewVersion(repo: Repo, v1: Composed): Promise<string> {
   metadata.set('version', stringVariant('2'));
   const trees = [{ ref: v1.commit }, { dir: overlay }];
   return (await commitTree(repo, { trees, branch: v1.ref, subject: 'version 2', metadata })).commit;
-}
-
-const BlockStats = z.array(z.object({ stats: z.object({ wr_operations: z.number(), flush_operations: z.number() }) }));
-
-/**
- * Writes and flushes the machine has asked its disk for. Instants are counted in these, not in seconds: so they do not
- * depend on how busy this computer is, and they lie where something can break.
- */
-async function operations(machine: Machine): Promise<number> {
-  const disks = BlockStats.parse(await machine.qmp('query-blockstats'));
-  return disks.reduce((sum, { stats }) => sum + stats.wr_operations + stats.flush_operations, 0);
-}
-
-/** Watch the disk until `work` ends or it was asked for `limit` operations; how many there were. */
-async function watch(machine: Machine, work: Promise<unknown>, limit = Number.POSITIVE_INFINITY): Promise<number> {
-  let ended = false;
-  const end = () => {
-    ended = true;
-  };
-  work.then(end, end);
-  const start = await operations(machine);
-  let count = 0;
-  while (!ended && count < limit) {
-    await sleep(4);
-    // QEMU may end between two looks.
-    count = await operations(machine).then(
-      (now) => now - start,
-      () => count,
-    );
-  }
-  return count;
 }
 
 const UPGRADE = 'atomic host upgrade';

@@ -2,109 +2,37 @@
 // kept through an upgrade of the base, live, in place of packages of the base, as kernel modules; and what happens when
 // one of them does not fit the next base.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { type ComposeResult, composeTree, loadTreefile } from '@atomic/compose';
-import { Repo, readFileAt } from '@atomic/ostree';
-import { type Host, Lab, skip } from './lab.ts';
-import { cachedir, stateFolder } from './setup.ts';
+import { readFileAt } from '@atomic/ostree';
+import { DebRepository, openLayersLab } from './deb-repository.ts';
+import { type Host, type Lab, skip } from './lab.ts';
 
 const whyNot = skip || (process.env['LAYERS_MACHINE'] === undefined ? 'takes minutes: make layers-test' : false);
 const DPKG_STATUS = 'usr/lib/sysimage/dpkg/status';
 
-interface Deb {
-  name: string;
-  version: string;
-  arch?: string;
-  depends?: string;
-  files: Record<string, string | Buffer>;
-  scripts?: Record<string, string>;
-}
-
 describe('packages layered on a running machine', { skip: whyNot, concurrency: 1, timeout: 40 * 60_000 }, () => {
   let lab: Lab;
   let host: Host;
-  let v1: ComposeResult;
-  let debs: string;
-
-  /** Builds a package into the folder that is the repository, and lists it there. */
-  function publish({ name, version, arch = 'all', depends, files, scripts = {} }: Deb): string {
-    const root = join(lab.folder, `deb-${name}`);
-    const put = (path: string, content: string | Buffer, mode: number) => {
-      mkdirSync(dirname(join(root, path)), { recursive: true });
-      writeFileSync(join(root, path), content);
-      chmodSync(join(root, path), mode);
-    };
-    const control = [
-      ...[`Package: ${name}`, `Version: ${version}`, `Architecture: ${arch}`, 'Maintainer: Test <test@example.com>'],
-      ...(depends === undefined ? [] : [`Depends: ${depends}`]),
-      `Description: ${name} for a test`,
-    ].join('\n');
-    put('DEBIAN/control', `${control}\n`, 0o644);
-    for (const [path, content] of Object.entries(files)) put(path, content, /bin\//.test(path) ? 0o755 : 0o644);
-    for (const [script, text] of Object.entries(scripts)) put(`DEBIAN/${script}`, `#!/bin/sh\n${text}\n`, 0o755);
-    const file = `${name}_${version.replaceAll(':', '%3a')}_${arch}.deb`;
-    execFileSync('dpkg-deb', ['--root-owner-group', '--build', root, join(debs, file)], { stdio: 'ignore' });
-    rmSync(root, { recursive: true });
-    const listed = readdirSync(debs).filter((one) => one.endsWith('.deb'));
-    const index = listed.map((one) => {
-      const content = readFileSync(join(debs, one));
-      const fields = execFileSync('dpkg-deb', ['-f', join(debs, one)], { encoding: 'utf8' }).trimEnd();
-      const sha256 = createHash('sha256').update(content).digest('hex');
-      return `${fields}\nFilename: ./${one}\nSize: ${content.length}\nSHA256: ${sha256}\n`;
-    });
-    writeFileSync(join(debs, 'Packages'), index.join('\n'));
-    return file;
-  }
+  let debs: DebRepository;
 
   before(async () => {
-    const path = join(stateFolder('layers-tree'), 'repo');
-    await mkdir(dirname(path), { recursive: true });
-    const composed = existsSync(path) ? Repo.open(path) : Repo.create(path, { mode: 'archive' });
-    const treefile = loadTreefile(join(import.meta.dirname, 'trees/layers.yaml'));
-    v1 = await composeTree({ treefile, repo: composed, cachedir, parent: null });
-    const { ref, commit, changed, packages, kernel, seconds } = v1;
-    lab = await Lab.of('layers', {
-      repo: path,
-      v1: { ref, commit, version: '1', changed, packages, kernel, seconds },
-      images: 'layers-images',
-    });
-    debs = join(lab.folder, 'repo/debs');
-    mkdirSync(debs);
+    lab = await openLayersLab('layers');
+    debs = new DebRepository(lab);
     // All at once: lists of packages are fetched once an hour.
-    const modules = `usr/lib/modules/${v1.kernel}`;
-    const module = readFileAt(lab.repo, v1.commit, `/${modules}/kernel/drivers/net/dummy.ko`);
-    publish({
-      name: 'greeter-data',
-      version: '1.0-1',
-      files: { 'usr/share/greeter/words': 'hello from a layer\n' },
-    });
-    publish({
-      name: 'greeter',
-      version: '1.0-1',
-      depends: 'greeter-data, adduser',
-      files: { 'usr/bin/greeter': '#!/bin/sh\ncat /usr/share/greeter/words\n', 'etc/greeter.conf': 'default\n' },
-      scripts: {
-        postinst: 'adduser --system --group --no-create-home greeter\ninstall -d -o greeter /var/lib/greeter',
-      },
-    });
-    publish({ name: 'livetool', version: '1', files: { 'usr/bin/livetool': '#!/bin/sh\necho alive\n' } });
-    publish({ name: 'extra-module', version: '1', files: { [`${modules}/updates/atomic-extra.ko`]: module } });
-    publish({ name: 'bomb', version: '1', files: {}, scripts: { postinst: 'b() { b | b & }; b; sleep 600' } });
-    publish({
+    const modules = `usr/lib/modules/${lab.v1.kernel}`;
+    const module = readFileAt(lab.repo, lab.v1.commit, `/${modules}/kernel/drivers/net/dummy.ko`);
+    debs.publishGreeter();
+    debs.publish({ name: 'livetool', version: '1', files: { 'usr/bin/livetool': '#!/bin/sh\necho alive\n' } });
+    debs.publish({ name: 'extra-module', version: '1', files: { [`${modules}/updates/atomic-extra.ko`]: module } });
+    debs.publish({ name: 'bomb', version: '1', files: {}, scripts: { postinst: 'b() { b | b & }; b; sleep 600' } });
+    debs.publish({
       name: 'third-party',
       version: '5',
       depends: 'hostname (<< 50)',
       files: { 'usr/bin/third': '#!/bin/sh\necho 3\n' },
     });
     host = await lab.host();
-    const url = `http://10.0.2.2:${lab.server.port}/debs`;
-    await host.check(`rm -f /etc/apt/sources.list /etc/apt/sources.list.d/*; sync`);
-    await host.check(`echo 'deb [trusted=yes] ${url} ./' > /etc/apt/sources.list.d/test.list`);
+    await debs.use(host);
   });
   after(async () => {
     await host?.[Symbol.asyncDispose]();
@@ -146,7 +74,7 @@ describe('packages layered on a running machine', { skip: whyNot, concurrency: 1
       await host.check('stat -c %U /var/lib/greeter; dpkg -s greeter'),
       /^greeter\n[\s\S]*install ok installed/,
     );
-    assert.equal(await bootedBase(), v1.commit);
+    assert.equal(await bootedBase(), lab.v1.commit);
     assert.match(await host.check('atomic host status'), /LayeredPackages: greeter\n/);
     assert.equal((await host.run('test -w /usr')).code, 1, '/usr is read-only');
     assert.match(await host.check('ostree admin status'), /\* debian [0-9a-f]{64}\.0/);
@@ -171,15 +99,15 @@ describe('packages layered on a running machine', { skip: whyNot, concurrency: 1
   });
 
   scenario('a package of the base replaced and one removed by files, a kernel module added', async () => {
-    const file = publish({
+    const file = debs.publish({
       name: 'iputils-ping',
       version: '9:99-1',
       arch: 'amd64',
       files: { 'usr/bin/ping': '#!/bin/sh\necho ours\n' },
     });
-    const port = String(lab.server.port);
+    const from = `${debs.url}/${encodeURIComponent(file)}`;
     await host.check(
-      `/usr/lib/atomic/node -e 'fetch("http://10.0.2.2:${port}/debs/${encodeURIComponent(file)}").then(async (r) => ` +
+      `/usr/lib/atomic/node -e 'fetch("${from}").then(async (r) => ` +
         `require("fs").writeFileSync("/root/${file}", Buffer.from(await r.arrayBuffer())))'`,
     );
     await timed(`atomic host override replace /root/${file}`);
@@ -197,7 +125,7 @@ describe('packages layered on a running machine', { skip: whyNot, concurrency: 1
     await timed('atomic host install --idempotent greeter third-party');
     await host.reboot();
     assert.equal(await host.check('third'), '3');
-    const status = readFileAt(lab.repo, v1.commit, `/${DPKG_STATUS}`).toString();
+    const status = readFileAt(lab.repo, lab.v1.commit, `/${DPKG_STATUS}`).toString();
     const newer = status.replace(/^(Package: hostname\n(?:[^\n]+\n)*?Version: )[^\n]+/m, '$199-1');
     assert.notEqual(newer, status);
     const v3 = await lab.commit({ version: '3', files: { [DPKG_STATUS]: newer } });
