@@ -1,0 +1,125 @@
+// The examples of a workstation and of an embedded device, as machines: what they promise, and what they weigh.
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, describe, test } from 'node:test';
+import {
+  buildImage,
+  type ComposeResult,
+  composeTree,
+  loadTreefile,
+  makeDeltas,
+  publish,
+  treeKargs,
+} from '@atomic/compose';
+import { Repo } from '@atomic/ostree';
+import { EMULATED_KARGS, Machine, serveRepo } from '@atomic/vm';
+import { LOGIN } from '../../demo/demo.ts';
+import { BOOT_SECONDS, Lab, skip } from './lab.ts';
+import { cachedir, stateFolder } from './setup.ts';
+
+const whyNot = skip || (process.env['IMAGES_MACHINE'] === undefined ? 'takes minutes: make images-test' : false);
+
+describe('the examples', { skip: whyNot, concurrency: 1, timeout: 40 * 60_000 }, () => {
+  const folder = stateFolder('examples');
+  const path = join(folder, 'repo');
+  const compose = async (name: string): Promise<{ repo: Repo; result: ComposeResult }> => {
+    mkdirSync(folder, { recursive: true });
+    const repo = existsSync(path) ? Repo.open(path) : Repo.create(path, { mode: 'archive' });
+    const treefile = loadTreefile(join(import.meta.dirname, `trees/${name}.yaml`));
+    return { repo, result: await composeTree({ treefile, repo, cachedir, parent: null }) };
+  };
+  after(() => {
+    if (process.env['ATOMIC_KEEP'] === undefined) rmSync(join(folder, 'workstation.raw'), { force: true });
+  });
+
+  test('the embedded device updates itself by a static delta alone, and proves the update before it stays', async (t) => {
+    const { result } = await compose('iot');
+    const { ref, commit, changed, packages, kernel, seconds } = result;
+    await using lab = await Lab.of('iot', {
+      repo: path,
+      v1: { ref, commit, version: '1', changed, packages, kernel, seconds },
+      images: 'iot-images',
+    });
+    await using host = await lab.host({ loader: 'grub-bios' });
+    await host.judged();
+    const free = await host.check("free -m | awk '/^Mem/{print $3}'; df -m /sysroot | awk 'END{print $3}'");
+    t.diagnostic(`memory and disk in use, MiB: ${free.replace('\n', ', ')}`);
+    const text = 'measured once an hour\n'.repeat(1000);
+    const v2 = await lab.commit({ version: '2', files: { 'usr/share/device/notes': text } });
+    assert.equal((await makeDeltas(lab.repo, ref, v2, 1)).length, 1);
+    await publish(lab.repo, {});
+    // Whoever takes the delta needs nothing of the new version but its commit.
+    const needless = /^\/objects\/.*\.(filez|dirtree|dirmeta)$/;
+    await using server = await serveRepo(lab.repo.path, {
+      fault: (name) => (needless.test(name) ? { kind: 'status', status: 404 } : undefined),
+    });
+    await host.check(`sed -i 's#^url=.*#url=http://10.0.2.2:${server.port}/#' /ostree/repo/config`);
+    const before = server.stats.bytes;
+    await host.check('atomic host upgrade');
+    t.diagnostic(`the update fetched ${server.stats.bytes - before} bytes, of which the initramfs is most`);
+    await host.reboot();
+    await host.expectBooted(v2, '2');
+    assert.equal(await host.check('wc -l < /usr/share/device/notes'), '1000');
+    await host.judged();
+    assert.equal(JSON.parse(await host.check('atomic host health --json')).state, 'good');
+    assert.equal(await host.check('systemctl --failed --plain --no-legend'), '');
+    // The update that does not come up takes itself back, by the boot loader's own counting.
+    const v3 = await lab.commit({ version: '3', base: v2, brokenKernel: true });
+    await makeDeltas(lab.repo, ref, v3, 1);
+    await publish(lab.repo, {});
+    await host.check('atomic host upgrade');
+    await host.machine.reboot();
+    await host.rebootsByItself();
+    await host.expectBooted(v2, '2');
+    assert.equal(JSON.parse(await host.check('atomic host health --json')).bad[0]?.checksum, v3);
+  });
+
+  test('the workstation comes up to its graphical login', async (t) => {
+    const { repo, result } = await compose('workstation');
+    const out = join(folder, 'workstation.raw');
+    const kargs = [...treeKargs(repo, result.commit), ...EMULATED_KARGS];
+    const size = 6 * 2 ** 30;
+    await buildImage({
+      repo,
+      ref: result.ref,
+      out,
+      format: 'raw',
+      size,
+      os: 'debian',
+      kargs,
+      firmware: ['bios', 'uefi'],
+    });
+    await using machine = await Machine.start({
+      ...{ disk: out, format: 'raw', boot: 'loader', memoryMiB: 2048 },
+      extraArguments: ['-device', 'VGA'],
+    });
+    await machine.login({ ...LOGIN, timeoutSeconds: 2 * BOOT_SECONDS });
+    await machine.run('systemctl is-system-running --wait', { timeoutSeconds: BOOT_SECONDS });
+    assert.equal(await machine.check('systemctl is-active graphical.target lightdm NetworkManager | uniq'), 'active');
+    const greeter = 'for i in $(seq 120); do pgrep -f lightdm-gtk-greeter && exit; sleep 1; done; exit 1';
+    await machine.check(`sh -c '${greeter}'`, { timeoutSeconds: 300 });
+    assert.equal(await machine.check('systemctl --failed --plain --no-legend'), '');
+    assert.match(await machine.check('atomic host status'), new RegExp(result.commit));
+    const picture = join(folder, 'workstation.ppm');
+    // The greeter draws some time after it was started.
+    let colours = 0;
+    for (let i = 0; i < 60 && colours < 16; i++) {
+      await machine.check('sleep 2');
+      await machine.qmp('screendump', { filename: picture });
+      colours = coloursOf(readFileSync(picture));
+    }
+    t.diagnostic(`${picture}: ${colours} colours`);
+    assert.ok(colours >= 16, 'the screen shows more than text');
+    await machine.powerOff();
+  });
+});
+
+/** How many colours a picture has. Format: ppm(5), P6. */
+function coloursOf(ppm: Buffer): number {
+  const header = /^P6\s+\d+\s+\d+\s+255\s/.exec(ppm.subarray(0, 64).toString('latin1'));
+  assert.ok(header, 'a picture of QEMU');
+  const found = new Set<number>();
+  for (let at = header[0].length; at + 2 < ppm.length; at += 3) found.add(ppm.readUIntBE(at, 3));
+  return found.size;
+}
