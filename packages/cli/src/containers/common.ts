@@ -36,3 +36,15 @@ export function containerAction<A extends unknown[]>(
     }
   });
 }
+
+/** Asks unless told not to. Throws the outcome `refused` for a no, and when there is nobody to ask. */
+export async function confirm(ctx: Context, question: string, yes: boolean): Promise<void> {
+  if (yes) return;
+  const { OutcomeError } = await import('@atomic/containers');
+  const { terminalAsk } = await import('./prompt.ts');
+  const ask = terminalAsk(ctx.signal);
+  if (ask === undefined) {
+    throw new OutcomeError('refused', `${question} Nobody is here to say so`, { hint: 'say it with --yes' });
+  }
+  if (!(await ask(question))) throw new OutcomeError('refused', 'nothing was done');
+}

@@ -9,6 +9,19 @@ interface Verb {
 
 /** In the order of the help. The summary is the one the verb's own file gives its command. */
 export const VERBS: readonly Verb[] = [
+  { name: 'pull', summary: 'fetch an image into the object store', load: () => import('./pull.ts') },
+  {
+    name: 'push',
+    summary: 'write an image of the object store to a registry or a file',
+    load: () => import('./push.ts'),
+  },
+  { name: 'mount', summary: "show an image's files at a folder, read-only", load: () => import('./mount.ts') },
+  { name: 'unmount', summary: 'end what mount began', load: () => import('./unmount.ts') },
+  {
+    name: 'diff',
+    summary: 'what is different in another image: files, packages, settings',
+    load: () => import('./diff.ts'),
+  },
   {
     name: 'run',
     summary: 'run an image the way it says itself, or go into its container',
@@ -27,6 +40,21 @@ export const VERBS: readonly Verb[] = [
     load: () => import('./quadlet.ts'),
   },
   {
+    name: 'containers',
+    summary: 'the containers of all engines: list, update, roll back',
+    load: () => import('./containers/index.ts'),
+  },
+  { name: 'images', summary: 'the images of all engines and of the store', load: () => import('./images/index.ts') },
+  { name: 'update', summary: 'fetch the newest version of images', load: () => import('./images/update.ts') },
+  {
+    name: 'info',
+    summary: 'what an image says of itself, and what a container is; with --security, what confines it',
+    load: () => import('./info.ts'),
+  },
+  { name: 'logs', summary: 'show what a container has said', load: () => import('./logs.ts') },
+  { name: 'exec', summary: 'run a command in a container that runs', load: () => import('./exec.ts') },
+  { name: 'top', summary: 'the processes of all containers, again and again', load: () => import('./top.ts') },
+  {
     name: 'registry',
     summary: 'a registry of your own, over the image store',
     load: () => import('./registry/index.ts'),
@@ -36,4 +64,5 @@ export const VERBS: readonly Verb[] = [
     summary: 'which images are let in: keys, rules, and why one was refused',
     load: () => import('./trust/index.ts'),
   },
+  { name: 'sign', summary: 'sign images of a registry, with GPG or a sigstore key', load: () => import('./sign.ts') },
 ];

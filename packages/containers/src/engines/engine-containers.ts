@@ -6,10 +6,13 @@ import type {
   ContainerState,
   ContainerSummary,
   OperationOptions,
+  UpdateOptions,
+  UpdateReport,
 } from '../backends/backend.ts';
 import { quoteWords } from '../labels/words.ts';
 import type { EngineApi } from './api.ts';
 import { engineConfinement } from './confinement.ts';
+import type { EngineImages } from './engine-images.ts';
 import { containerDetails, containerRow, type EngineContainer, infoAnswer, topAnswer } from './schema.ts';
 
 const STATES: readonly ContainerState[] = ['created', 'running', 'paused', 'restarting', 'exited'];
@@ -22,12 +25,14 @@ export class EngineContainers implements ContainerBackend {
   readonly name: string;
   readonly program: readonly string[];
   readonly #api: EngineApi;
+  readonly #images: EngineImages;
   #runtime: Promise<string> | undefined;
 
-  constructor(api: EngineApi, program: readonly string[]) {
+  constructor(api: EngineApi, images: EngineImages) {
     this.name = api.kind;
-    this.program = program;
+    this.program = images.program;
     this.#api = api;
+    this.#images = images;
   }
 
   async list({ signal }: OperationOptions = {}): Promise<ContainerSummary[]> {
@@ -145,6 +150,16 @@ export class EngineContainers implements ContainerBackend {
 
   async confinement(container: string): Promise<Confinement[]> {
     return engineConfinement(await this.#need(container));
+  }
+
+  async update(container: string, options: UpdateOptions): Promise<UpdateReport> {
+    const { updateContainer } = await import('./recreate.ts');
+    return updateContainer({ api: this.#api, containers: this, images: this.#images }, container, options);
+  }
+
+  async rollback(container: string, options: OperationOptions = {}): Promise<UpdateReport> {
+    const { rollbackContainer } = await import('./recreate.ts');
+    return rollbackContainer({ api: this.#api, containers: this, images: this.#images }, container, options);
   }
 
   async rootFolder(container: string): Promise<string | undefined> {

@@ -2,3 +2,5 @@ export * from './confinement.ts';
 export * from './engine-containers.ts';
 export * from './engine-images.ts';
 export * from './open.ts';
+export { previousName } from './recreate.ts';
+export * from './trim.ts';

@@ -92,12 +92,8 @@ function addressOf(host: string, what: string): Address {
 
 const engine = (kind: Engine['kind'], address: Address): Engine => {
   const api = new EngineApi(kind, address);
-  return {
-    kind,
-    program: [kind],
-    containers: new EngineContainers(api, [kind]),
-    images: new EngineImages(api, [kind]),
-  };
+  const images = new EngineImages(api, [kind]);
+  return { kind, program: images.program, containers: new EngineContainers(api, images), images };
 };
 
 async function openDocker({ dockerHost, path }: EngineOptions): Promise<Engine | undefined> {

@@ -1,0 +1,70 @@
+import type { ContainerSummary } from '@atomic/containers';
+import type { Command } from 'commander';
+import { openBackends } from '../backends.ts';
+import { add, collect, containerAction } from '../common.ts';
+import { type Column, filterRows, shortId, shortTime, tableLines } from '../table.ts';
+
+interface ListFlags {
+  all?: boolean;
+  filter: string[];
+  heading: boolean;
+  trunc: boolean;
+  storage?: string;
+}
+
+const COLUMNS: Column<ContainerSummary>[] = [
+  { title: 'CONTAINER ID', value: ({ id }) => id, width: 13 },
+  { title: 'IMAGE', value: ({ image }) => image, width: 40 },
+  { title: 'NAME', value: ({ name }) => name, width: 30 },
+  { title: 'COMMAND', value: ({ command }) => command, width: 20 },
+  { title: 'CREATED', value: ({ created }) => shortTime(created) },
+  { title: 'STATE', value: ({ state }) => state },
+  { title: 'BACKEND', value: ({ backend }) => backend },
+  { title: 'RUNTIME', value: ({ runtime }) => runtime },
+];
+
+const FIELDS: Record<string, (row: ContainerSummary) => string> = {
+  container: ({ id }) => id,
+  image: ({ image }) => image,
+  name: ({ name }) => name,
+  command: ({ command }) => command,
+  created: ({ created }) => created,
+  state: ({ state }) => state,
+  runtime: ({ runtime }) => runtime,
+  backend: ({ backend }) => backend,
+};
+
+/** Adds `atomic containers list`. */
+export function register(containers: Command): void {
+  add(containers, 'list', 'list the containers that run', [
+    'atomic containers list',
+    'atomic containers list --all                      those that do not run too',
+    'atomic containers list -a --filter state=exited --filter backend=docker',
+    'atomic containers list -q                         their ids alone',
+    'atomic containers list --all --json',
+  ])
+    .option('-a, --all', 'those that do not run too')
+    .option(
+      '-f, --filter <key=value>',
+      `only those that match: ${Object.keys(FIELDS).join(', ')}; may be repeated`,
+      collect,
+      [],
+    )
+    .option('-n, --no-heading', 'without the line of titles')
+    .option('--no-trunc', 'whole ids, names and commands')
+    .option('--storage <engine>', 'only docker, podman or system')
+    .action(
+      containerAction(async (ctx, flags: ListFlags) => {
+        await using backends = await openBackends(flags.storage);
+        const all = (await Promise.all(backends.containers.map((one) => one.list({ signal: ctx.signal })))).flat();
+        const shown = flags.all === true ? all : all.filter(({ state }) => state === 'running');
+        const rows = (await filterRows(shown, flags.filter, FIELDS)).sort((a, b) => b.created.localeCompare(a.created));
+        if (ctx.json) ctx.printJson(rows);
+        else if (ctx.quiet) for (const { id } of rows) ctx.print(flags.trunc ? shortId(id) : id);
+        else {
+          const lines = tableLines(rows, COLUMNS, { heading: flags.heading, whole: !flags.trunc });
+          for (const line of lines) ctx.print(line);
+        }
+      }),
+    );
+}

@@ -1,0 +1,79 @@
+import type { UpdateReport } from '@atomic/containers';
+import type { Command } from 'commander';
+import type { Context } from '../../context.ts';
+import { findContainer, openBackends } from '../backends.ts';
+import { add, collect, containerAction } from '../common.ts';
+
+interface UpdateFlags {
+  all?: boolean;
+  rebase?: string;
+  set: string[];
+  storage?: string;
+}
+
+/** Adds `atomic containers update`. */
+export function register(containers: Command): void {
+  add(containers, 'update', 'make containers anew of the newest version of their image; a bad one is taken back', [
+    'atomic containers update web',
+    'atomic containers update --rebase registry.example/web:2 web',
+    'atomic containers update --set PORT=8080 etcd      another value of a system container',
+    'atomic containers update --all',
+  ])
+    .argument('[containers...]', 'names, or beginnings of ids')
+    .option('-a, --all', 'all that run')
+    .option('--rebase <image>', 'another image from now on')
+    .option('--set <name=value>', 'change a value of a system container; may be repeated', collect, [])
+    .option('--storage <engine>', 'only of docker, podman or system')
+    .action(containerAction(updateAction));
+}
+
+async function updateAction(ctx: Context, names: string[], flags: UpdateFlags): Promise<number> {
+  const { AtomicError } = await import('@atomic/ostree');
+  if ((names.length === 0) !== (flags.all === true)) {
+    throw new AtomicError('usage', 'name the containers to update, or say --all');
+  }
+  const values = flags.set.map((text): [string, string] => {
+    const at = text.indexOf('=');
+    if (at < 1) throw new AtomicError('usage', `--set must be NAME=VALUE, but is '${text}'`);
+    return [text.slice(0, at), text.slice(at + 1)];
+  });
+  await using backends = await openBackends(flags.storage);
+  const found =
+    flags.all === true
+      ? (
+          await Promise.all(
+            backends.containers.map(async (backend) =>
+              (
+                await backend.list()
+              )
+                .filter(({ state }) => state === 'running')
+                .map((container) => ({ backend, container })),
+            ),
+          )
+        ).flat()
+      : await Promise.all(names.map((name) => findContainer(backends, name)));
+  const reports: UpdateReport[] = [];
+  const errors: unknown[] = [];
+  for (const { backend, container } of found) {
+    try {
+      if (backend.update === undefined) {
+        throw new AtomicError('unsupported', `containers of ${backend.name} cannot be updated`);
+      }
+      const options = { rebase: flags.rebase, signal: ctx.signal, progress: ctx.progress };
+      const report = await backend.update(container.id, {
+        ...options,
+        ...(values.length === 0 ? {} : { set: Object.fromEntries(values) }),
+      });
+      reports.push(report);
+      if (!ctx.json) ctx.print(`${report.name}: ${report.message}`);
+    } catch (error) {
+      // One bad container does not keep the others from their updates.
+      if (found.length === 1 || ctx.signal.aborted) throw error;
+      errors.push(error);
+      ctx.warn(`${container.name}: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+  if (ctx.json) ctx.printJson(reports);
+  if (errors.length > 0) throw errors[0];
+  return 0;
+}

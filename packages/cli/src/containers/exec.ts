@@ -1,0 +1,49 @@
+import type { Command } from 'commander';
+import type { Context } from '../context.ts';
+import { isTerminal } from '../terminal.ts';
+import { findContainer, onTerminal, openBackends } from './backends.ts';
+import { add, collect, containerAction } from './common.ts';
+
+interface ExecFlags {
+  user?: string;
+  workdir?: string;
+  env: string[];
+  display?: boolean;
+  storage?: string;
+}
+
+/** Adds `atomic exec`. */
+export function register(program: Command): void {
+  program.enablePositionalOptions();
+  add(program, 'exec', 'run a command in a container that runs', [
+    'atomic exec web ls -l /srv',
+    'atomic exec --user=1000 --env=A=b web sh',
+    'atomic exec --display web sh         only print the command',
+  ])
+    .passThroughOptions()
+    .argument('<container>', 'its name, or the beginning of its id')
+    .argument('<command...>', 'the command, with its options')
+    .option('-u, --user <user>', 'as this user')
+    .option('-w, --workdir <folder>', 'in this folder')
+    .option('-e, --env <name=value>', 'with this in its environment; may be repeated', collect, [])
+    .option('--display', 'print what would be done, and do nothing')
+    .option('--storage <engine>', 'docker, podman or system')
+    .action(containerAction(execAction));
+}
+
+async function execAction(ctx: Context, name: string, argv: string[], flags: ExecFlags): Promise<number> {
+  const { quoteWords } = await import('@atomic/containers');
+  const { user, workdir, env } = flags;
+  await using backends = await openBackends(flags.storage);
+  const { backend, container } = await findContainer(backends, name);
+  const words = await backend.execCommand(container.id, argv, {
+    tty: process.stdin.isTTY === true && isTerminal(1),
+    interactive: true,
+    env,
+    ...(user === undefined ? {} : { user }),
+    ...(workdir === undefined ? {} : { workdir }),
+  });
+  if (flags.display !== true) return await onTerminal(ctx, words);
+  ctx.print(quoteWords(words));
+  return 0;
+}

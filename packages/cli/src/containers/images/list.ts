@@ -1,0 +1,100 @@
+import type { ImageSummary } from '@atomic/containers';
+import type { Command } from 'commander';
+import { openBackends } from '../backends.ts';
+import { add, collect, containerAction } from '../common.ts';
+import { type Column, filterRows, shortId, shortTime, tableLines } from '../table.ts';
+
+interface ListFlags {
+  all?: boolean;
+  filter: string[];
+  heading: boolean;
+  trunc: boolean;
+  storage?: string;
+}
+
+/** One name of an image, or an image without any. */
+interface Row extends Omit<ImageSummary, 'names' | 'digests' | 'labels'> {
+  repository: string;
+  tag: string;
+  dangling: boolean;
+  /** A container was made of it. */
+  used: boolean;
+}
+
+function rowsOf({ names, digests, labels: _, ...image }: ImageSummary, used: ReadonlySet<string>): Row[] {
+  const common = { ...image, used: used.has(image.id) };
+  if (names.length === 0) {
+    const repository = digests[0]?.replace(/@.*$/, '') ?? '<none>';
+    return [{ ...common, repository, tag: '<none>', dangling: true }];
+  }
+  return names.map((name) => {
+    const colon = name.indexOf(':', name.lastIndexOf('/') + 1);
+    const [repository, tag] = colon < 0 ? [name, ''] : [name.slice(0, colon), name.slice(colon + 1)];
+    return { ...common, repository, tag, dangling: false };
+  });
+}
+
+const FIELDS: Record<string, (row: Row) => string> = {
+  repo: ({ repository }) => repository,
+  tag: ({ tag }) => tag,
+  id: ({ id }) => id,
+  image: ({ repository, tag }) => `${repository}:${tag}`,
+  created: ({ created }) => created,
+  size: ({ size }) => String(size),
+  type: ({ backend }) => backend,
+  is_dangling: ({ dangling }) => String(dangling),
+};
+
+/** Adds `atomic images list`. */
+export function register(images: Command): void {
+  add(images, 'list', 'list the images of all engines and of the store', [
+    'atomic images list                              > is used by a container, * has no name any more',
+    'atomic images list --filter repo=registry.example --filter type=docker',
+    'atomic images list --filter is_dangling=true -q',
+    'atomic images list --json',
+  ])
+    .option('-a, --all', 'those without a name too')
+    .option(
+      '-f, --filter <key=value>',
+      `only those that match: ${Object.keys(FIELDS).join(', ')}; may be repeated`,
+      collect,
+      [],
+    )
+    .option('-n, --no-heading', 'without the line of titles')
+    .option('--no-trunc', 'whole ids')
+    .option('--storage <engine>', 'only docker, podman or atomic')
+    .action(
+      containerAction(async (ctx, flags: ListFlags) => {
+        const { formatSize } = await import('@atomic/ostree');
+        await using backends = await openBackends(flags.storage);
+        const [images, containers] = await Promise.all([
+          Promise.all(backends.images.map((one) => one.list({ signal: ctx.signal }))),
+          Promise.all(backends.containers.map((one) => one.list({ signal: ctx.signal }))),
+        ]);
+        const used = new Set(containers.flat().map(({ imageId }) => imageId));
+        const all = images.flat().flatMap((image) => rowsOf(image, used));
+        const shown = flags.all === true || flags.filter.length > 0 ? all : all.filter(({ dangling }) => !dangling);
+        const rows = (await filterRows(shown, flags.filter, FIELDS)).sort(
+          (a, b) => a.repository.localeCompare(b.repository) || a.tag.localeCompare(b.tag),
+        );
+        if (ctx.json) {
+          ctx.printJson(rows);
+          return;
+        }
+        if (ctx.quiet) {
+          for (const id of new Set(rows.map((row) => row.id))) ctx.print(flags.trunc ? shortId(id) : id);
+          return;
+        }
+        const columns: Column<Row>[] = [
+          { title: ' ', value: ({ dangling, used: isUsed }) => (dangling ? '*' : isUsed ? '>' : ' ') },
+          { title: 'REPOSITORY', value: ({ repository }) => repository },
+          { title: 'TAG', value: ({ tag }) => tag },
+          { title: 'IMAGE ID', value: ({ id }) => (flags.trunc ? shortId(id) : id) },
+          { title: 'CREATED', value: ({ created }) => shortTime(created) },
+          { title: 'SIZE', value: ({ size }) => formatSize(size) },
+          { title: 'TYPE', value: ({ backend }) => backend },
+        ];
+        for (const line of tableLines(rows, columns, { heading: flags.heading, whole: true })) ctx.print(line);
+      }),
+    );
+}
