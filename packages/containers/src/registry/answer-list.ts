@@ -1,7 +1,6 @@
 import { MEDIA } from '@atomic/oci';
-import { MAX_STORED } from './answer-manifest.ts';
 import { type Exchange, isHead, methodOf, nextLink, pageSize, replyJson, unsupported } from './exchange.ts';
-import { parseManifest } from './manifest.ts';
+import { MAX_STORED, parseManifest } from './manifest.ts';
 import { RegistryError } from './registry-error.ts';
 import type { Registry } from './registry-options.ts';
 

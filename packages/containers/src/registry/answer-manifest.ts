@@ -4,7 +4,7 @@ import type { StoredBlob } from '../blobs/blob-commit.ts';
 import { hexDigest } from '../blobs/blob-store.ts';
 import { type Sendable, send, sendable } from './answer-blob.ts';
 import { type Exchange, methodOf, readBody, reply, unsupported, working } from './exchange.ts';
-import { type ParsedManifest, parseManifest } from './manifest.ts';
+import { MAX_STORED, type ParsedManifest, parseManifest } from './manifest.ts';
 import { RegistryError } from './registry-error.ts';
 import type { Registry } from './registry-options.ts';
 import type { Repository } from './repository.ts';
@@ -167,6 +167,3 @@ export function subjectOf({ manifests }: Repository, digest: string): string | u
   const stored = manifests.find(digest);
   return stored === undefined ? undefined : parseManifest(manifests.read(stored, MAX_STORED), stored.mediaType).subject;
 }
-
-/** Of manifests that are stored: as large as any limit for new ones was. */
-export const MAX_STORED = 64 << 20;

@@ -2,22 +2,22 @@ import { AtomicError } from '@atomic/ostree';
 import type { StoredBlob } from '../blobs/blob-commit.ts';
 import { type Sendable, sendable } from './answer-blob.ts';
 import { Fetching } from './fetching.ts';
-import { parseManifest } from './manifest.ts';
+import { MAX_STORED, parseManifest } from './manifest.ts';
 import { RegistryError } from './registry-error.ts';
 import type { Repository } from './repository.ts';
-import type { FoundManifest, Source } from './source.ts';
+import type { Upstream } from './upstream.ts';
 
 /**
- * A pull-through cache: what another registry has is fetched once, when it is asked for, verified, and kept. Tags are asked for
- * anew each time; while the other registry cannot be reached, what they named last is served.
+ * A pull-through cache: what another registry has is fetched once, when it is asked for, verified, and kept. What a tag
+ * names is asked for anew each time; while the other registry cannot be reached, what it named last is served.
  */
 export class Cache {
-  readonly #upstream: Source;
+  readonly #upstream: Upstream;
   readonly #blobLimit: number;
   /** By repository and digest: a blob that many ask for at once comes once. */
   readonly #fetching = new Map<string, Fetching>();
 
-  constructor(upstream: Source, { blobLimit }: { blobLimit: number }) {
+  constructor(upstream: Upstream, { blobLimit }: { blobLimit: number }) {
     this.#upstream = upstream;
     this.#blobLimit = blobLimit;
   }
@@ -28,28 +28,25 @@ export class Cache {
     digest: string | undefined,
     signal: AbortSignal,
   ): Promise<StoredBlob | undefined> {
-    const kept = digest === undefined ? repository.tagged(reference) : repository.manifests.find(digest);
+    const { name, manifests } = repository;
+    const kept = digest === undefined ? repository.tagged(reference) : manifests.find(digest);
     if (digest !== undefined && kept !== undefined) return kept;
-    let found: FoundManifest | undefined;
     try {
-      found = await this.#upstream.manifest(repository.name, reference, signal);
+      const now = digest ?? (await this.#upstream.digestOf(name, reference, signal));
+      if (now === undefined) return undefined;
+      if (now === kept?.digest) return kept;
+      const found = await this.#upstream.manifest(name, now, signal);
+      if (found === undefined) return undefined;
+      const parsed = parseManifest(found.bytes, found.mediaType);
+      const tags = digest === undefined ? [reference] : [];
+      return await repository.putManifest(found.bytes, digest ?? found.digest, parsed, tags, signal);
     } catch (error) {
       if (kept !== undefined && !signal.aborted) return kept;
       throw unreachable(error);
     }
-    if (found === undefined) return undefined;
-    if (kept?.digest === found.digest) return kept;
-    const parsed = parseManifest(found.bytes, found.mediaType);
-    return await repository.putManifest(
-      found.bytes,
-      digest ?? found.digest,
-      parsed,
-      digest === undefined ? [reference] : [],
-      signal,
-    );
   }
 
-  /** `whole`: from its first byte, so that it can be sent while it arrives. */
+  /** A blob that a kept manifest names. `whole`: from its first byte, so that it can be sent while it arrives. */
   async blob(
     repository: Repository,
     digest: string,
@@ -58,38 +55,46 @@ export class Cache {
     const key = `${repository.name}@${digest}`;
     let fetching = this.#fetching.get(key);
     if (fetching === undefined) {
+      const size = sizeOf(repository, digest);
+      if (size === undefined) return undefined;
       // It is fetched to its end even if who asked first goes away: others wait, or ask again.
-      const aside = new AbortController();
-      let found: Awaited<ReturnType<Source['blob']>>;
-      try {
-        found = await this.#upstream.blob(repository.name, digest, aside.signal);
-      } catch (error) {
-        throw unreachable(error);
-      }
-      if (found === undefined) return undefined;
-      fetching = this.#fetching.get(key);
-      if (fetching === undefined) {
-        fetching = new Fetching(repository.blobs, digest, found, this.#blobLimit);
-        this.#fetching.set(key, fetching);
-        fetching.stored.then(
-          () => this.#fetching.delete(key),
-          () => this.#fetching.delete(key),
-        );
-      }
+      const source = this.#upstream.blob(repository.name, { digest, size });
+      fetching = new Fetching(repository.blobs, digest, { size, source }, this.#blobLimit);
+      this.#fetching.set(key, fetching);
+      const done = () => this.#fetching.delete(key);
+      fetching.stored.then(done, done);
     }
-    if (!whole) return sendable(repository, await fetching.stored);
-    const { size } = fetching;
+    try {
+      // What is not there at all can still be told; later only the connection can be cut.
+      await fetching.begun;
+      if (!whole) return sendable(repository, await fetching.stored);
+    } catch (error) {
+      if (error instanceof AtomicError && error.code === 'not-found') return undefined;
+      throw unreachable(error);
+    }
     const follow = fetching;
-    return { digest, size, mediaType: 'application/octet-stream', open: () => follow.follow(signal) };
+    return { digest, size: follow.size, mediaType: 'application/octet-stream', open: () => follow.follow(signal) };
   }
 
   async tags(name: string, signal: AbortSignal): Promise<string[] | undefined> {
     try {
-      return await this.#upstream.tags?.(name, signal);
+      return await this.#upstream.tags(name, signal);
     } catch {
       return undefined; // those that are kept
     }
   }
+}
+
+/** How large a blob is to be, by the manifests that name it; undefined when none does. */
+function sizeOf({ manifests }: Repository, digest: string): number | undefined {
+  for (const one of manifests.list()) {
+    const stored = manifests.find(one);
+    if (stored === undefined) continue;
+    const { blobs } = parseManifest(manifests.read(stored, MAX_STORED), stored.mediaType);
+    const found = blobs.find((blob) => blob.digest === digest);
+    if (found !== undefined) return found.size;
+  }
+  return undefined;
 }
 
 function unreachable(cause: unknown): RegistryError {

@@ -1,6 +1,5 @@
 import { breather, type Progress, prune } from '@atomic/ostree';
-import { MAX_STORED } from './answer-manifest.ts';
-import { parseManifest } from './manifest.ts';
+import { MAX_STORED, parseManifest } from './manifest.ts';
 import type { RegistryStore } from './registry-store.ts';
 import type { Repository } from './repository.ts';
 

@@ -11,6 +11,8 @@ export class Fetching {
   /** Bytes it will have. */
   readonly size: number;
   readonly stored: Promise<StoredBlob>;
+  /** Settles when something has come, or it is over. */
+  readonly begun: Promise<unknown>;
   readonly #blobs: BlobStore;
   readonly #upload: Upload;
   readonly #waiting = new Set<() => void>();
@@ -20,15 +22,18 @@ export class Fetching {
   constructor(
     blobs: BlobStore,
     digest: string,
-    { size, open: source }: { size: number; open(): AsyncIterable<Uint8Array> },
+    { size, source }: { size: number; source: AsyncIterable<Uint8Array> },
     limit: number,
   ) {
     this.size = size;
     this.#blobs = blobs;
     this.#upload = blobs.uploads.create(blobs.prefix);
-    this.stored = this.#store(digest, source(), limit);
+    this.stored = this.#store(digest, source, limit);
     // Who waits for it is told; nobody may be waiting.
     this.stored.catch(() => {});
+    const first = new Promise<void>((resolve) => this.#waiting.add(resolve));
+    this.begun = Promise.race([first, this.stored]);
+    this.begun.catch(() => {});
   }
 
   async #store(digest: string, source: AsyncIterable<Uint8Array>, limit: number): Promise<StoredBlob> {

@@ -4,6 +4,9 @@ import { splitDigest } from '../blobs/digest.ts';
 import { RegistryError } from './registry-error.ts';
 
 // image-spec manifest.md and image-index.md; Docker's are "Image Manifest Version 2, Schema 2" and its list.
+/** Of manifests that are stored: as large as any limit for new ones was. */
+export const MAX_STORED = 64 << 20;
+
 const DOCKER_MANIFEST = 'application/vnd.docker.distribution.manifest.v2+json';
 const DOCKER_LIST = 'application/vnd.docker.distribution.manifest.list.v2+json';
 const IMAGES: ReadonlySet<string> = new Set([MEDIA.manifest, DOCKER_MANIFEST]);

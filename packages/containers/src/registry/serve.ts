@@ -8,7 +8,7 @@ import { answerCatalog, answerReferrers, answerTags } from './answer-list.ts';
 import { answerManifest } from './answer-manifest.ts';
 import { answerUpload, beginUpload } from './answer-upload.ts';
 import { type CertificateFiles, readCertificate } from './certificate.ts';
-import { type Exchange, methodOf, replyJson, unsupported } from './exchange.ts';
+import { bodyOf, type Exchange, methodOf, replyJson, unsupported } from './exchange.ts';
 import { RegistryError } from './registry-error.ts';
 import type { Registry } from './registry-options.ts';
 import { parseRoute, type Route } from './route.ts';
@@ -45,7 +45,7 @@ export interface RegistryServer extends AsyncDisposable {
 }
 
 /** A body that nobody wants is read so far for the client's sake, who else would not see the answer. */
-const DRAIN = 4 << 20;
+const DRAIN = { bytes: 16 << 20, seconds: 10 };
 
 /** Serves a registry over HTTP (distribution-spec v1.1). Throws `failed` when the port is taken. */
 export async function serveRegistry(registry: Registry, options: ServeRegistryOptions): Promise<RegistryServer> {
@@ -133,9 +133,8 @@ async function respond(
     await answer(registry, options.access, exchange, path);
   } catch (cause) {
     error = cause instanceof Error ? cause.message : String(cause);
-    refuse(request, response, cause);
+    await refuse(request, response, cause);
   }
-  discard(request, response);
   options.log?.({
     time: new Date().toISOString(),
     client: request.socket.remoteAddress ?? '',
@@ -187,7 +186,7 @@ function needOf(route: Exclude<Route, { kind: 'token' }>, method: string): Need 
 }
 
 /** Tells the client why, if it can still be told. */
-function refuse(request: IncomingMessage, response: ServerResponse, cause: unknown): void {
+async function refuse(request: IncomingMessage, response: ServerResponse, cause: unknown): Promise<void> {
   if (response.headersSent) {
     response.destroy();
     return;
@@ -197,23 +196,30 @@ function refuse(request: IncomingMessage, response: ServerResponse, cause: unkno
       ? cause
       : new RegistryError(500, 'UNSUPPORTED', 'the registry failed; its log says why', { cause });
   const { body } = error;
+  const drained = await drain(request);
   response.writeHead(error.status, {
     ...error.headers,
     'Content-Type': 'application/json',
     'Content-Length': String(body.length),
-    ...(request.complete ? {} : { Connection: 'close' }),
+    ...(drained ? {} : { Connection: 'close' }),
   });
   response.end(request.method === 'HEAD' ? undefined : body);
 }
 
-/** Takes what the client is still sending, so far; then the line is cut. */
-function discard(request: IncomingMessage, response: ServerResponse): void {
-  if (request.complete || request.destroyed) return;
-  let seen = 0;
-  request.on('data', (chunk: Buffer) => {
-    seen += chunk.length;
-    if (seen > DRAIN) request.destroy();
-  });
-  request.on('error', () => {});
-  response.on('error', () => {});
+/** Reads what the client is still sending, up to a limit: most look for an answer only then. False when it sends more. */
+async function drain(request: IncomingMessage): Promise<boolean> {
+  if (request.complete || request.destroyed) return true;
+  let left = DRAIN.bytes;
+  const timer = setTimeout(() => request.destroy(), DRAIN.seconds * 1000);
+  try {
+    for await (const chunk of bodyOf(request)) {
+      left -= chunk.length;
+      if (left < 0) return false;
+    }
+    return true;
+  } catch {
+    return false;
+  } finally {
+    clearTimeout(timer);
+  }
 }

@@ -1,5 +1,4 @@
-import { MAX_STORED } from './answer-manifest.ts';
-import { parseManifest } from './manifest.ts';
+import { MAX_STORED, parseManifest } from './manifest.ts';
 import type { Repository } from './repository.ts';
 
 /** What a repository holds, for people. */

@@ -18,6 +18,7 @@ Examples:
   atomic registry serve                                       on 127.0.0.1:5000, for this machine
   atomic registry user add alice                              then, for others:
   atomic registry serve --listen=:5000 --tls --htpasswd=FILE
+  atomic registry serve --cache=quay.io                       what is pulled through it is kept
   atomic registry list                                        what it holds
   atomic registry gc                                          free what nothing names any more`,
   );

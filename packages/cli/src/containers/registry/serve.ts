@@ -1,11 +1,12 @@
-import type { AccessMode, CertificateFiles, RequestLog } from '@atomic/containers';
+import type { AccessMode, Cache, CertificateFiles, RequestLog } from '@atomic/containers';
 import type { Command } from 'commander';
 import { parseSize } from '../../compose/common.ts';
 import type { Context } from '../../context.ts';
 import { collect, containerAction } from '../common.ts';
+import { type RegistryAccessOptions, registryAccess, withRegistryAccess } from '../registry-access.ts';
 import { add, defaultUsers, openStore, type StoreOptions, stateFolder, withRepo } from './common.ts';
 
-interface ServeOptions extends StoreOptions {
+interface ServeOptions extends StoreOptions, RegistryAccessOptions {
   listen: string;
   tls?: boolean;
   tlsName: string[];
@@ -21,20 +22,23 @@ interface ServeOptions extends StoreOptions {
   open?: boolean;
   readOnly?: boolean;
   images?: boolean;
+  cache?: string;
   maxBlob?: string;
 }
 
 /** Adds `atomic registry serve`. */
 export function register(registry: Command): void {
-  withRepo(
+  const serve = withRepo(
     add(registry, 'serve', 'serve images to docker, podman, skopeo and others', [
       'atomic registry serve',
       'atomic registry serve --listen=:5000 --tls --htpasswd          users of: atomic registry user add',
       'atomic registry serve --listen=:443 --tls-cert=C.pem --tls-key=K.pem --htpasswd=FILE --tokens --public-read',
       'atomic registry serve --images --read-only --listen=:5000       hand on the images of this machine',
+      'atomic registry serve --cache=docker.io                         a pull-through cache',
       'atomic registry serve --json                                    one line of JSON for each request',
     ]),
-  )
+  );
+  withRegistryAccess(serve)
     .option('-l, --listen <address>', 'ADDRESS:PORT or :PORT; port 0 takes a free one', '127.0.0.1:5000')
     .option('--tls', 'HTTPS with a certificate of its own, made when there is none')
     .option('--tls-name <name>', 'another name or address the own certificate is good for (repeatable)', collect, [])
@@ -50,6 +54,7 @@ export function register(registry: Command): void {
     .option('--open', 'everybody who reaches it may push and delete, from other machines too')
     .option('--read-only', 'nobody may push or delete')
     .option('--images', 'also serve the images of this machine under their names')
+    .option('--cache <registry>', 'fetch what is not here from this registry (HOST or URL), and keep it')
     .option('--max-blob <size>', 'the largest blob that is taken', '64G')
     .action(
       containerAction(async (ctx: Context, options: ServeOptions) => {
@@ -62,7 +67,7 @@ export function register(registry: Command): void {
         const { host, port } = await parseListen(options.listen);
         const mode = await accessMode(options);
         const readOnly = options.readOnly === true;
-        if (mode.kind === 'open' && !readOnly && !isLoopback(host) && !options.open) {
+        if (mode.kind === 'open' && !readOnly && !isLoopback(host) && !options.open && options.cache === undefined) {
           throw new AtomicError('usage', `everybody who reaches ${options.listen} could push and delete`, {
             hint: 'name who may: --htpasswd (atomic registry user add NAME); or --read-only; or, if that is meant, --open',
           });
@@ -74,7 +79,7 @@ export function register(registry: Command): void {
         const user = process.getuid?.() !== 0;
         const images = options.images ? new ImagesSource(openImageStore({ user, state: stateFolder() })) : undefined;
         await using server = await serveRegistry(
-          { store, limits: { ...REGISTRY_LIMITS, blob }, readOnly, images },
+          { store, limits: { ...REGISTRY_LIMITS, blob }, readOnly, images, cache: await openCache(options, blob) },
           {
             host,
             port,
@@ -95,6 +100,14 @@ export function register(registry: Command): void {
         });
       }),
     );
+}
+
+async function openCache(options: ServeOptions, blobLimit: number): Promise<Cache | undefined> {
+  if (options.cache === undefined) return undefined;
+  const { Cache, RemoteUpstream } = await import('@atomic/containers');
+  const access = await registryAccess(options);
+  const upstream = new RemoteUpstream(options.cache, (ref, insecure) => access({ ref, insecure }));
+  return new Cache(upstream, { blobLimit });
 }
 
 /** Requests that went wrong on our side are always told, others with --verbose, and all of them with --json. */
