@@ -25,7 +25,7 @@ const absent = ['/usr/bin/mksquashfs', '/usr/bin/xorriso', '/usr/bin/grub-mkresc
 );
 const skip =
   process.env['IMAGES_MACHINE'] === undefined
-    ? 'boots five machines: set IMAGES_MACHINE=1'
+    ? 'boots eight machines: make images-test'
     : (whatIsMissing() ?? (absent.length > 0 ? `missing: ${absent.join(' ')}` : false));
 
 const REF = 'test/images';
@@ -59,7 +59,16 @@ describe('images that are started', { skip, timeout: 40 * 60_000 }, () => {
   });
   after(() => {
     if (process.env['ATOMIC_KEEP'] !== undefined) return;
-    for (const name of ['pxe', 'initrd', 'blank.raw', 'install.iso', 'target.raw', 'cloud.raw', 'seed.iso'])
+    for (const name of [
+      'pxe',
+      'pxe-install',
+      'initrd',
+      'blank.raw',
+      'install.iso',
+      'target.raw',
+      'cloud.raw',
+      'seed.iso',
+    ])
       rmSync(path(name), { recursive: true, force: true });
   });
   const login = (machine: Machine) => machine.login({ ...LOGIN, timeoutSeconds: BOOT_SECONDS });
@@ -87,6 +96,39 @@ describe('images that are started', { skip, timeout: 40 * 60_000 }, () => {
     await machine.powerOff();
   });
 
+  /** What INSTALL says, on the machine it was installed on. */
+  const checkInstalled = async (machine: Machine): Promise<void> => {
+    await login(machine);
+    assert.match(await machine.check('atomic host status'), new RegExp(commit));
+    assert.equal(
+      await machine.check('hostname; cat /etc/site.conf; stat -c %a /etc/site.conf'),
+      'installed\nsite\n600',
+    );
+    assert.match(await machine.check('cat /proc/cmdline'), / site=1 /);
+    assert.match(await machine.check('id ada'), /\(sudo\)/);
+    assert.equal(await machine.check('cat /home/ada/.ssh/authorized_keys'), KEY);
+    assert.equal(await machine.check('stat -c "%U %a" /home/ada /home/ada/.ssh | uniq'), 'ada 700');
+    assert.equal(await machine.check('systemctl --failed --no-legend'), '');
+  };
+
+  test('a network boot set with a configuration installs itself on the disk, powers off, and the disk starts', async () => {
+    const config = parseInstallConfig(INSTALL, 'install.yaml');
+    await buildPxe({ repo, ref: REF, out: path('pxe-install'), os: 'debian', kargs, config });
+    const parts = ['initrd.img', 'root.img'].map((name) => readFileSync(path(`pxe-install/${name}`)));
+    writeFileSync(path('initrd'), Buffer.concat(parts));
+    const append = readFileSync(path('pxe-install/cmdline'), 'utf8').trim();
+    const start = ['-kernel', path('pxe-install/vmlinuz'), '-initrd', path('initrd'), '-append', append];
+    const target = blank('target.raw', 3 * 2 ** 30);
+    {
+      await using machine = await Machine.start({ ...target, memoryMiB: 2048, extraArguments: start });
+      assert.equal(await machine.waitExit({ timeoutSeconds: 2 * BOOT_SECONDS }), 'poweroff', machine.consoleLog);
+    }
+    await using machine = await Machine.start(target);
+    await checkInstalled(machine);
+    assert.equal((await machine.run('test -e /etc/atomic/installer')).code, 1, 'the installer is not installed');
+    await machine.powerOff();
+  });
+
   for (const boot of ['loader', 'uefi'] as const) {
     test(`an installation medium writes the disk by itself, powers off, and the disk starts (${boot})`, async () => {
       const config = parseInstallConfig(INSTALL, 'install.yaml');
@@ -100,17 +142,7 @@ describe('images that are started', { skip, timeout: 40 * 60_000 }, () => {
         assert.equal(await machine.waitExit({ timeoutSeconds: 2 * BOOT_SECONDS }), 'poweroff', machine.consoleLog);
       }
       await using machine = await Machine.start(target);
-      await login(machine);
-      assert.match(await machine.check('atomic host status'), new RegExp(commit));
-      assert.equal(
-        await machine.check('hostname; cat /etc/site.conf; stat -c %a /etc/site.conf'),
-        'installed\nsite\n600',
-      );
-      assert.match(await machine.check('cat /proc/cmdline'), / site=1 /);
-      assert.match(await machine.check('id ada'), /\(sudo\)/);
-      assert.equal(await machine.check('cat /home/ada/.ssh/authorized_keys'), KEY);
-      assert.equal(await machine.check('stat -c "%U %a" /home/ada /home/ada/.ssh | uniq'), 'ada 700');
-      assert.equal(await machine.check('systemctl --failed --no-legend'), '');
+      await checkInstalled(machine);
       await machine.powerOff();
     });
   }

@@ -42,13 +42,16 @@ export function register(compose: Command): void {
     )
     .option('--bootloader <name>', 'grub, or systemd-boot (UEFI; /boot is then a partition of its own)', 'grub')
     .option('--boot-size <size>', 'make /boot a partition of its own, of this size (default with systemd-boot: 512M)')
-    .option('--install-config <file>', 'with iso: how machines are to be installed, unattended (docs/images.md)')
+    .option(
+      '--install-config <file>',
+      'with iso and pxe: how machines are to be installed, unattended (docs/images.md)',
+    )
     .addHelpText(
       'after',
       `
 Formats: raw, qcow2 (QEMU), vmdk (VMware) and ova (an appliance) are disks; iso starts from a CD or a stick, and with
 --install-config installs the tree on the machine's disk; pxe is a folder with kernel, initramfs and root image for
-starting over the network; tar (also .tar.gz, .tar.zst) is a root file system.
+starting over the network, which installs with --install-config as well; tar (also .tar.gz, .tar.zst) is a root file system.
 
 Examples:
   atomic compose image --repo=repo --ref=debian/12/amd64/minimal disk.qcow2
@@ -91,8 +94,8 @@ async function composeImageAction(ctx: Context, output: string | undefined, opti
   const format = formats.find((one) => one === named);
   if (format === undefined)
     throw new AtomicError('usage', `--format must be one of ${formats.join(', ')}, but is '${named}'`);
-  if (options.installConfig !== undefined && format !== 'iso')
-    throw new AtomicError('usage', '--install-config is for --format=iso');
+  if (options.installConfig !== undefined && format !== 'iso' && format !== 'pxe')
+    throw new AtomicError('usage', '--install-config is for --format=iso and --format=pxe');
   const repo = Repo.open(options.repo);
   const { ref, os } = options;
   const { signal, progress } = ctx;
@@ -107,8 +110,9 @@ async function composeImageAction(ctx: Context, output: string | undefined, opti
     return ctx.json ? ctx.printJson(result) : ctx.print(`${out}: ${ref}, tar, ${megabytes(result.size)}`);
   }
   if (format === 'pxe') {
-    const { buildPxe } = await import('@atomic/compose');
-    const result = await buildPxe({ ...common, kargs, ...remote });
+    const { buildPxe, readInstallConfig } = await import('@atomic/compose');
+    const config = options.installConfig === undefined ? undefined : readInstallConfig(options.installConfig);
+    const result = await buildPxe({ ...common, kargs, ...remote, config });
     const size = Object.values(result.sizes).reduce((sum, one) => sum + one, 0);
     return ctx.json ? ctx.printJson(result) : ctx.print(`${out}: ${ref}, pxe, ${megabytes(size)}`);
   }

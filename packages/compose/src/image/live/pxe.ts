@@ -3,7 +3,10 @@ import { mkdtemp, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { AtomicError, type Checksum, type Progress, type Repo } from '@atomic/ostree';
-import { phases } from '../populate.ts';
+import { machineOf } from '../../commit-metadata.ts';
+import type { InstallConfig } from '../install/config.ts';
+import { enableInstaller, requireInstallable, requireInstaller, writeInstaller } from '../install/installer.ts';
+import { type Populated, phases } from '../populate.ts';
 import { requireTools } from '../tools.ts';
 import { cpioEnd, cpioHeader, cpioPadding } from './cpio.ts';
 import { ROOT_IMAGE } from './live-initrd.ts';
@@ -17,6 +20,8 @@ export interface BuildPxeOptions {
   os: string;
   kargs?: readonly string[] | undefined;
   remote?: { name: string; url: string } | undefined;
+  /** How machines that start it are to be installed; without one they run it from memory. */
+  config?: InstallConfig | undefined;
   signal?: AbortSignal | undefined;
   progress?: Progress | undefined;
 }
@@ -33,18 +38,27 @@ export interface BuildPxeResult {
   seconds: Record<string, number>;
 }
 
+/** Where a set that installs keeps the installer: in the live system's own /etc, of which an installed one gets nothing. */
+const INSTALLER = '/etc/atomic/installer';
+const INSTALLER_TOOLS = ['grub-mkimage', 'mkfs.vfat', 'mcopy'] as const;
+
 /** Larger files cannot be in an archive for the kernel: their size is written in 32 bits. */
 const MAX_ROOT_IMAGE = 0xffff_ffff;
 
 /**
  * Write what a machine needs to start a tree over the network and run it from memory: kernel, initramfs, root image (an
- * archive that the boot loader loads as a second initramfs), and scripts for iPXE and PXELINUX. Throws as
- * {@link buildImage}.
+ * archive that the boot loader loads as a second initramfs), and scripts for iPXE and PXELINUX. With a configuration
+ * the tree installs itself on the disk of whatever machine starts it. Throws as {@link buildImage}.
  */
 export async function buildPxe(options: BuildPxeOptions): Promise<BuildPxeResult> {
-  const { ref, signal } = options;
+  const { repo, ref, config, signal } = options;
   requireRootFor('a set for network boots');
-  requireTools(['mksquashfs']);
+  requireTools(['mksquashfs', ...(config === undefined ? [] : INSTALLER_TOOLS)]);
+  const machine = machineOf(repo, repo.resolveRev(ref));
+  if (config !== undefined) {
+    requireInstallable(machine);
+    requireInstaller(repo, repo.resolveRev(ref), ref);
+  }
   const out = resolve(options.out);
   const there = await stat(join(out, 'vmlinuz')).catch(() => null);
   if (there === null && (await stat(out).catch(() => null)) !== null)
@@ -54,7 +68,12 @@ export async function buildPxe(options: BuildPxeOptions): Promise<BuildPxeResult
   const scratch = await mkdtemp(join(dirname(out), `.${basename(out)}.`));
   try {
     const kargs = options.kargs ?? ['rw', 'quiet', 'console=ttyS0,115200'];
-    const live = await makeLiveSystem({ ...options, kargs, scratch, phase });
+    const finish = async (_root: string, { folder }: Populated): Promise<void> => {
+      if (config === undefined) return;
+      await writeInstaller(join(folder, INSTALLER), { ref, config, kargs, machine, signal });
+      await enableInstaller(folder, INSTALLER);
+    };
+    const live = await makeLiveSystem({ ...options, kargs, scratch, finish, phase });
     const { size } = await stat(live.rootImage);
     if (size > MAX_ROOT_IMAGE)
       throw new AtomicError('invalid', `the root image of ${size} bytes is too large for an initramfs`);
