@@ -29,13 +29,13 @@ import {
 } from '@atomic/oci';
 import { AtomicError, type Progress } from '@atomic/ostree';
 import type { ImageStore } from './images/image-store.ts';
-import { configBytes, layerSize, type StoredImage, storedManifest } from './images/stored-image.ts';
+import { configBytes, layerSize, manifestBytes, type StoredImage, storedManifest } from './images/stored-image.ts';
 import type { StoredSource } from './images/stored-source.ts';
 import { fullName, pullName } from './policy/full-name.ts';
 import { loadRegistries } from './policy/registries/load-registries.ts';
 import { blockedError, resolveImage } from './policy/registries/resolve-image.ts';
 import { hasTransport, registrySource } from './pull.ts';
-import { type Reach, registryOptions } from './reach.ts';
+import type { Reach } from './reach.ts';
 
 export interface PushRequest extends Reach {
   store: ImageStore;
@@ -77,11 +77,11 @@ export async function push(image: StoredImage, target: ImageReference, request: 
     await using own = store.open(image);
     await using origin = new Origin(own, request);
     const same = await origin.covers(to, storedManifest(store.repo, image).layers);
-    if (!same && request.sameDigest === true)
+    const source = same ? origin : await repacked(own, store, image, join(scratch, 'packed'), request);
+    if (request.sameDigest === true && (await source.manifest()).digest !== image.digest)
       throw new AtomicError('not-found', `${image.name}: its layers were not kept as they came`, {
         hint: 'pull it with --keep-blobs first',
       });
-    const source = same ? origin : await repacked(own, store, image, join(scratch, 'packed'), request);
     const { digest, blobs } = await copyImage(source, to, { signal, progress });
     if (target.transport === 'oci-archive')
       await writeWhole(target.path, archiveOf(await layoutMembers(join(scratch, 'layout'))), signal);
@@ -102,11 +102,8 @@ async function openTarget(target: ImageReference, scratch: string, request: Push
       if (candidate?.blocked !== undefined) throw blockedError(candidate);
       // Mirrors are for reading; what is pushed goes to the place itself.
       const place = candidate?.sources.find(({ mirror }) => !mirror);
-      const name = place?.ref ?? target.name;
-      return new RegistryTarget(name, {
-        ...registryOptions(request, name, place?.insecure === true),
-        signal: request.signal,
-      });
+      const { ref, insecure } = place ?? { ref: fullName(target.name), insecure: false };
+      return new RegistryTarget(ref, request.access({ ref, insecure }));
     }
     default:
       throw new AtomicError('unsupported', `images are not written to ${target.transport}:`, {
@@ -187,7 +184,14 @@ async function repacked(
     known.set(diffId, descriptor);
     layers.push(descriptor);
   }
-  const { annotations } = storedManifest(store.repo, image);
+  const before = storedManifest(store.repo, image);
+  // Packed by the same library at the same level, all of it is what it was.
+  if (before.layers.every(({ digest }, i) => digest === layers[i]?.digest)) {
+    await writer.bytes(MEDIA.config, configBytes(store.repo, image));
+    await writer.finish(await writer.bytes(image.mediaType, manifestBytes(store.repo, image)), undefined);
+    return new LayoutSource(image.name, openFolder(folder), undefined, thisPlatform());
+  }
+  const { annotations } = before;
   const config = await writer.bytes(MEDIA.config, configBytes(store.repo, image));
   const manifest = {
     schemaVersion: 2,
@@ -208,8 +212,7 @@ async function pushDocker(
 ): Promise<PushReport> {
   const { store, signal } = request;
   await using own = store.open(image);
-  const name = target.transport === 'docker-daemon' ? target.name : target.name;
-  const names = [name ?? image.name].map((one) =>
+  const names = [target.name ?? image.name].map((one) =>
     formatImageName({ ...pullName(fullName(parseImageName(one))), digest: undefined }),
   );
   const layers = image.diffIds.map((diffId) => ({

@@ -50,6 +50,8 @@ const config = z.object({
       Cmd: z.array(z.string()).nullish(),
       Env: z.array(z.string()).nullish(),
       StopSignal: z.string().optional(),
+      User: z.string().optional(),
+      WorkingDir: z.string().optional(),
       /** Docker's: NONE, CMD and words, or CMD-SHELL and a line; times in nanoseconds. */
       Healthcheck: z
         .object({

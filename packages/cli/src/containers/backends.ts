@@ -1,6 +1,7 @@
 import type { ContainerBackend, ContainerSummary, Engines, ImageBackend, ImageDetails } from '@atomic/containers';
 import type { Context } from '../context.ts';
 import { type Places, places } from './places.ts';
+import { storeImages } from './store.ts';
 
 /** Everything on this machine that has containers or images. */
 export interface Backends extends AsyncDisposable {
@@ -18,8 +19,8 @@ export async function openBackends(storage?: string, at: Places = places()): Pro
   const { AtomicError } = await import('@atomic/ostree');
   const { default_docker: preferred } = readConfiguration(at.configuration);
   const kind = storage === undefined ? undefined : (KINDS[storage] ?? storage);
-  if (kind !== undefined && !['docker', 'podman', 'system'].includes(kind)) {
-    throw new AtomicError('usage', `--storage must be docker, podman or system, but is '${storage}'`);
+  if (kind !== undefined && !['docker', 'podman', 'system', 'atomic'].includes(kind)) {
+    throw new AtomicError('usage', `--storage must be docker, podman or atomic, but is '${storage}'`);
   }
   const engines = await openEngines({
     dockerHost: process.env['DOCKER_HOST'],
@@ -32,7 +33,10 @@ export async function openBackends(storage?: string, at: Places = places()): Pro
   return {
     engines,
     containers: engines.all().map((one) => one.containers),
-    images: engines.all().map((one) => one.images),
+    images: [
+      ...(kind === 'docker' || kind === 'podman' ? [] : [await storeImages(at)]),
+      ...engines.all().map((one) => one.images),
+    ],
     [Symbol.asyncDispose]: () => engines[Symbol.asyncDispose](),
   };
 }

@@ -13,17 +13,29 @@ export interface StorePlace {
   state: string;
 }
 
+/** Where the store's repository is, and whether it is there. */
+function placeOf({ user = false, systemRepo, state }: StorePlace): { path: string; there: boolean } {
+  const system = systemRepo ?? (user ? undefined : '/ostree/repo');
+  const is = (path: string): boolean => existsSync(join(path, 'config'));
+  if (system !== undefined && is(system)) return { path: system, there: true };
+  const path = join(state, 'repo');
+  return { path, there: is(path) };
+}
+
+/** Open the image store as it is; undefined when nothing was ever stored. See {@link openImageStore}. */
+export function findImageStore(place: StorePlace): ImageStore | undefined {
+  const { path, there } = placeOf(place);
+  return there ? new ImageStore(Repo.open(path)) : undefined;
+}
+
 /**
  * Open the image store, made where there is none. Root's is the system's own repository, so that images and the machine's
  * trees share their files; on a machine without one, and for users, a repository among the state.
  */
 export function openImageStore(place: StorePlace): ImageStore {
-  const { user = false, systemRepo = user ? undefined : '/ostree/repo', state } = place;
-  if (systemRepo !== undefined && existsSync(join(systemRepo, 'config'))) return new ImageStore(Repo.open(systemRepo));
-  const path = join(state, 'repo');
-  if (!existsSync(join(path, 'config'))) {
-    mkdirSync(dirname(path), { recursive: true, mode: user ? 0o700 : 0o711 });
-    return new ImageStore(Repo.create(path, { mode: user ? 'bare-user' : 'bare' }));
-  }
-  return new ImageStore(Repo.open(path));
+  const { path, there } = placeOf(place);
+  if (there) return new ImageStore(Repo.open(path));
+  const user = place.user === true;
+  mkdirSync(dirname(path), { recursive: true, mode: user ? 0o700 : 0o711 });
+  return new ImageStore(Repo.create(path, { mode: user ? 'bare-user' : 'bare' }));
 }

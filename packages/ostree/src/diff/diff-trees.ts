@@ -7,10 +7,10 @@ import { serializeDirMeta } from '../objects/dirmeta.ts';
 import { breather } from '../progress.ts';
 import { explain } from '../repo/explain.ts';
 import type { Repo } from '../repo/repo.ts';
-import { children, type TreeEntry, treeRoot } from '../repo/tree.ts';
+import { children, lookup, type TreeEntry } from '../repo/tree.ts';
 
-/** One side of a comparison: a commit of the repository, or a directory of the file system. */
-export type DiffSide = { rev: string } | { dir: string };
+/** One side of a comparison: a commit of the repository (or a directory in it), or a directory of the file system. */
+export type DiffSide = { rev: string; subpath?: string | undefined } | { dir: string };
 
 export interface DiffOptions {
   /** Leave extended attributes of files on disk out (commits keep theirs). */
@@ -60,7 +60,7 @@ export async function diffTrees(
   const plain = repo.mode === 'bare-user-only' || repo.config.getBoolean('core', 'disable-xattrs') === true;
   const ignoreXattrs = options.ignoreXattrs === true || plain;
   const node = (side: DiffSide, disk: OnDisk): Node =>
-    'rev' in side ? committed(repo, treeRoot(repo, side.rev)) : onDisk(side.dir, '', disk);
+    'rev' in side ? committed(repo, lookup(repo, side.rev, side.subpath ?? '/')) : onDisk(side.dir, '', disk);
   const a = node(from, { ignoreXattrs, uid: undefined, gid: undefined });
   const b = node(to, { ignoreXattrs, uid: options.uid, gid: options.gid });
   for (const side of [a, b]) {

@@ -1,0 +1,71 @@
+import type { Command } from 'commander';
+import type { Context } from '../context.ts';
+import { add, containerAction } from './common.ts';
+import { withRegistryAccess } from './registry-access.ts';
+import { chooser, openStore, type ReachOptions, reachOf } from './store.ts';
+import { withTrustPaths } from './trust/common.ts';
+
+interface PullFlags extends ReachOptions {
+  name?: string;
+  keepBlobs?: boolean;
+  storage?: string;
+  srcCreds?: string;
+}
+
+/** Adds `atomic pull`. */
+export function register(program: Command): void {
+  const pull = add(program, 'pull', 'fetch an image into the object store', [
+    'atomic pull registry.example/group/app:1.2',
+    'atomic pull --keep-blobs registry.example/app   so that it can be given on with the same digests offline',
+    'atomic pull oci:folder:tag                      also oci-archive:, docker-archive:, docker-daemon:',
+    'atomic pull --storage=docker registry.example/app',
+  ]);
+  withTrustPaths(withRegistryAccess(pull))
+    .argument('<image>', "the image's name, or where it is")
+    .option('--name <name>', 'store it under this name')
+    .option('--keep-blobs', 'keep compressed layers as they came, beside their files')
+    .option('--platform <os/arch>', 'of a list, the image for this platform')
+    .option('--storage <engine>', 'into docker or podman, instead of the object store (atomic)')
+    .option('--src-creds <user:password>', 'as --creds')
+    .action(containerAction(pullAction));
+}
+
+async function pullAction(ctx: Context, image: string, flags: PullFlags): Promise<void> {
+  if (flags.storage !== undefined && !['atomic', 'ostree', 'system'].includes(flags.storage)) {
+    const { openBackends } = await import('./backends.ts');
+    await using backends = await openBackends(flags.storage);
+    const [backend] = backends.images;
+    await backend?.pull(image, { signal: ctx.signal, progress: ctx.progress });
+    return;
+  }
+  const { pull } = await import('@atomic/containers');
+  const store = await openStore();
+  const report = await pull(image, {
+    store,
+    ...(await reachOf({ ...flags, ...(flags.srcCreds === undefined ? {} : { creds: flags.srcCreds }) })),
+    name: flags.name,
+    keepBlobs: flags.keepBlobs,
+    choose: chooser(ctx),
+    signal: ctx.signal,
+    progress: ctx.progress,
+  });
+  const { image: stored, fetched, unchanged, from, decision } = report;
+  if (ctx.json) {
+    const { name, digest, id, commit, diffIds } = stored;
+    ctx.printJson({
+      name,
+      digest,
+      id,
+      commit,
+      layers: diffIds.length,
+      fetched,
+      unchanged,
+      from,
+      policy: decision.rule,
+    });
+    return;
+  }
+  if (unchanged) ctx.print(`${stored.name} is already present`);
+  else ctx.print(`${stored.name}: ${fetched} of ${stored.diffIds.length} layers fetched`);
+  ctx.print(stored.digest);
+}

@@ -1,0 +1,18 @@
+import type { Command } from 'commander';
+import type { Context } from '../context.ts';
+import { add, containerAction } from './common.ts';
+import { places } from './places.ts';
+
+/** Adds `atomic unmount`. */
+export function register(program: Command): void {
+  add(program, 'unmount', 'end what mount began', ['atomic unmount /mnt'])
+    .alias('umount')
+    .argument('<folder>', 'the folder')
+    .action(
+      containerAction(async (ctx: Context, folder: string) => {
+        const { unmountImage } = await import('@atomic/containers');
+        unmountImage(folder, { state: places().state });
+        if (ctx.json) ctx.printJson({ path: folder });
+      }),
+    );
+}

@@ -1,0 +1,109 @@
+import { createHash } from 'node:crypto';
+import { mkdirSync, readdirSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { MNT, MS, mount, umount } from '@atomic/linux';
+import { AtomicError } from '@atomic/ostree';
+import type { ImageStore } from './image-store.ts';
+import type { StoredImage } from './stored-image.ts';
+
+export interface MountOptions {
+  /** Folder of the state of containers. */
+  state: string;
+  /** Copy the files there instead. */
+  copy?: boolean | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+/**
+ * Show the files of an image at an empty folder: read-only, without devices and privileges. Needs root, but for a copy.
+ * Throws `not-found`, `exists` for a folder with something in it, `permission`.
+ */
+export async function mountImage(
+  store: ImageStore,
+  image: StoredImage,
+  folder: string,
+  { state, copy, signal }: MountOptions,
+): Promise<{ path: string }> {
+  const path = emptyFolder(folder);
+  const root = process.getuid?.() === 0;
+  if (copy === true) {
+    await copyTo(store, image, path, !root, signal);
+    return { path };
+  }
+  if (!root)
+    throw new AtomicError('permission', 'only root may mount', { hint: 'atomic mount --copy writes the files there' });
+  sweep(state);
+  const place = placeOf(state, path);
+  rmSync(place, { recursive: true, force: true });
+  mkdirSync(place, { recursive: true, mode: 0o700 });
+  // Written first: whoever finds it after a crash knows whose it was.
+  writeFileSync(join(place, 'target'), path);
+  try {
+    const tree = join(place, 'rootfs');
+    await store.checkout(image, tree, { user: true, signal });
+    mount(tree, path, null, MS.BIND);
+    mount(tree, path, null, MS.BIND | MS.REMOUNT | MS.RDONLY | MS.NODEV | MS.NOSUID);
+  } catch (error) {
+    if (isMounted(path)) umount(path, MNT.DETACH);
+    rmSync(place, { recursive: true, force: true });
+    throw error;
+  }
+  return { path };
+}
+
+/** Ends what {@link mountImage} began. Throws `not-found` for a folder at which no image is. */
+export function unmountImage(folder: string, { state }: Pick<MountOptions, 'state'>): void {
+  const path = realpathSync(folder);
+  const place = placeOf(state, path);
+  if (statSync(place, { throwIfNoEntry: false }) === undefined)
+    throw new AtomicError('not-found', `no image is mounted at ${path}`);
+  if (isMounted(path)) umount(path);
+  rmSync(place, { recursive: true, force: true });
+}
+
+const placeOf = (state: string, path: string): string =>
+  join(state, 'mounts', createHash('sha256').update(path).digest('hex').slice(0, 16));
+
+async function copyTo(store: ImageStore, image: StoredImage, path: string, user: boolean, signal?: AbortSignal) {
+  const { checkout } = await import('@atomic/ostree');
+  await checkout(store.repo, image.commit, path, { subpath: '/rootfs', user, forceCopy: true, union: 'add', signal });
+}
+
+function emptyFolder(folder: string): string {
+  let path: string;
+  try {
+    path = realpathSync(folder);
+  } catch (cause) {
+    throw new AtomicError('not-found', `there is no folder ${folder}`, { cause });
+  }
+  if (!statSync(path).isDirectory()) throw new AtomicError('invalid', `${path} is no folder`);
+  if (readdirSync(path).length > 0) throw new AtomicError('exists', `${path} is not empty`);
+  return path;
+}
+
+/** Whether something is mounted right there; paths in the list have blanks as octal numbers (proc(5)). */
+function isMounted(path: string): boolean {
+  return readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .some((line) => {
+      const at = line.split(' ')[4] ?? '';
+      return (
+        at.replace(/\\([0-7]{3})/g, (_all, octal: string) => String.fromCharCode(Number.parseInt(octal, 8))) === path
+      );
+    });
+}
+
+/** Removes what a restart of the machine left of mounts. */
+function sweep(state: string): void {
+  const mounts = join(state, 'mounts');
+  mkdirSync(mounts, { recursive: true, mode: 0o700 });
+  for (const name of readdirSync(mounts)) {
+    const place = join(mounts, name);
+    try {
+      if (isMounted(readFileSync(join(place, 'target'), 'utf8'))) continue;
+    } catch {
+      // Cut off before it said whose it is.
+    }
+    rmSync(place, { recursive: true, force: true });
+  }
+}
