@@ -31,7 +31,7 @@ export function register(compose: Command): void {
     .option('--copymeta <key>', 'metadata of the commit to have as a label; it has to be there', collect, [])
     .option('--copymeta-opt <key>', 'the same, if it is there', collect, [])
     .option('--cmd <command>', 'what a container of it runs (default: what the treefile says, or /sbin/init)')
-    .option('--arch <architecture>', "the image's, such as amd64 or arm64 (default: this machine's)")
+    .option('--arch <architecture>', "the image's, such as amd64 or arm64 (default: the commit's)")
     .option('--max-layers <number>', 'at most so many layers (default: 64)')
     .option('--compression <kind>', 'of the layers: gzip, zstd or none', 'gzip')
     .option('--previous-build-manifest <file>', 'manifest of an earlier image: keep how it was cut into layers')
