@@ -16,13 +16,17 @@ export interface OurRegistry extends AsyncDisposable {
 }
 
 /** Runs `atomic registry serve` on a free port; `repo`: on what an earlier one has left. */
-export async function startOurs(args: readonly string[] = [], repo?: string): Promise<OurRegistry> {
+export async function startOurs(
+  args: readonly string[] = [],
+  repo?: string,
+  env: Record<string, string> = {},
+): Promise<OurRegistry> {
   const work = scratchFolder('registry');
   const path = repo ?? join(work.path, 'repo');
   const child = spawn(
     join(root, 'bin/atomic'),
     ['registry', 'serve', '--json', `--repo=${path}`, '--listen=127.0.0.1:0', ...args],
-    { stdio: ['ignore', 'pipe', 'pipe'] },
+    { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } },
   );
   let said = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {

@@ -3,8 +3,10 @@ import type { Command } from 'commander';
 import { parseSize } from '../../compose/common.ts';
 import type { Context } from '../../context.ts';
 import { collect, containerAction } from '../common.ts';
+import { places } from '../places.ts';
 import { type RegistryAccessOptions, registryAccess, withRegistryAccess } from '../registry-access.ts';
-import { add, defaultUsers, openStore, type StoreOptions, stateFolder, withRepo } from './common.ts';
+import { openStore as openImages } from '../store.ts';
+import { add, defaultUsers, openStore, type StoreOptions, withRepo } from './common.ts';
 
 interface ServeOptions extends StoreOptions, RegistryAccessOptions {
   listen: string;
@@ -38,7 +40,7 @@ export function register(registry: Command): void {
       'atomic registry serve --json                                    one line of JSON for each request',
     ]),
   );
-  withRegistryAccess(serve)
+  serve
     .option('-l, --listen <address>', 'ADDRESS:PORT or :PORT; port 0 takes a free one', '127.0.0.1:5000')
     .option('--tls', 'HTTPS with a certificate of its own, made when there is none')
     .option('--tls-name <name>', 'another name or address the own certificate is good for (repeatable)', collect, [])
@@ -54,52 +56,52 @@ export function register(registry: Command): void {
     .option('--open', 'everybody who reaches it may push and delete, from other machines too')
     .option('--read-only', 'nobody may push or delete')
     .option('--images', 'also serve the images of this machine under their names')
-    .option('--cache <registry>', 'fetch what is not here from this registry (HOST or URL), and keep it')
-    .option('--max-blob <size>', 'the largest blob that is taken', '64G')
-    .action(
-      containerAction(async (ctx: Context, options: ServeOptions) => {
-        const { REGISTRY_LIMITS, Access, ImagesSource, openImageStore, serveRegistry } = await import(
-          '@atomic/containers'
-        );
-        const { AtomicError } = await import('@atomic/ostree');
-        const blob = parseSize(options.maxBlob ?? '');
-        if (blob === undefined) throw new AtomicError('usage', `--max-blob=${options.maxBlob} is not a size`);
-        const { host, port } = await parseListen(options.listen);
-        const mode = await accessMode(options);
-        const readOnly = options.readOnly === true;
-        if (mode.kind === 'open' && !readOnly && !isLoopback(host) && !options.open && options.cache === undefined) {
-          throw new AtomicError('usage', `everybody who reaches ${options.listen} could push and delete`, {
-            hint: 'name who may: --htpasswd (atomic registry user add NAME); or --read-only; or, if that is meant, --open',
-          });
-        }
-        const store = await openStore(options, { create: true });
-        const certificate = await certificateFiles(options, host);
-        if (mode.kind !== 'open' && certificate === undefined && !isLoopback(host))
-          ctx.warn('warning: passwords and tokens go over the network as they are; add --tls');
-        const user = process.getuid?.() !== 0;
-        const images = options.images ? new ImagesSource(openImageStore({ user, state: stateFolder() })) : undefined;
-        await using server = await serveRegistry(
-          { store, limits: { ...REGISTRY_LIMITS, blob }, readOnly, images, cache: await openCache(options, blob) },
-          {
-            host,
-            port,
-            certificate,
-            access: new Access(mode, { publicRead: options.publicRead }),
-            log: (line) => logRequest(ctx, line),
-          },
-        );
-        if (ctx.json) ctx.write(`${JSON.stringify({ url: server.url, port: server.port, cert: certificate?.cert })}\n`);
-        else {
-          ctx.print(`serving ${store.repo.path} on ${server.url}`);
-          if (options.tls && certificate !== undefined)
-            ctx.print(`clients trust ${certificate.cert} once it is their /etc/containers/certs.d/HOST:PORT/ca.crt`);
-        }
-        await new Promise<void>((resolve) => {
-          if (ctx.signal.aborted) resolve();
-          ctx.signal.addEventListener('abort', () => resolve(), { once: true });
+    .option(
+      '--cache <registry>',
+      'fetch what is not here from this registry (HOST or URL), and keep it; --creds to --tls-verify are for it',
+    )
+    .option('--max-blob <size>', 'the largest blob that is taken', '64G');
+  withRegistryAccess(serve).action(
+    containerAction(async (ctx: Context, options: ServeOptions) => {
+      const { REGISTRY_LIMITS, Access, ImagesSource, serveRegistry } = await import('@atomic/containers');
+      const { AtomicError } = await import('@atomic/ostree');
+      const blob = parseSize(options.maxBlob ?? '');
+      if (blob === undefined) throw new AtomicError('usage', `--max-blob=${options.maxBlob} is not a size`);
+      const { host, port } = await parseListen(options.listen);
+      const mode = await accessMode(options);
+      const readOnly = options.readOnly === true;
+      if (mode.kind === 'open' && !readOnly && !isLoopback(host) && !options.open && options.cache === undefined) {
+        throw new AtomicError('usage', `everybody who reaches ${options.listen} could push and delete`, {
+          hint: 'name who may: --htpasswd (atomic registry user add NAME); or --read-only; or, if that is meant, --open',
         });
-      }),
-    );
+      }
+      const store = await openStore(options, { create: true });
+      const certificate = await certificateFiles(options, host);
+      if (mode.kind !== 'open' && certificate === undefined && !isLoopback(host))
+        ctx.warn('warning: passwords and tokens go over the network as they are; add --tls');
+      const images = options.images ? new ImagesSource(await openImages()) : undefined;
+      await using server = await serveRegistry(
+        { store, limits: { ...REGISTRY_LIMITS, blob }, readOnly, images, cache: await openCache(options, blob) },
+        {
+          host,
+          port,
+          certificate,
+          access: new Access(mode, { publicRead: options.publicRead }),
+          log: (line) => logRequest(ctx, line),
+        },
+      );
+      if (ctx.json) ctx.write(`${JSON.stringify({ url: server.url, port: server.port, cert: certificate?.cert })}\n`);
+      else {
+        ctx.print(`serving ${store.repo.path} on ${server.url}`);
+        if (options.tls && certificate !== undefined)
+          ctx.print(`clients trust ${certificate.cert} once it is their /etc/containers/certs.d/HOST:PORT/ca.crt`);
+      }
+      await new Promise<void>((resolve) => {
+        if (ctx.signal.aborted) resolve();
+        ctx.signal.addEventListener('abort', () => resolve(), { once: true });
+      });
+    }),
+  );
 }
 
 async function openCache(options: ServeOptions, blobLimit: number): Promise<Cache | undefined> {
@@ -163,7 +165,7 @@ async function certificateFiles(options: ServeOptions, host: string): Promise<Ce
   if (!tls) return undefined;
   const { ownCertificate } = await import('@atomic/containers');
   const folder =
-    options.repo === undefined ? `${stateFolder()}/registry/tls` : `${options.repo}/extensions/atomic/registry-tls`;
+    options.repo === undefined ? `${places().state}/registry/tls` : `${options.repo}/extensions/atomic/registry-tls`;
   const names = ['::', '0.0.0.0'].includes(host) ? options.tlsName : [...options.tlsName, host];
   return await ownCertificate(folder, names);
 }
