@@ -8,7 +8,7 @@ import {
 } from '@atomic/oci';
 import { AtomicError, type FetcherOptions } from '@atomic/ostree';
 import { keysOf, type TrustKey } from './edit/list-trust.ts';
-import { parseFullName } from './full-name.ts';
+import { judgeLocalImage, localIdentity } from './local-image.ts';
 import { findRegistry } from './registries/find-registry.ts';
 import { loadRegistries } from './registries/load-registries.ts';
 import { blockedError, type Candidate, type Resolution, resolveImage } from './registries/resolve-image.ts';
@@ -68,16 +68,20 @@ export async function explainTrust(text: string, options: ExplainOptions): Promi
     ? parseImageReference(text)
     : { transport: 'docker', name: parseImageName(text) };
   if (reference.transport === 'docker') return await explainRegistryImage(reference.name, options);
-  const identity = identityOf(reference);
-  const rules = await rulesOf(identity, options);
-  const image = formatImageReference(reference);
-  const known = { image, ...rules, resolution: undefined, registry: undefined, places: undefined };
-  return await conclude(known, options, async (signal) => {
-    await using source = await openSource(reference, { signal });
-    const { bytes } = await source.manifest();
-    // Nothing but registries and dir: keeps signatures with images.
-    const signatures = async () => noSignatures();
-    return await decide(loadPolicy(options.paths.policy), { ...identity, manifest: bytes, signatures }, signal);
+  const identity = localIdentity(reference);
+  const known = {
+    image: formatImageReference(reference),
+    ...(await rulesOf(identity, options)),
+    resolution: undefined,
+    registry: undefined,
+    places: undefined,
+  };
+  return await conclude(known, identity, options, async (signal) => {
+    const ask = async () => {
+      await using source = await openSource(reference, { signal });
+      return (await source.manifest()).bytes;
+    };
+    return await judgeLocalImage(reference, ask, options.paths, signal);
   });
 }
 
@@ -100,7 +104,7 @@ async function explainRegistryImage(name: ReturnType<typeof parseImageName>, opt
     const { message, hint } = blockedError(candidate);
     return { ...known, verdict: 'refused' as const, why: message, fix: hint, decision: undefined };
   }
-  return await conclude(known, options, async (signal) => {
+  return await conclude(known, identity, options, async (signal) => {
     await using source = openCandidate(candidate, options.access);
     return await judgeRegistryImage({ ...options, name: candidate.name, source, signal });
   });
@@ -111,12 +115,6 @@ function registryOf(candidate: Candidate, config: ReturnType<typeof loadRegistri
   if (found === undefined) return undefined;
   const places = candidate.sources.map(({ ref }) => formatImageName(ref));
   return { prefix: found.prefix, file: found.file, blocked: found.blocked, places };
-}
-
-function identityOf(reference: Exclude<ImageReference, { transport: 'docker' }>): ImageIdentity {
-  const { transport } = reference;
-  if (transport === 'dir') return { transport, path: reference.name };
-  return 'path' in reference ? { transport, path: reference.path } : { transport };
 }
 
 async function rulesOf(identity: ImageIdentity, { paths, signal }: ExplainOptions) {
@@ -136,6 +134,7 @@ type Known = Omit<Explanation, 'verdict' | 'why' | 'fix' | 'decision'>;
 /** Adds what comes of it. Where no rule asks for signatures, the image itself need not be there. */
 async function conclude(
   known: Known,
+  identity: ImageIdentity,
   { offline, signal }: ExplainOptions,
   ask: (signal: AbortSignal | undefined) => Promise<Decision>,
 ): Promise<Explanation> {
@@ -157,7 +156,7 @@ async function conclude(
     return unknown('it must be signed; whether it is was not looked at', 'ask without --offline');
   }
   try {
-    const decision = rejects ? await rejection(known) : await ask(signal);
+    const decision = rejects ? await rejection(known.policy, identity) : await ask(signal);
     const { accepted, why, fix } = decision;
     return { ...known, verdict: accepted ? 'accepted' : 'refused', why, fix, decision };
   } catch (error) {
@@ -168,14 +167,8 @@ async function conclude(
 }
 
 /** What is rejected whatever it is need not be fetched. */
-async function rejection({ image, policy }: Known): Promise<Decision> {
-  const { file, transport, scope, requirements } = policy;
-  const identity: ImageIdentity = transport === 'docker' ? { transport, name: parseFullName(image) } : { transport };
-  const manifest = Buffer.alloc(0);
-  const rules = { default: requirements, transports: {} };
-  const decision = await decide(
-    { policy: rules, file },
-    { ...identity, manifest, signatures: async () => noSignatures() },
-  );
+async function rejection({ file, scope, requirements }: Known['policy'], identity: ImageIdentity): Promise<Decision> {
+  const image = { ...identity, manifest: Buffer.alloc(0), signatures: async () => noSignatures() };
+  const decision = await decide({ policy: { default: requirements, transports: {} }, file }, image);
   return { ...decision, scope };
 }

@@ -11,6 +11,7 @@ export {
 } from './edit/trust.ts';
 export { type ExplainOptions, type Explanation, explainTrust } from './explain.ts';
 export * from './full-name.ts';
+export { judgeLocalImage, type LocalReference, localIdentity } from './local-image.ts';
 export { checkPush, type OutgoingImage, type PushVerdict, requirePush } from './push/check-push.ts';
 export { loadPushPolicies, type PushAction, type PushPolicy } from './push/push-policy.ts';
 export { findRegistry, type PullSource, pullSources } from './registries/find-registry.ts';
@@ -36,8 +37,10 @@ export {
 } from './rules/decide.ts';
 export { type LoadedPolicy, loadPolicy } from './rules/load-policy.ts';
 export type { Policy, Requirement, SignedIdentity } from './rules/policy-schema.ts';
+export { type MadeSignature, type SignedImage, type SignImageOptions, signImage } from './sign-image.ts';
 export type { AttachmentStore, WritableAttachments } from './signatures/attachments.ts';
 export type { ImageSignatures } from './signatures/blob.ts';
+export { makeCosignKey } from './signatures/cosign-key.ts';
 export { type ImageSignaturesOptions, imageSignatures } from './signatures/image-signatures.ts';
 export {
   loadRegistriesD,
@@ -45,4 +48,6 @@ export {
   type SignatureSettings,
   signaturePlaces,
 } from './signatures/registries-d.ts';
+export { readSigningKey } from './signatures/sign-sigstore.ts';
+export type { GpgSigning } from './signatures/sign-simple.ts';
 export { type TrustPathOptions, type TrustPaths, trustPaths } from './trust-paths.ts';

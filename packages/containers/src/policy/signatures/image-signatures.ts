@@ -19,22 +19,21 @@ export interface ImageSignaturesOptions {
 export async function imageSignatures(options: ImageSignaturesOptions): Promise<ImageSignatures> {
   const { name, digest, places, attachments, http } = options;
   const all = noSignatures();
-  for (const blob of await readLookaside(places.read, name, digest, http)) {
-    const { simple, sigstore } = readBlob(blob);
-    all.simple.push(...simple);
-    all.sigstore.push(...sigstore);
-  }
+  for (const blob of await readLookaside(places.read, name, digest, http)) addReadable(all, blob);
   if (places.attachments && attachments !== undefined) {
     all.sigstore.push(...(await readAttachments(attachments, digest)));
   }
   return all;
 }
 
-/** What cannot be read counts as a signature that will not do, and does not stop a good one beside it. */
-function readBlob(blob: Buffer): ImageSignatures {
+/** Adds a stored signature. What cannot be read counts as one that will not do, and does not stop a good one beside it. */
+export function addReadable(all: ImageSignatures, blob: Buffer): void {
+  let read: ImageSignatures;
   try {
-    return readSignatureBlob(blob);
+    read = readSignatureBlob(blob);
   } catch {
-    return { simple: [blob], sigstore: [] };
+    read = { simple: [blob], sigstore: [] };
   }
+  all.simple.push(...read.simple);
+  all.sigstore.push(...read.sigstore);
 }
