@@ -256,6 +256,18 @@ describe('layering with apt', { skip: missing() }, () => {
     assert.deepEqual(found.map(({ name }) => name).sort(), ['greet', 'greet-data']);
   });
 
+  test('a module, and no dracut to be had: the initramfs stays as it is, and that is said', async () => {
+    const [line = ''] = stock('ls', lab.base, '/usr/lib/modules').split('\n').slice(1);
+    const release = line.slice(line.lastIndexOf('/') + 1);
+    const module = lab.deb({ name: 'odd-module', files: { [`usr/lib/modules/${release}/updates/odd.ko`]: 'ELF' } });
+    const { commit, notes } = await lab.assemble({ local: [module] });
+    assert.match(notes?.join() ?? '', /^the initramfs stays the base's, without new modules: package '\S+' is in none/);
+    const image = `/usr/lib/modules/${release}/initramfs.img`;
+    assert.ok(commit !== null);
+    assert.equal(stock('ls', '-C', commit, image), stock('ls', '-C', lab.base, image));
+    lab.assertNothingLeft();
+  });
+
   test('a package with a module for the kernel: lists of modules and the initramfs are made anew', {
     timeout: 300_000,
     skip: process.env['LAYERS_MACHINE'] === undefined ? 'dracut takes a minute: make layers-test' : false,

@@ -148,6 +148,11 @@ export async function changesLines(diff: PendingDiff | null): Promise<string[]> 
   return [...blockLines(packages), ...securityLines(advisories, false).map((line) => `SecAdvisories: ${line}`)];
 }
 
+/** Says what came of layering otherwise than somebody may expect. */
+export function warnOfNotes(ctx: Context, { layer }: UpgradeResult): void {
+  for (const note of layer?.notes ?? []) ctx.warn(`note: ${note}`);
+}
+
 /** Says what a deployment's /etc got otherwise than somebody may expect: nothing is decided in silence. */
 export async function warnOfConflicts(ctx: Context, sysroot: Sysroot, deployment: Deployment | null): Promise<void> {
   if (deployment === null) return;
@@ -200,6 +205,7 @@ export async function report(
       ctx.print(`Locked until: atomic host finalize-deployment ${deployment.checksum}`);
     }
   }
+  warnOfNotes(ctx, result);
   await warnOfConflicts(ctx, sysroot, deployment);
   await warnOfBad(ctx, sysroot, deployment);
   if (deployment !== null && !deployment.finalizationLocked) await next(ctx, sysroot, options.reboot);

@@ -11,6 +11,7 @@ import {
   next,
   UNCHANGED,
   warnOfConflicts,
+  warnOfNotes,
 } from './common.ts';
 
 /** Options of commands that may change what is layered besides what they are for. */
@@ -117,6 +118,7 @@ export async function changeAndReport(
     if (deployment.finalizationLocked)
       ctx.print(`Locked until: atomic host finalize-deployment ${deployment.checksum}`);
   }
+  warnOfNotes(ctx, result);
   await warnOfConflicts(ctx, sysroot, deployment);
   if (options.applyLive) {
     const { loadApplyLive } = await import('@atomic/sysroot');

@@ -79,7 +79,7 @@ export class Layering implements LayerAssembler {
       const { plan, state, commit } = ready;
       const { changes, inactive } = plan;
       if (commit !== undefined) return { commit, changes, inactive, changed: commit !== options.previous };
-      return { commit: await this.#make(work, requests, plan, state, options), changes, inactive, changed: true };
+      return { ...(await this.#make(work, requests, plan, state, options)), changes, inactive, changed: true };
     });
   }
 
@@ -103,7 +103,7 @@ export class Layering implements LayerAssembler {
     plan: LayerPlan,
     state: string,
     options: AssembleOptions,
-  ): Promise<Checksum> {
+  ): Promise<Pick<AssembledLayer, 'notes'> & { commit: Checksum }> {
     const { space, manager, sysroot, base, lower } = work;
     const settings = managerOptions(options);
     const lent = lendAccounts(space, options.mergeEtc);
@@ -129,9 +129,16 @@ export class Layering implements LayerAssembler {
     await space.close();
     for (const { from, to } of moves) renameSync(join(space.var, from), join(space.upper, to));
     clearTop(space.upper);
-    if (kernel.initramfs && kernel.release !== undefined) {
-      const image = await this.#initramfs(work, kernel.release, settings);
-      writeFileSync(join(space.upper, 'usr/lib/modules', kernel.release, 'initramfs.img'), image, { mode: 0o600 });
+    const notes: string[] = [];
+    if (kernel.initramfs !== 'same' && kernel.release !== undefined) {
+      try {
+        const image = await this.#initramfs(work, kernel.release, settings);
+        writeFileSync(join(space.upper, 'usr/lib/modules', kernel.release, 'initramfs.img'), image, { mode: 0o600 });
+      } catch (error) {
+        // The base's boots this kernel as well; new modules are there once the root is.
+        if (kernel.initramfs !== 'wanted' || !isMissing(error)) throw error;
+        notes.push(`the initramfs stays the base's, without new modules: ${error.message}`);
+      }
     }
     options.progress?.({ phase: 'commit', message: 'committing what was written' });
     const baseMetadata = sysroot.repo.loadCommit(base).metadata;
@@ -142,7 +149,7 @@ export class Layering implements LayerAssembler {
       ...overridesOf(requests, plan),
       state,
     });
-    if (kernel.initramfs && kernel.release !== undefined && baseMetadata.has('ostree.linux'))
+    if (kernel.initramfs === 'needed' && kernel.release !== undefined && baseMetadata.has('ostree.linux'))
       metadata.set('ostree.linux', stringVariant(kernel.release));
     if (packages.length > 0) addAll(metadata, packageListMetadata(packages));
     addAll(metadata, advisoriesMetadata(advisories));
@@ -157,7 +164,7 @@ export class Layering implements LayerAssembler {
       signal: options.signal,
       progress: options.progress,
     });
-    return commit;
+    return { commit, notes };
   }
 
   /** Over what was written to the tree and the tree, a layer that is thrown away. */
@@ -261,6 +268,8 @@ interface Ready {
   state: string;
   commit?: Checksum | null | undefined;
 }
+
+const isMissing = (error: unknown): error is AtomicError => error instanceof AtomicError && error.code === 'not-found';
 
 /** Whether newer lists of packages could help: a package that is new, or is no longer where the lists say. */
 const mayBeStale = (error: unknown): boolean =>

@@ -56,6 +56,8 @@ export interface PackageChange {
 export interface AssembledLayer {
   /** Null after `dryRun` and `downloadOnly`. */
   commit: Checksum | null;
+  /** What its owner should know of it. */
+  notes?: readonly string[] | undefined;
   /** Against the base; ordered by name. */
   changes: readonly PackageChange[];
   /** Requests that the base meets already, with what meets them: these have no effect. */

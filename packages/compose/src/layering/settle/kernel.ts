@@ -11,8 +11,8 @@ const MODULES = 'usr/lib/modules';
 export interface KernelChange {
   /** The release the tree boots; undefined when it boots none. */
   release: string | undefined;
-  /** Whether it needs an initramfs of its own: another kernel, or other modules. */
-  initramfs: boolean;
+  /** Whether it has to have an initramfs of its own (another kernel), should have one (other modules), or keeps the base's. */
+  initramfs: 'needed' | 'wanted' | 'same';
 }
 
 /**
@@ -68,7 +68,8 @@ export async function settleKernel(
       continue;
     await space.run(['depmod', '-a', release], { signal: options.signal });
   }
-  return { release: boots, initramfs: boots !== undefined && changed.has(boots) };
+  if (boots === undefined || !changed.has(boots)) return { release: boots, initramfs: 'same' };
+  return { release: boots, initramfs: boots === kernel ? 'needed' : 'wanted' };
 }
 
 /**
