@@ -25,14 +25,21 @@ export const thisMachine: Prober = {
     return await runBounded(program, args, limits);
   },
   http: async (url, seconds) => {
-    try {
-      const answer = await fetch(url, { redirect: 'manual', signal: AbortSignal.timeout(seconds * 1000) });
-      await answer.body?.cancel();
-      return answer.status < 400 ? null : `answered ${answer.status}`;
-    } catch (error) {
-      const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-      return cause instanceof Error ? cause.message : String(cause);
-    }
+    const { get } = url.startsWith('https:') ? await import('node:https') : await import('node:http');
+    return await new Promise((done) => {
+      // A connection of its own: one kept from an earlier question may lead to what was stopped since.
+      const asked = get(url, { agent: false }, (answer) => {
+        answer.resume();
+        end((answer.statusCode ?? 500) < 400 ? null : `answered ${answer.statusCode}`);
+      });
+      const timer = setTimeout(() => end('no answer'), seconds * 1000);
+      const end = (why: string | null): void => {
+        clearTimeout(timer);
+        asked.destroy();
+        done(why);
+      };
+      asked.on('error', (error) => end(error.message));
+    });
   },
   tcp: async (host, port, seconds) => {
     const { connect } = await import('node:net');
@@ -42,7 +49,7 @@ export const thisMachine: Prober = {
         socket.destroy();
         done(why);
       };
-      socket.setTimeout(seconds * 1000, () => end('no answer'));
+      socket.setTimeout(Math.ceil(seconds * 1000), () => end('no answer'));
       socket.once('connect', () => end(null)).once('error', (error) => end(error.message));
     });
   },

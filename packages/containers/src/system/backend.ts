@@ -1,4 +1,4 @@
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { AtomicError } from '@atomic/ostree';
 import { runBounded } from '@atomic/sysroot';
@@ -53,10 +53,17 @@ export function systemBackend(containers: SystemContainers, services: Services):
 
   const pids = async (container: string): Promise<number[]> => {
     const { runtime } = containers.need(container).details;
-    const ran = await runBounded(runtime, ['ps', '--format', 'json', container], ASK);
-    if (ran.kind !== 'exited' || ran.code !== 0) return [];
-    const list: unknown = JSON.parse(ran.output || '[]');
-    return Array.isArray(list) ? list.filter((pid) => typeof pid === 'number') : [];
+    const asked = async (...args: string[]): Promise<unknown> => {
+      const ran = await runBounded(runtime, [...args, container], ASK);
+      return ran.kind === 'exited' && ran.code === 0 ? JSON.parse(ran.output || 'null') : null;
+    };
+    const listed = await asked('ps', '--format', 'json');
+    const known = Array.isArray(listed) ? listed.filter((pid) => typeof pid === 'number') : [];
+    if (known.length > 0) return known;
+    // Without a control group of its own it is its first process, and what came of that.
+    const state = await asked('state');
+    const first = typeof state === 'object' && state !== null && 'pid' in state ? state.pid : 0;
+    return typeof first === 'number' && first > 0 ? descendants(first) : [];
   };
 
   const isRunning = async (container: string): Promise<boolean> => {
@@ -106,6 +113,8 @@ export function systemBackend(containers: SystemContainers, services: Services):
       return [
         details.runtime,
         'exec',
+        // crun takes it from nowhere else.
+        ...(specOf(container).process.noNewPrivileges ? ['--no-new-privs'] : []),
         ...(tty ? ['--tty'] : []),
         ...(as === undefined ? [] : ['--user', as]),
         ...(workdir === undefined ? [] : ['--cwd', workdir]),
@@ -143,6 +152,26 @@ export function systemBackend(containers: SystemContainers, services: Services):
   };
 }
 
+/** A process and all that came of it, as /proc has them now. */
+function descendants(first: number): number[] {
+  const parents = new Map<number, number>();
+  for (const entry of readdirSync('/proc')) {
+    if (!/^\d+$/.test(entry)) continue;
+    try {
+      const stat = readFileSync(`/proc/${entry}/stat`, 'latin1');
+      parents.set(Number(entry), Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]));
+    } catch {
+      // It ended meanwhile.
+    }
+  }
+  const found = new Set([first]);
+  for (let before = 0; before < found.size; ) {
+    before = found.size;
+    for (const [pid, parent] of parents) if (found.has(parent)) found.add(pid);
+  }
+  return [...found];
+}
+
 /** What a change was, for people. */
 export function reportOf({ outcome, name, from, to, notes }: Changed, unchanged: string): UpdateReport {
   const id = (number: number | null): string | undefined => (number === null ? undefined : `${name}.${number}`);
@@ -176,23 +205,20 @@ export async function runInside(
   { tty }: { tty: boolean },
 ): Promise<ThrowAway> {
   const { record, details, folder } = containers.need(container);
-  const state = await stateOf(
-    record.units.map((unit) => unit.name),
-    services,
-  );
-  if (state === 'running') {
-    const command = [details.runtime, 'exec', ...(tty ? ['--tty'] : []), container, ...argv];
-    return { command, [Symbol.dispose]: () => {} };
-  }
   const path = join(folder, 'config.json');
   const spec = parseRuntimeSpec(JSON.parse(readFileSync(path, 'utf8')), path);
+  const units = record.units.map((unit) => unit.name);
+  if ((await stateOf(units, services)) === 'running') {
+    const confined = spec.process.noNewPrivileges ? ['--no-new-privs'] : [];
+    const command = [details.runtime, 'exec', ...confined, ...(tty ? ['--tty'] : []), container, ...argv];
+    return { command, [Symbol.dispose]: () => {} };
+  }
   if (argv.length > 0) spec.process.args = [...argv];
   spec.process.terminal = tty;
   // Its profile is loaded by its unit only.
   if (spec.process.apparmorProfile?.startsWith('atomic-')) delete spec.process.apparmorProfile;
   const id = `${container}-run-${process.pid}`;
   const bundle = join(containers.scratch(), id);
-  const { mkdirSync } = await import('node:fs');
   mkdirSync(bundle, { recursive: true, mode: 0o700 });
   const config = { ...spec, root: { ...spec.root, path: join(folder, 'rootfs') } };
   writeFileSync(join(bundle, 'config.json'), JSON.stringify(config));

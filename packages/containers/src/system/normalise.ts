@@ -113,6 +113,8 @@ export function normaliseSpec(text: string, file: string): unknown {
   delete spec['platform'];
   spec['ociVersion'] ??= '1.0.2';
   spec['root'] ??= { path: 'rootfs', readonly: true };
+  // crun wants it said, even where there is none.
+  spec['mounts'] ??= [];
   move(linux, process, 'capabilities');
   move(linux, process, 'rlimits');
   move(linux, process, 'apparmorProfile');
