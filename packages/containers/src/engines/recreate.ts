@@ -91,8 +91,10 @@ async function startWell(tools: Tools, id: string, signal: AbortSignal | undefin
     signal?.throwIfAborted();
     const now = await tools.containers.find(id);
     if (now === undefined) return 'it is gone';
-    const { Running, ExitCode, Error: said, Health } = now.State;
-    if (!Running) return `it ended with status ${ExitCode}${said === '' ? '' : `: ${said}`}`;
+    const { Running, Status, ExitCode, Error: said, Health } = now.State;
+    // With a restart policy the engine starts it again and again, and it seems to run.
+    if (!Running || Status === 'restarting' || now.RestartCount > 0)
+      return `it ended with status ${ExitCode}${said === '' ? '' : `: ${said}`}`;
     const checked = Health !== null && Health !== undefined && Health.Status !== 'none' && Health.Status !== '';
     if (checked && Health.Status === 'healthy') return undefined;
     if (checked && Health.Status === 'unhealthy') return "its image's own check says it is unhealthy";
@@ -105,15 +107,21 @@ async function startWell(tools: Tools, id: string, signal: AbortSignal | undefin
 
 const swappingName = (name: string): string => `${name}-swapping`;
 
-/** Makes good what a cut between two renamings left: no name without its container, none under the name between. */
+/**
+ * Makes good what a cut left: no name without its container, nothing under the name in between. A new container that
+ * was not proven yet gives way to the old one.
+ */
 async function recover(tools: Tools, name: string): Promise<void> {
   const { containers } = tools;
   const current = await containers.find(name);
   const previous = await containers.find(previousName(name));
   const swapping = await containers.find(swappingName(name));
   if (swapping !== undefined) {
-    if (current === undefined) await rename(tools, swapping.Id, name);
-    else if (previous === undefined) await rename(tools, swapping.Id, previousName(name));
+    if (current !== undefined && previous === undefined) await rename(tools, swapping.Id, previousName(name));
+    else {
+      if (current !== undefined) await containers.delete(current.Id, { force: true });
+      await rename(tools, swapping.Id, name);
+    }
   } else if (current === undefined && previous !== undefined) await rename(tools, previous.Id, name);
 }
 
@@ -156,10 +164,8 @@ export async function updateContainer(tools: Tools, container: string, options: 
   if (image.id === old.Image) return { ...told, changed: false, message: 'Latest version already installed.' };
   const body = await recipe(tools, old, reference);
   const policy = old.HostConfig['RestartPolicy'];
-  const waiting = await containers.find(previousName(name));
-  if (waiting !== undefined) await containers.delete(waiting.Id, { force: true });
   if (old.State.Running) await containers.stop(old.Id, { signal });
-  await rename(tools, old.Id, previousName(name));
+  await rename(tools, old.Id, swappingName(name));
   let made: string | undefined;
   let why: string | undefined;
   try {
@@ -170,6 +176,9 @@ export async function updateContainer(tools: Tools, container: string, options: 
     why = error instanceof Error ? error.message : String(error);
   }
   if (why === undefined) {
+    const waiting = await containers.find(previousName(name));
+    if (waiting !== undefined) await containers.delete(waiting.Id, { force: true });
+    await rename(tools, old.Id, previousName(name));
     await restartBy(tools, old.Id, { Name: 'no' });
     return {
       ...told,
@@ -200,7 +209,7 @@ async function goBack(
   } catch (cause) {
     const said = cause instanceof Error ? cause.message : String(cause);
     throw new OutcomeError('stuck', `${name}: the new version was not well (${why}), and going back failed: ${said}`, {
-      hint: `the old one is there as ${previousName(name)}: atomic containers rollback ${name}`,
+      hint: `the old one is there as ${swappingName(name)}`,
       cause,
     });
   }

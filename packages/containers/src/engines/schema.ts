@@ -27,6 +27,7 @@ export const containerDetails = z.looseObject({
   Path: z.string().default(''),
   Args: strings,
   Image: z.string(),
+  RestartCount: z.number().default(0),
   AppArmorProfile: z.string().default(''),
   ProcessLabel: z.string().default(''),
   Mounts: z

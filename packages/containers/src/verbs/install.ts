@@ -70,8 +70,9 @@ export interface UninstallRequest {
 /** What `uninstall` does now. */
 export async function planUninstall(context: VerbContext, request: UninstallRequest): Promise<RunPlan> {
   const { engine, installs } = context;
-  const image = await engine.images.find(request.image);
-  const record = findRecord(context, request, image?.id);
+  const asked = await engine.images.find(request.image);
+  const record = findRecord(context, request, asked?.id);
+  const image = asked ?? (record === undefined ? undefined : await engine.images.find(record.imageId || record.image));
   const name = request.name ?? record?.name ?? containerName(request.image);
   const container = await engine.containers.find(name);
   if (image === undefined && record === undefined) {
@@ -80,7 +81,7 @@ export async function planUninstall(context: VerbContext, request: UninstallRequ
     });
   }
   const imageId = image?.id ?? record?.imageId ?? '';
-  const reference = image === undefined ? (record?.image ?? request.image) : nameOfImage(request.image, image);
+  const reference = asked === undefined ? (record?.image ?? request.image) : nameOfImage(request.image, asked);
   const text = image === undefined ? record?.uninstall : findLabel(image.labels, 'UNINSTALL');
   const owned = container !== undefined && (container.Image === imageId || container.Config.Image === reference);
   const users = (await engine.containers.list()).filter((one) => one.imageId === imageId && one.name !== name);

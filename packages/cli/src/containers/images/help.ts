@@ -62,7 +62,8 @@ async function page(ctx: Context, file: string, text: Uint8Array): Promise<void>
   try {
     const path = join(folder, file.slice(1));
     writeFileSync(path, text);
-    await onTerminal(ctx, man === undefined ? ['less', path] : [man, '-l', path]);
+    const status = await onTerminal(ctx, man === undefined ? ['less', path] : [man, '-l', path]);
+    if (status !== 0) ctx.write(text);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
