@@ -12,6 +12,7 @@ export { RegistryClient, type RegistryOptions, referenceOf } from './registry/cl
 export * from './registry/credentials.ts';
 export * from './registry/registry-source.ts';
 export * from './registry/registry-target.ts';
+export { type FoundImage, type SearchOptions, searchRegistry } from './registry/search.ts';
 export * from './skopeo.ts';
 export * from './source.ts';
 export * from './spec.ts';

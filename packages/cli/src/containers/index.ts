@@ -64,5 +64,10 @@ export const VERBS: readonly Verb[] = [
     summary: 'which images are let in: keys, rules, and why one was refused',
     load: () => import('./trust/index.ts'),
   },
+  {
+    name: 'search',
+    summary: 'look for images in all registries; results have their whole names',
+    load: () => import('./search.ts'),
+  },
   { name: 'sign', summary: 'sign images of a registry, with GPG or a sigstore key', load: () => import('./sign.ts') },
 ];

@@ -37,6 +37,7 @@ export {
 } from './rules/decide.ts';
 export { type LoadedPolicy, loadPolicy } from './rules/load-policy.ts';
 export type { Policy, Requirement, SignedIdentity } from './rules/policy-schema.ts';
+export { type SearchImagesOptions, type SearchResult, searchImages } from './search-images.ts';
 export { type MadeSignature, type SignedImage, type SignImageOptions, signImage } from './sign-image.ts';
 export type { AttachmentStore, WritableAttachments } from './signatures/attachments.ts';
 export type { ImageSignatures } from './signatures/blob.ts';

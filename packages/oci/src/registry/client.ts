@@ -36,7 +36,7 @@ const errors = z.object({
 });
 const tagList = z.object({ tags: z.array(z.string()).nullish() });
 
-const isLoopback = (host: string): boolean => /^(localhost|127(\.\d+){3}|\[::1\])(:\d+)?$/.test(host);
+export const isLoopback = (host: string): boolean => /^(localhost|127(\.\d+){3}|\[::1\])(:\d+)?$/.test(host);
 
 interface Ask {
   method: string;
