@@ -24,7 +24,7 @@ export interface PutOptions {
   /** Bytes the blob is to have. */
   size?: number | undefined;
   mediaType?: string | undefined;
-  /** The most it may have. */
+  /** The most it may have; throws `invalid` beyond. */
   limit?: number | undefined;
   signal?: AbortSignal | undefined;
   wait?: boolean | undefined;

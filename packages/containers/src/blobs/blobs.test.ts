@@ -98,7 +98,7 @@ test('too much is refused, lies are refused, and nothing is left of either', asy
   const store = new BlobStore(repo);
   const bytes = randomBytes(300_000);
   const digest = digestOf(bytes);
-  await assert.rejects(store.put(pieces(bytes), digest, { limit: 250_000 }), code('no-space'));
+  await assert.rejects(store.put(pieces(bytes), digest, { limit: 250_000 }), code('invalid'));
   await assert.rejects(store.put(pieces(bytes.subarray(1)), digest), code('corrupt'));
   await assert.rejects(store.put(pieces(bytes), digest, { size: 1 }), code('corrupt'));
   await assert.rejects(store.putBytes(bytes, digestOf(Buffer.from('x'))), code('corrupt'));

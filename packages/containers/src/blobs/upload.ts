@@ -14,7 +14,7 @@ const SPACE_STEP = 64 << 20;
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 export interface AppendOptions {
-  /** Bytes the whole blob may have; throws `no-space` beyond. */
+  /** Bytes the whole blob may have; throws `invalid` beyond. */
   limit?: number | undefined;
   signal?: AbortSignal | undefined;
 }
@@ -86,7 +86,7 @@ export class Upload implements Disposable {
       for await (const chunk of source) {
         signal?.throwIfAborted();
         if (limit !== undefined && this.#size + length + chunk.length > limit)
-          throw new AtomicError('no-space', `the blob has more than ${limit} bytes, which is the most allowed`);
+          throw new AtomicError('invalid', `the blob has more than ${limit} bytes, which is the most allowed`);
         tally?.add(chunk);
         batch.push(chunk);
         length += chunk.length;

@@ -130,8 +130,10 @@ async function append({ limits }: Registry, { request, signal }: Exchange, uploa
   try {
     await upload.append(bodyOf(request), { limit: limits.blob, signal });
   } catch (cause) {
-    if (!(cause instanceof AtomicError) || cause.code !== 'no-space') throw cause;
-    throw new RegistryError(upload.size >= limits.blob ? 413 : 507, 'SIZE_INVALID', cause.message, { cause });
+    if (!(cause instanceof AtomicError)) throw cause;
+    if (cause.code === 'invalid') throw new RegistryError(413, 'SIZE_INVALID', cause.message, { cause });
+    if (cause.code === 'no-space') throw new RegistryError(507, 'SIZE_INVALID', cause.message, { cause });
+    throw cause;
   }
   const length = request.headers['content-length'];
   // Node ends the stream early when the connection breaks; the client goes on from there.
