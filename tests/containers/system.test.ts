@@ -72,7 +72,7 @@ for (const runtime of ['runc', 'crun']) {
       assert.equal(readFileSync(join(root, `etc/${name}/web.conf`), 'utf8'), '# mine\n');
       assert.equal(execFileSync(join(root, `usr/local/bin/${name}ctl`), { encoding: 'utf8' }), 'two\n');
       if (runtime === 'runc') await badUpdates(lab, name, port);
-      await containers.rollback(name);
+      await containers.rollback(name, { to: 0 });
       assert.equal(await fetchText(port), 'say "hi" from one\n');
       await backend.stop(name);
       using inside = await runInside(containers, services, name, ['cat', '/bin/serve.sh'], { tty: false });

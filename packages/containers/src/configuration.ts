@@ -10,6 +10,7 @@ const word = z
 
 // Keys of the original that are not here have no meaning any more; they are no error.
 const schema = z.object({
+  checkout_path: word,
   default_docker: word,
   default_storage: word,
   default_scanner: word,

@@ -2,6 +2,7 @@ import type { ContainerBackend, ContainerSummary, Engines, ImageBackend, ImageDe
 import type { Context } from '../context.ts';
 import { type Places, places } from './places.ts';
 import { storeImages } from './store.ts';
+import { openSystem } from './system.ts';
 
 /** Everything on this machine that has containers or images. */
 export interface Backends extends AsyncDisposable {
@@ -32,7 +33,10 @@ export async function openBackends(storage?: string, at: Places = places()): Pro
   });
   return {
     engines,
-    containers: engines.all().map((one) => one.containers),
+    containers: [
+      ...(kind === 'docker' || kind === 'podman' ? [] : [(await openSystem({}, at)).backend]),
+      ...engines.all().map((one) => one.containers),
+    ],
     images: [
       ...(kind === 'docker' || kind === 'podman' ? [] : [await storeImages(at)]),
       ...engines.all().map((one) => one.images),

@@ -1,10 +1,14 @@
 import type { Command } from 'commander';
 import type { Context } from '../context.ts';
-import { add, containerAction } from './common.ts';
-import { carryOut, engineFor, ensureImage, labelVerb, openVerb, opts, type VerbFlags } from './verb.ts';
+import { add, collect, containerAction } from './common.ts';
+import { withRegistryAccess } from './registry-access.ts';
+import { type InstallSystemFlags, installSystem } from './system.ts';
+import { carryOut, engineFor, ensureImage, labelVerb, openVerb, opts, profileNamed, type VerbFlags } from './verb.ts';
 
-interface InstallFlags extends VerbFlags {
+interface InstallFlags extends VerbFlags, InstallSystemFlags {
+  system?: boolean;
   name?: string;
+  display?: boolean;
 }
 
 /** Adds `atomic install`. */
@@ -13,25 +17,45 @@ export function register(program: Command): void {
     'atomic install registry.example/rsyslog',
     'atomic install --display registry.example/rsyslog      only print the commands',
     'atomic install -y --name=log registry.example/rsyslog  in a script, under another name',
+    'atomic install --system --set PORT=2379 registry.example/etcd   run by systemd, without an engine',
+    'atomic install --user --name=web registry.example/web           the same, for yourself',
   ]);
-  labelVerb(program, install)
+  withRegistryAccess(labelVerb(program, install))
     .argument('<image>', 'the image')
     .argument('[args...]', "added to the label's command")
     .option('-n, --name <name>', "the container's name (default: the image's last part)")
+    .option('--system', 'as a system container: run by systemd and runc or crun, updated and rolled back as one')
+    .option('--user', 'the same without root, for yourself')
+    .option('--set <name=value>', 'a value for the templates of a system container; may be repeated', collect, [])
+    .option('--runtime <program>', 'what runs a system container (default: runc, else crun)')
+    .option('--rootfs <container>', 'use the tree of another system container; only its settings are its own')
+    .option('--start', 'start the system container too')
+    .option('--profile <name>', 'as a profile says, not the image: rsyslog, sadc, or one of your own')
     .action(containerAction(installAction));
 }
 
 async function installAction(ctx: Context, image: string, args: string[], flags: InstallFlags): Promise<number> {
+  if (flags.system || flags.user || (await isSystemImage(image, flags))) return await installSystem(ctx, image, flags);
   const { planInstall } = await import('@atomic/containers');
   await using verb = await openVerb(ctx, flags);
   const engine = await engineFor(verb.backends, image);
   if (!(await ensureImage(ctx, engine, image, flags.display === true))) return 0;
   const context = verb.context(engine);
-  const plan = await planInstall(context, { image, name: flags.name, args, opts: opts(flags) });
+  const profile = await profileNamed(flags.profile);
+  const name = flags.name ?? profile?.name;
+  const plan = await planInstall(context, { image, name, profile, args, opts: opts(flags) });
   const status = await carryOut(ctx, context, plan, flags, `atomic install ${image}`);
   if (status !== 0) {
     ctx.warn(`the label INSTALL of ${plan.image} ended with status ${status}`);
     ctx.warn(`  hint: try again, or undo what it did: atomic uninstall ${plan.name}`);
   }
   return status;
+}
+
+/** Whether the image is in the object store and says that it is a system container. */
+async function isSystemImage(image: string, { storage }: InstallFlags): Promise<boolean> {
+  if (storage === 'docker' || storage === 'podman') return false;
+  const { storeImages } = await import('./store.ts');
+  const found = await (await storeImages()).find(image).catch(() => undefined);
+  return found?.labels['atomic.type'] === 'system';
 }

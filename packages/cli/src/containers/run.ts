@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
 import type { Context } from '../context.ts';
 import { add, containerAction } from './common.ts';
-import { carryOut, engineFor, ensureImage, labelVerb, openVerb, opts, type VerbFlags } from './verb.ts';
+import { hasSystem, runSystem } from './system.ts';
+import { carryOut, engineFor, ensureImage, labelVerb, openVerb, opts, profileNamed, type VerbFlags } from './verb.ts';
 
 interface RunFlags extends VerbFlags {
   name?: string;
@@ -37,16 +38,23 @@ export function register(program: Command): void {
 }
 
 async function runAction(ctx: Context, image: string, command: string[], flags: RunFlags): Promise<number> {
-  const { containerName, planRun } = await import('@atomic/containers');
+  if (flags.storage !== 'docker' && flags.storage !== 'podman') {
+    const kind = await hasSystem(image);
+    if (kind !== undefined) return await runSystem(ctx, kind, image, command, flags);
+  }
+  const { containerName, planRun, spcName } = await import('@atomic/containers');
   await using verb = await openVerb(ctx, flags);
-  const engine = await engineFor(verb.backends, image, flags.name ?? containerName(image));
+  const profile = await profileNamed(flags.profile);
+  const base = containerName(image);
+  const name = flags.name ?? profile?.name ?? (flags.spc === true ? spcName(base) : base);
+  const engine = await engineFor(verb.backends, image, name);
   const context = verb.context(engine);
-  const name = flags.name ?? containerName(image);
   const there = flags.replace !== true && (await engine.containers.find(name)) !== undefined;
   if (!there && !(await ensureImage(ctx, engine, image, flags.display === true))) return 0;
   const plan = await planRun(context, {
     image,
-    name: flags.name,
+    name,
+    profile: profile?.run,
     command,
     replace: flags.replace,
     spc: flags.spc,

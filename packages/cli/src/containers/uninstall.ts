@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { Context } from '../context.ts';
 import { add, containerAction } from './common.ts';
+import { hasSystem, uninstallSystem } from './system.ts';
 import { carryOut, engineFor, labelVerb, openVerb, opts, type VerbFlags } from './verb.ts';
 
 interface UninstallFlags extends VerbFlags {
@@ -27,6 +28,11 @@ export function register(program: Command): void {
 }
 
 async function uninstallAction(ctx: Context, image: string, args: string[], flags: UninstallFlags): Promise<number> {
+  if (flags.storage !== 'docker' && flags.storage !== 'podman') {
+    const installed = flags.name ?? image;
+    const kind = await hasSystem(installed);
+    if (kind !== undefined) return await uninstallSystem(ctx, kind, installed, flags);
+  }
   const { planUninstall } = await import('@atomic/containers');
   await using verb = await openVerb(ctx, flags);
   const engine = await engineFor(verb.backends, image);
