@@ -1,3 +1,4 @@
+export * from './apps/index.ts';
 export * from './backends/index.ts';
 export * from './blobs/index.ts';
 export * from './configuration.ts';
@@ -10,9 +11,10 @@ export * from './lifecycle/index.ts';
 export * from './outcome.ts';
 export * from './policy/index.ts';
 export * from './pull.ts';
-export { type PushReport, type PushRequest, push, pushTarget } from './push.ts';
 export * from './quadlet/index.ts';
-export type { Reach } from './reach.ts';
 export * from './registry/index.ts';
+export * from './spc/index.ts';
 export * from './system/index.ts';
 export * from './verbs/index.ts';
+export type { Reach } from './reach.ts';
+export { type PushReport, type PushRequest, push, pushTarget } from './push.ts';

@@ -6,6 +6,7 @@ import { type InstallSystemFlags, installSystem } from './system.ts';
 import { carryOut, engineFor, ensureImage, labelVerb, openVerb, opts, profileNamed, type VerbFlags } from './verb.ts';
 
 interface InstallFlags extends VerbFlags, InstallSystemFlags {
+  profile?: string;
   system?: boolean;
   name?: string;
   display?: boolean;

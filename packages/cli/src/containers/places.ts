@@ -8,6 +8,8 @@ export interface Places {
   configuration: string;
   /** /etc/atomic.d: scanners and more. */
   drops: string;
+  /** Profiles of super-privileged containers of the machine. */
+  profiles: string;
   /** `install.json` of the original. */
   legacyInstalls: string;
   /** The user's own files of configuration, which come before those of the machine; root has none. */
@@ -28,6 +30,7 @@ export function places(): Places {
     state: join(all, 'containers'),
     configuration: env['ATOMIC_CONF'] ?? '/etc/atomic.conf',
     drops: env['ATOMIC_CONFD'] ?? '/etc/atomic.d',
+    profiles: env['ATOMIC_PROFILES'] ?? '/etc/atomic/profiles.d',
     legacyInstalls: env['ATOMIC_INSTALL_JSON'] ?? join(all, 'install.json'),
     userConfiguration: isRoot ? undefined : join(env['XDG_CONFIG_HOME'] ?? join(home, '.config'), 'atomic'),
     runtime: isRoot ? undefined : env['XDG_RUNTIME_DIR'],

@@ -1,4 +1,4 @@
-import type { Ask, Engine, RunPlan, VerbContext } from '@atomic/containers';
+import type { Ask, Engine, Profile, RunPlan, VerbContext } from '@atomic/containers';
 import { type Command, Option } from 'commander';
 import { type Context, createContext } from '../context.ts';
 import { isTerminal } from '../terminal.ts';
@@ -68,6 +68,19 @@ export async function openVerb(ctx: Context, flags: VerbFlags): Promise<Verb> {
     }),
     [Symbol.asyncDispose]: () => backends[Symbol.asyncDispose](),
   };
+}
+
+/** Where profiles are: the user's, the machine's. */
+export async function profileFolders(): Promise<string[]> {
+  const { join } = await import('node:path');
+  const { userConfiguration, profiles } = places();
+  return [...(userConfiguration === undefined ? [] : [join(userConfiguration, 'profiles')]), profiles];
+}
+
+export async function profileNamed(name: string | undefined): Promise<Profile | undefined> {
+  if (name === undefined) return undefined;
+  const { findProfile } = await import('@atomic/containers');
+  return findProfile(name, await profileFolders());
 }
 
 export const opts = (flags: VerbFlags): (string | undefined)[] => [flags.opt1, flags.opt2, flags.opt3];

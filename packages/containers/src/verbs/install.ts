@@ -8,6 +8,8 @@ import type { VerbStep } from './step.ts';
 
 export interface InstallRequest {
   image: string;
+  /** Command lines of a profile, instead of the labels. */
+  profile?: { install?: string | undefined; uninstall?: string | undefined } | undefined;
   name?: string | undefined;
   args: readonly string[];
   opts?: readonly (string | undefined)[] | undefined;
@@ -18,7 +20,7 @@ export async function planInstall(context: VerbContext, request: InstallRequest)
   const { engine, installs } = context;
   const image = await needImage(engine, request.image);
   const reference = nameOfImage(request.image, image);
-  const text = findLabel(image.labels, 'INSTALL');
+  const text = request.profile?.install ?? findLabel(image.labels, 'INSTALL');
   const name = request.name ?? containerName(request.image);
   const told = { name, image: reference, imageId: image.id };
   if (text === undefined) {
@@ -32,7 +34,7 @@ export async function planInstall(context: VerbContext, request: InstallRequest)
   }
   const label = { name, image: reference, labels: image.labels, opts: request.opts ?? [], args: request.args };
   const step = labelStep(context, 'INSTALL', text, label);
-  const uninstall = findLabel(image.labels, 'UNINSTALL');
+  const uninstall = request.profile?.uninstall ?? findLabel(image.labels, 'UNINSTALL');
   const record = {
     version: 1,
     name,
@@ -82,7 +84,7 @@ export async function planUninstall(context: VerbContext, request: UninstallRequ
   }
   const imageId = image?.id ?? record?.imageId ?? '';
   const reference = asked === undefined ? (record?.image ?? request.image) : nameOfImage(request.image, asked);
-  const text = image === undefined ? record?.uninstall : findLabel(image.labels, 'UNINSTALL');
+  const text = record?.uninstall ?? findLabel(image?.labels ?? {}, 'UNINSTALL');
   const owned = container !== undefined && (container.Image === imageId || container.Config.Image === reference);
   const users = (await engine.containers.list()).filter((one) => one.imageId === imageId && one.name !== name);
   const others = installs.find(engine.kind, undefined, imageId).filter((one) => one.name !== name);

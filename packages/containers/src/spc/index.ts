@@ -1,0 +1,3 @@
+export * from './definition.ts';
+export * from './profile.ts';
+export { type Shell, Shells } from './shells.ts';
