@@ -16,6 +16,7 @@ import { changesetTable, makeChangesetRows } from './changeset-rows.ts';
 import { makeHostRows } from './host-rows.ts';
 import { makeLayeringRows } from './layering-rows.ts';
 import { measure, median, run, type Usage } from './measure.ts';
+import { makeRegistryRows } from './registry-rows.ts';
 import { makeRows, type Row, type Who } from './rows.ts';
 import { makeTrees } from './trees.ts';
 
@@ -127,6 +128,7 @@ const rows = [
   ...makeHostRows(setting),
   ...makeChangesetRows(setting),
   ...makeLayeringRows(setting),
+  ...makeRegistryRows(setting),
 ].filter((row) => only.test(row.name) && (row.slow !== true || slow !== undefined));
 const measured = rows.flatMap((row, index) => measureRow(row, index) ?? []);
 
