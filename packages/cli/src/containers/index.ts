@@ -35,6 +35,11 @@ export const VERBS: readonly Verb[] = [
     load: () => import('./uninstall.ts'),
   },
   {
+    name: 'app',
+    summary: 'apps of several containers, updated and taken back as one',
+    load: () => import('./app.ts'),
+  },
+  {
     name: 'quadlet',
     summary: 'containers, volumes, networks and pods as units of systemd',
     load: () => import('./quadlet.ts'),
