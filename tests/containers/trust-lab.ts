@@ -51,6 +51,12 @@ export interface Keys {
   dave: string;
 }
 
+/** What of a manifest all images here have. */
+interface Seed {
+  config: { digest: string };
+  layers: { digest: string }[];
+}
+
 export class TrustLab implements AsyncDisposable {
   readonly folder: string;
   readonly host: string;
@@ -60,7 +66,7 @@ export class TrustLab implements AsyncDisposable {
   readonly registriesD: string;
   readonly manifests = new Map<string, { bytes: Buffer; digest: string }>();
   readonly #close: () => Promise<void>;
-  #seed: { config: unknown; layers: unknown } | undefined;
+  #seed: Seed = { config: { digest: '' }, layers: [] };
   #serial = 0;
 
   private constructor(folder: string, host: string, close: () => Promise<void>) {
@@ -93,7 +99,7 @@ export class TrustLab implements AsyncDisposable {
     });
     const image = await makeImage(join(work.path, 'seed'), 'seed', { bare: true, files: { hello: 'there' } });
     registry.push(image.reference, 'ns/app:seed');
-    const seed: { config: unknown; layers: unknown } = JSON.parse((await lab.#get('ns/app/manifests/seed')).toString());
+    const seed: Seed = JSON.parse((await lab.#get('ns/app/manifests/seed')).toString());
     lab.#seed = seed;
     return lab;
   }
@@ -104,19 +110,34 @@ export class TrustLab implements AsyncDisposable {
     return Buffer.from(await answer.arrayBuffer());
   }
 
-  /** Puts an image of its own digest under a tag of `ns/app`. */
-  async image(tag: string): Promise<string> {
-    const manifest = { schemaVersion: 2, mediaType: MEDIA.manifest, ...this.#seed, annotations: { tag } };
+  /** An image to push elsewhere. */
+  seedImage = (): string => `oci:${join(this.folder, 'seed')}:seed`;
+
+  /** Puts an image of its own digest under a tag. */
+  async image(tag: string, repository = 'ns/app'): Promise<string> {
+    const at = `http://${this.host}/v2/${repository}`;
+    if (repository !== 'ns/app') await this.#mount(at);
+    const annotations = { tag, repository };
+    const manifest = { schemaVersion: 2, mediaType: MEDIA.manifest, ...this.#seed, annotations };
     const bytes = Buffer.from(JSON.stringify(manifest));
-    const answer = await fetch(`http://${this.host}/v2/ns/app/manifests/${tag}`, {
+    const answer = await fetch(`${at}/manifests/${tag}`, {
       method: 'PUT',
       headers: { 'content-type': MEDIA.manifest },
       body: bytes,
     });
     const digest = answer.headers.get('docker-content-digest');
     if (!answer.ok || digest === null) throw new Error(`PUT ${tag}: ${answer.status}`);
-    this.manifests.set(tag, { bytes, digest });
+    if (repository === 'ns/app') this.manifests.set(tag, { bytes, digest });
     return digest;
+  }
+
+  /** Makes the blobs of the seed known in another repository. */
+  async #mount(at: string): Promise<void> {
+    const { config, layers } = this.#seed;
+    for (const { digest } of [config, ...layers]) {
+      const answer = await fetch(`${at}/blobs/uploads/?mount=${digest}&from=ns/app`, { method: 'POST' });
+      if (answer.status !== 201) throw new Error(`mount: ${answer.status}`);
+    }
   }
 
   reference = (tag: string, repository = 'ns/app'): string => `${this.host}/${repository}:${tag}`;

@@ -98,6 +98,12 @@ test('mirrors, remaps, blocks: the longest prefix holds', () => {
   for (const [name, expected] of table) assert.deepEqual(places(name, config), [expected], name);
 });
 
+test('a prefix may be one tag, as the documentation says (podman 5 passes such a prefix over)', () => {
+  const config = load('[[registry]]\nlocation = "a.b/c:1"\nblocked = true\n');
+  assert.deepEqual(places('a.b/c:1', config), [['BLOCKED']]);
+  assert.deepEqual(places('a.b/c:12', config), [['a.b/c:12']]);
+});
+
 test('short names: aliases, then search registries; what was chosen goes before what is configured', () => {
   const config = load(
     `unqualified-search-registries = ["one.example", "two.example:5000"]
