@@ -11,14 +11,14 @@ import {
 import { AtomicError, type Progress } from '@atomic/ostree';
 import type { ImageStore } from './images/image-store.ts';
 import type { PulledImage } from './images/pull-image.ts';
-import { type FullName, fullName, pullName } from './policy/full-name.ts';
+import { type FullName, fullName, pullName, repositoryName } from './policy/full-name.ts';
+import { judgeLocalImage } from './policy/local-image.ts';
 import { loadRegistries } from './policy/registries/load-registries.ts';
+import { recordAlias } from './policy/registries/record-alias.ts';
 import { blockedError, type Candidate, resolveImage } from './policy/registries/resolve-image.ts';
 import { judgeRegistryImage, openCandidate } from './policy/registry-image.ts';
-import type { ImageIdentity } from './policy/rules/applicable.ts';
-import { type Decision, decide, requireAccepted } from './policy/rules/decide.ts';
-import { loadPolicy } from './policy/rules/load-policy.ts';
-import { type Reach, registryOptions } from './reach.ts';
+import { type Decision, requireAccepted } from './policy/rules/decide.ts';
+import type { Reach } from './reach.ts';
 
 export interface PullRequest extends Reach {
   store: ImageStore;
@@ -43,6 +43,8 @@ interface Found {
   source: ImageSource;
   name: string;
   judge: () => Promise<Decision>;
+  /** Keeps what a short name was chosen to mean, once that image is here. */
+  record?: () => Promise<void>;
 }
 
 const TRANSPORT = /^(?:docker:\/\/|(?:oci|oci-archive|docker-archive|docker-daemon|containers-storage|dir):)./;
@@ -63,6 +65,7 @@ export async function pull(reference: string, request: PullRequest): Promise<Pul
   const { keepBlobs, signal, progress } = request;
   const name = request.name ?? found.name;
   const pulled = await request.store.pull(source, { name, keepBlobs, signal, progress });
+  await found.record?.();
   return { ...pulled, from: source.name, decision };
 }
 
@@ -78,20 +81,15 @@ export async function byReference(reference: ImageReference, request: PullReques
   if (reference.transport === 'docker') return await byName(formatImageName(fullName(reference.name)), request);
   const { platform, socketPath, signal } = request;
   const source = await openSource(reference, { platform, socketPath, signal });
-  const judged = (identity: ImageIdentity) => async () => {
-    const { bytes } = await source.manifest();
-    const signatures = async () => ({ simple: [], sigstore: [] });
-    return await decide(loadPolicy(request.paths.policy), { ...identity, manifest: bytes, signatures }, signal);
-  };
+  const judge = () => judgeLocalImage(reference, async () => (await source.manifest()).bytes, request.paths, signal);
   const { transport } = reference;
   if ('path' in reference) {
     const tag = 'tag' in reference ? reference.tag : undefined;
     const name = 'name' in reference && reference.name !== undefined ? reference.name : localName(reference.path, tag);
-    return { source, name, judge: judged({ transport, path: reference.path }) };
+    return { source, name, judge };
   }
   const name = transport === 'dir' ? localName(reference.name, undefined) : nameIn(reference.name);
-  const identity = transport === 'dir' ? { transport, path: reference.name } : { transport, name: tryName(name) };
-  return { source, name, judge: judged(identity) };
+  return { source, name, judge };
 }
 
 /** An engine's names are whole ones with the hub left out. */
@@ -122,11 +120,13 @@ function localName(path: string, tag: string | undefined): string {
 }
 
 async function byName(text: string, request: PullRequest): Promise<Found> {
-  const { candidates, ask } = resolveImage(parseImageName(text), loadRegistries(request.paths));
+  const short = parseImageName(text);
+  const { candidates, ask } = resolveImage(short, loadRegistries(request.paths));
   const open = candidates.filter(({ blocked }) => blocked === undefined);
   const [first] = candidates;
   if (open.length === 0 && first !== undefined) throw blockedError(first);
   const chosen = ask === undefined || open.length < 2 ? open : await choose(text, open, ask, request);
+  const wasChosen = chosen.length < open.length;
   const { paths, signal } = request;
   let failure: unknown;
   for (const candidate of chosen) {
@@ -137,6 +137,9 @@ async function byName(text: string, request: PullRequest): Promise<Found> {
         source,
         name: formatImageName(candidate.name),
         judge: () => judgeRegistryImage({ name: candidate.name, source, paths, signal }),
+        ...(wasChosen
+          ? { record: () => recordAlias(paths.shortNameAliases, short.repository, repositoryName(candidate.name)) }
+          : {}),
       };
     } catch (error) {
       await source[Symbol.asyncDispose]();
@@ -163,12 +166,5 @@ async function choose(
   throw new AtomicError('usage', `'${text}' may be any of ${names.join(', ')}`, { hint: 'give the whole name' });
 }
 
-export const registrySource = (
-  candidate: Candidate,
-  reach: Reach & { signal?: AbortSignal | undefined },
-): RegistrySource =>
-  openCandidate(
-    candidate,
-    ({ ref, insecure }) => ({ ...registryOptions(reach, ref, insecure), signal: reach.signal }),
-    reach.platform,
-  );
+export const registrySource = (candidate: Candidate, { access, platform }: Reach): RegistrySource =>
+  openCandidate(candidate, access, platform);
