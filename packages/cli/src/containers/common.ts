@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { action, type Context, reportError } from '../context.ts';
 
 /** Adds a verb with its examples. */
@@ -9,6 +9,24 @@ export const add = (parent: Command, name: string, summary: string, examples: re
     .addHelpText('after', `\nExamples:\n${examples.map((line) => `  ${line}`).join('\n')}`);
 
 export const collect = (value: string, all: string[]): string[] => [...all, value];
+
+/** What the program's own options are called. */
+const GLOBAL = ['--json', '-v, --verbose', '-q, --quiet'];
+
+/**
+ * Lets everything after a command's first argument through to the container. Options count where they stand then, so
+ * those of the program are taken behind the verb's name too.
+ */
+export function positional(program: Command, command: Command): Command {
+  for (let one: Command | null = command.parent; one !== null; one = one.parent) one.enablePositionalOptions();
+  program.enablePositionalOptions();
+  return withGlobals(command);
+}
+
+export function withGlobals(command: Command): Command {
+  for (const flags of GLOBAL) command.addOption(new Option(flags).hideHelp());
+  return command;
+}
 
 const OUTCOMES: Record<string, number> = { refused: 2, policy: 3, unhealthy: 4, stuck: 5 };
 

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import type { Context } from '../context.ts';
 import { isTerminal } from '../terminal.ts';
 import { findContainer, onTerminal, openBackends } from './backends.ts';
-import { add, collect, containerAction } from './common.ts';
+import { add, collect, containerAction, positional } from './common.ts';
 
 interface ExecFlags {
   user?: string;
@@ -14,12 +14,12 @@ interface ExecFlags {
 
 /** Adds `atomic exec`. */
 export function register(program: Command): void {
-  program.enablePositionalOptions();
-  add(program, 'exec', 'run a command in a container that runs', [
+  const exec = add(program, 'exec', 'run a command in a container that runs', [
     'atomic exec web ls -l /srv',
     'atomic exec --user=1000 --env=A=b web sh',
     'atomic exec --display web sh         only print the command',
-  ])
+  ]);
+  positional(program, exec)
     .passThroughOptions()
     .argument('<container>', 'its name, or the beginning of its id')
     .argument('<command...>', 'the command, with its options')

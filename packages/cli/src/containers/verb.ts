@@ -3,6 +3,7 @@ import { type Command, Option } from 'commander';
 import { type Context, createContext } from '../context.ts';
 import { isTerminal } from '../terminal.ts';
 import { type Backends, openBackends } from './backends.ts';
+import { positional } from './common.ts';
 import { places } from './places.ts';
 import { terminalAsk } from './prompt.ts';
 
@@ -19,17 +20,13 @@ export interface VerbFlags {
 
 /** Gives a verb those options, and lets everything after its first argument through to the container. */
 export function labelVerb(program: Command, command: Command): Command {
-  // Else commander would take options of the container's command for its own.
-  program.enablePositionalOptions();
-  command
+  positional(program, command)
     .passThroughOptions()
     .option('--display', 'print what would be done, as a shell would read it, and do nothing')
     .option('-y, --yes', 'agree to what the image wants of this machine, and to every other question')
     .option('--storage <engine>', 'docker, podman or system (default: whichever has it)')
     .addOption(new Option('--assumeyes').hideHelp());
   for (const name of ['opt1', 'opt2', 'opt3']) command.addOption(new Option(`--${name} <words>`).hideHelp());
-  // Those of the program do not reach behind the verb's name any more.
-  for (const flags of ['--json', '-v, --verbose', '-q, --quiet']) command.addOption(new Option(flags).hideHelp());
   return command;
 }
 

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { AtomicError } from '@atomic/ostree';
 import { parse } from 'yaml';
 import { z } from 'zod';
+import { slaveSuffix } from './propagation.ts';
 
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$/;
 const PACKAGE = /^[a-zA-Z0-9][a-zA-Z0-9@._+:~*/=-]*$/;
@@ -106,8 +107,8 @@ export function createWords(engine: readonly string[], user: ShellUser, one: She
     '--init',
     '--stop-timeout=1',
     ...['--security-opt', 'label=disable'],
-    ...(one.host ? ['-v', '/:/host:rslave', '-e', 'HOST=/host'] : []),
-    ...(one.home ? ['-v', `${user.home}:${user.home}:rslave`] : []),
+    ...(one.host ? ['-v', `/:/host${slaveSuffix('/')}`, '-e', 'HOST=/host'] : []),
+    ...(one.home ? ['-v', `${user.home}:${user.home}${slaveSuffix(user.home)}`] : []),
     ...one.mounts.flatMap((mount) => ['-v', mountOf(mount, user.home)]),
     ...['-e', `HOME=${user.home}`, '-e', `USER=${user.name}`, '-e', `ATOMIC_SHELL=${one.name}`],
     ...Object.entries(one.env).flatMap(([name, value]) => ['-e', `${name}=${value}`]),

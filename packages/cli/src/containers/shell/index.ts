@@ -1,12 +1,11 @@
 import { type Command, Option } from 'commander';
 import type { Context } from '../../context.ts';
-import { add, collect, confirm, containerAction } from '../common.ts';
+import { add, collect, confirm, containerAction, positional, withGlobals } from '../common.ts';
 import { tableLines } from '../table.ts';
 import { definitionFor, openShells, runShown, type ShellFlags } from './common.ts';
 
 /** Adds `atomic shell …`. */
 export function register(program: Command): void {
-  program.enablePositionalOptions();
   const shell = program
     .command('shell')
     .description('containers of your own to work in, with your home, and the machine under /host');
@@ -17,12 +16,12 @@ export function register(program: Command): void {
       'atomic shell create --display shell.yaml      only print the commands',
     ]).argument('[file]', 'the definition (default: shell.yaml of your configuration, then of the machine)'),
   ).action(containerAction(createAction));
-  add(shell, 'enter', 'go into one; it is made when it is not there', [
+  const enter = add(shell, 'enter', 'go into one; it is made when it is not there', [
     'atomic shell enter',
     'atomic shell enter work git status     a command instead of a shell',
     'atomic shell enter --root              as root',
-  ])
-    .enablePositionalOptions()
+  ]);
+  positional(program, enter)
     .passThroughOptions()
     .argument('[name]', 'which', 'shell')
     .argument('[command...]', 'a command, with its options')
@@ -47,6 +46,7 @@ export function register(program: Command): void {
     .option('-y, --yes', 'do not ask')
     .option('--storage <engine>', 'docker or podman')
     .action(containerAction(removeAction));
+  for (const command of shell.commands) if (command !== enter) withGlobals(command);
 }
 
 function withCreate(command: Command): Command {
