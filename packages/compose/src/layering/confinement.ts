@@ -30,9 +30,14 @@ let made = 0;
 /** Bounds the processes of one command. By systemd where it runs, as it owns the groups there; else in groups made here. */
 export function confine(limits: LayerLimits): Confinement {
   const name = `atomic-layer-${process.pid}-${++made}`;
-  if (existsSync('/run/systemd/system')) return underSystemd(name, limits);
+  if (systemdAnswers()) return underSystemd(name, limits);
   return inOwnGroups(name, limits) ?? byLooking(limits);
 }
+
+/** Whether systemd runs and can be asked: in many a container its folder is there and nobody else. */
+const systemdAnswers = (): boolean =>
+  existsSync('/run/systemd/system') &&
+  ['/run/systemd/private', '/run/dbus/system_bus_socket'].some((path) => existsSync(path));
 
 function underSystemd(name: string, limits: LayerLimits): Confinement {
   const properties = [`MemoryMax=${limits.memory}`, 'MemorySwapMax=0', `TasksMax=${limits.processes}`].flatMap(
