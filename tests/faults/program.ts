@@ -16,13 +16,13 @@ export async function makeProgram(folder: string, name: 'ostree' | 'atomic' = 'o
   return [process.execPath, '--disable-warning=ExperimentalWarning', join(folder, `${name}.cjs`)];
 }
 
-/** Bundles what runs one operation on a sysroot, and returns the words that run it. */
-export async function makeStep(folder: string): Promise<string[]> {
+/** Bundles what runs one operation (on a sysroot when not said), and returns the words that run it. */
+export async function makeStep(folder: string, entry = 'sysroot-step.ts'): Promise<string[]> {
   mkdirSync(folder, { recursive: true });
   symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
   const outfile = join(folder, 'step.cjs');
   await build({
-    entryPoints: [join(import.meta.dirname, 'sysroot-step.ts')],
+    entryPoints: [join(import.meta.dirname, entry)],
     outfile,
     bundle: true,
     platform: 'node',
