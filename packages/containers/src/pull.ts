@@ -69,7 +69,24 @@ export async function pull(reference: string, request: PullRequest): Promise<Pul
   return { ...pulled, from: source.name, decision };
 }
 
-async function find(reference: string, request: PullRequest): Promise<Found & AsyncDisposable> {
+/** What may be asked for without a store to put it in. */
+export type JudgeRequest = Omit<PullRequest, 'store' | 'name' | 'keepBlobs' | 'progress'>;
+
+/**
+ * Decides on an image before an engine that knows no policy fetches it by itself. Gives its whole name and the digest
+ * that was decided on, which is what is to be fetched. Throws as {@link pull}.
+ */
+export async function judgePull(
+  reference: string,
+  request: JudgeRequest,
+): Promise<{ name: string; digest: string; decision: Decision }> {
+  await using found = await find(reference, request);
+  const decision = await found.judge();
+  requireAccepted(decision);
+  return { name: found.name, digest: decision.digest, decision };
+}
+
+async function find(reference: string, request: JudgeRequest): Promise<Found & AsyncDisposable> {
   const found = hasTransport(reference)
     ? await byReference(parseImageReference(reference), request)
     : await byName(reference, request);
@@ -77,7 +94,7 @@ async function find(reference: string, request: PullRequest): Promise<Found & As
 }
 
 /** Opens an image that need not be in a registry. */
-export async function byReference(reference: ImageReference, request: PullRequest): Promise<Found> {
+export async function byReference(reference: ImageReference, request: JudgeRequest): Promise<Found> {
   if (reference.transport === 'docker') return await byName(formatImageName(fullName(reference.name)), request);
   const { platform, socketPath, signal } = request;
   const source = await openSource(reference, { platform, socketPath, signal });
@@ -119,7 +136,7 @@ function localName(path: string, tag: string | undefined): string {
   return `localhost/${repository}:${tag !== undefined && /^\w[\w.-]{0,127}$/.test(tag) ? tag : 'latest'}`;
 }
 
-async function byName(text: string, request: PullRequest): Promise<Found> {
+async function byName(text: string, request: JudgeRequest): Promise<Found> {
   const short = parseImageName(text);
   const { candidates, ask } = resolveImage(short, loadRegistries(request.paths));
   const open = candidates.filter(({ blocked }) => blocked === undefined);
@@ -156,7 +173,7 @@ async function choose(
   text: string,
   open: readonly Candidate[],
   ask: 'should' | 'must',
-  { choose: asked }: PullRequest,
+  { choose: asked }: JudgeRequest,
 ): Promise<readonly Candidate[]> {
   const names = open.map(({ name }) => formatImageName(name));
   const at = await asked?.(names);

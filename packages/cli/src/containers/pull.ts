@@ -35,7 +35,22 @@ async function pullAction(ctx: Context, image: string, flags: PullFlags): Promis
     const { openBackends } = await import('./backends.ts');
     await using backends = await openBackends(flags.storage);
     const [backend] = backends.images;
-    await backend?.pull(image, { signal: ctx.signal, progress: ctx.progress });
+    if (backend === undefined) return;
+    const { hasTransport, judgePull } = await import('@atomic/containers');
+    const { AtomicError } = await import('@atomic/ostree');
+    if (hasTransport(image)) {
+      throw new AtomicError('usage', `${backend.name} fetches by name, not ${image}`, {
+        hint: `into the store, then on: atomic pull ${image}; atomic push NAME docker-daemon:NAME:TAG`,
+      });
+    }
+    const reach = await reachOf({ ...flags, ...(flags.srcCreds === undefined ? {} : { creds: flags.srcCreds }) });
+    const { name, digest } = await judgePull(image, { ...reach, choose: chooser(ctx), signal: ctx.signal });
+    // By the digest that was decided on: the tag may move in between, and Docker knows no policy.
+    const pinned = `${name.replace(/@.*$|:[^/:]*$/, '')}@${digest}`;
+    await backend.pull(pinned, { signal: ctx.signal, progress: ctx.progress });
+    if (!name.includes('@')) await backend.tag(pinned, name);
+    if (ctx.json) ctx.printJson({ name, digest, storage: backend.name });
+    else ctx.print(`${name}\n${digest}`);
     return;
   }
   const { pull } = await import('@atomic/containers');

@@ -11,6 +11,7 @@ export {
 } from './edit/trust.ts';
 export { type ExplainOptions, type Explanation, explainTrust } from './explain.ts';
 export * from './full-name.ts';
+export { judgeStored, type StoredVerdict } from './judge-stored.ts';
 export { judgeLocalImage, type LocalReference, localIdentity } from './local-image.ts';
 export { checkPush, type OutgoingImage, type PushVerdict, requirePush } from './push/check-push.ts';
 export { loadPushPolicies, type PushAction, type PushPolicy } from './push/push-policy.ts';

@@ -1,11 +1,14 @@
-import type { VerifyReport } from '@atomic/containers';
+import type { ImageBackend, StoredVerdict, VerifyReport } from '@atomic/containers';
 import type { Command } from 'commander';
+import type { Context } from '../../context.ts';
 import { findImages, openBackends } from '../backends.ts';
 import { add, containerAction } from '../common.ts';
+import { reachOf } from '../store.ts';
 
 interface VerifyFlags {
   all?: boolean;
   storage?: string;
+  signatures?: boolean;
 }
 
 /** Adds `atomic images verify`. */
@@ -13,9 +16,11 @@ export function register(images: Command): void {
   add(images, 'verify', 'hash what is kept of images, and say whether it is what it was', [
     'atomic images verify registry.example/web',
     'atomic images verify --all',
+    'atomic images verify --signatures registry.example/web    and ask the policy anew, with the signatures there are now',
   ])
     .argument('[images...]', 'names, or beginnings of ids')
     .option('-a, --all', 'all of them')
+    .option('--signatures', 'also whether policy.json would let them in now; what it refuses ends with status 3')
     .option('--storage <engine>', 'only in docker, podman or atomic')
     .action(
       containerAction(async (ctx, names: string[], flags: VerifyFlags) => {
@@ -40,18 +45,32 @@ export function register(images: Command): void {
                   ),
                 )
               ).flat();
-        const reports: VerifyReport[] = [];
+        const reports: (VerifyReport & { policy?: StoredVerdict[] })[] = [];
         for (const { backend, name } of targets) {
           const report = await backend.verify(name, { signal: ctx.signal, progress: ctx.progress });
-          reports.push(report);
+          const policy = flags.signatures === true ? await signatures(ctx, backend, name) : undefined;
+          reports.push({ ...report, ...(policy === undefined ? {} : { policy }) });
           if (ctx.json) continue;
           const count = report.checked.length;
           ctx.print(`${name} (${backend.name}): ${report.good ? `good, ${count} checked` : 'NOT what it was'}`);
           for (const problem of report.problems) ctx.print(`  ${problem}`);
+          for (const { accepted, why, fix } of policy ?? []) {
+            ctx.print(`  policy: ${accepted ? 'accepted' : 'REFUSED'}: ${why}`);
+            if (fix !== undefined) ctx.print(`    fix: ${fix}`);
+          }
           if (ctx.verbose) for (const checked of report.checked) ctx.print(`  ${checked}`);
         }
         if (ctx.json) ctx.printJson(reports);
-        return reports.every(({ good }) => good) ? 0 : 1;
+        if (reports.some(({ good }) => !good)) return 1;
+        return reports.every(({ policy = [] }) => policy.every(({ accepted }) => accepted)) ? 0 : 3;
       }),
     );
+}
+
+/** What the policy says now of an image that is here. */
+async function signatures(ctx: Context, backend: ImageBackend, name: string): Promise<StoredVerdict[]> {
+  const { judgeStored } = await import('@atomic/containers');
+  const image = await backend.find(name);
+  if (image === undefined) return [];
+  return await judgeStored(image, { ...(await reachOf({})), signal: ctx.signal });
 }
