@@ -60,10 +60,16 @@ export const VERBS: readonly Verb[] = [
   { name: 'exec', summary: 'run a command in a container that runs', load: () => import('./exec.ts') },
   { name: 'top', summary: 'the processes of all containers, again and again', load: () => import('./top.ts') },
   {
+    name: 'scan',
+    summary: 'let a scanner look through images, containers or folders',
+    load: () => import('./scan.ts'),
+  },
+  {
     name: 'shell',
     summary: 'containers of your own to work in, with your home, and the machine under /host',
     load: () => import('./shell/index.ts'),
   },
+  { name: 's2i', summary: 'images from sources, by builder images', load: () => import('./s2i.ts') },
   {
     name: 'registry',
     summary: 'a registry of your own, over the image store',

@@ -2,6 +2,7 @@ import type { ImageSummary } from '@atomic/containers';
 import type { Command } from 'commander';
 import { openBackends } from '../backends.ts';
 import { add, collect, containerAction } from '../common.ts';
+import { places } from '../places.ts';
 import { type Column, filterRows, shortId, shortTime, tableLines } from '../table.ts';
 
 interface ListFlags {
@@ -19,10 +20,16 @@ interface Row extends Omit<ImageSummary, 'names' | 'digests' | 'labels'> {
   dangling: boolean;
   /** A container was made of it. */
   used: boolean;
+  /** By the last scan of it. */
+  vulnerable: boolean;
 }
 
-function rowsOf({ names, digests, labels: _, ...image }: ImageSummary, used: ReadonlySet<string>): Row[] {
-  const common = { ...image, used: used.has(image.id) };
+function rowsOf(
+  { names, digests, labels: _, ...image }: ImageSummary,
+  used: ReadonlySet<string>,
+  vulnerable: boolean,
+): Row[] {
+  const common = { ...image, used: used.has(image.id), vulnerable };
   if (names.length === 0) {
     const repository = digests[0]?.replace(/@.*$/, '') ?? '<none>';
     return [{ ...common, repository, tag: '<none>', dangling: true }];
@@ -48,7 +55,7 @@ const FIELDS: Record<string, (row: Row) => string> = {
 /** Adds `atomic images list`. */
 export function register(images: Command): void {
   add(images, 'list', 'list the images of all engines and of the store', [
-    'atomic images list                              > is used by a container, * has no name any more',
+    'atomic images list                              > is used, * has no name any more, ! is vulnerable',
     'atomic images list --filter repo=registry.example --filter type=docker',
     'atomic images list --filter is_dangling=true -q',
     'atomic images list --json',
@@ -65,14 +72,17 @@ export function register(images: Command): void {
     .option('--storage <engine>', 'only docker, podman or atomic')
     .action(
       containerAction(async (ctx, flags: ListFlags) => {
+        const { readSummary } = await import('@atomic/containers');
         const { formatSize } = await import('@atomic/ostree');
+        const { join } = await import('node:path');
         await using backends = await openBackends(flags.storage);
         const [images, containers] = await Promise.all([
           Promise.all(backends.images.map((one) => one.list({ signal: ctx.signal }))),
           Promise.all(backends.containers.map((one) => one.list({ signal: ctx.signal }))),
         ]);
+        const scanned = readSummary(join(places().state, 'scans/scan_summary.json'));
         const used = new Set(containers.flat().map(({ imageId }) => imageId));
-        const all = images.flat().flatMap((image) => rowsOf(image, used));
+        const all = images.flat().flatMap((image) => rowsOf(image, used, scanned[image.id]?.vulnerable === true));
         const shown = flags.all === true || flags.filter.length > 0 ? all : all.filter(({ dangling }) => !dangling);
         const rows = (await filterRows(shown, flags.filter, FIELDS)).sort(
           (a, b) => a.repository.localeCompare(b.repository) || a.tag.localeCompare(b.tag),
@@ -86,7 +96,11 @@ export function register(images: Command): void {
           return;
         }
         const columns: Column<Row>[] = [
-          { title: ' ', value: ({ dangling, used: isUsed }) => (dangling ? '*' : isUsed ? '>' : ' ') },
+          {
+            title: ' ',
+            value: ({ dangling, used: isUsed, vulnerable }) =>
+              `${vulnerable ? '!' : ''}${dangling ? '*' : isUsed ? '>' : ''}`,
+          },
           { title: 'REPOSITORY', value: ({ repository }) => repository },
           { title: 'TAG', value: ({ tag }) => tag },
           { title: 'IMAGE ID', value: ({ id }) => (flags.trunc ? shortId(id) : id) },

@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import type { ShellDefinition, Shells } from '@atomic/containers';
 import type { Context } from '../../context.ts';
 import { places } from '../places.ts';
@@ -76,14 +75,4 @@ export async function definitionFor(file: string | undefined, flags: ShellFlags)
   const packages = [...given.packages, ...(flags.package ?? [])];
   const whole = { ...given, packages, image: flags.image ?? given.image, name: flags.name ?? given.name };
   return parseDefinition(JSON.stringify(whole), path ?? 'the options');
-}
-
-/** Runs one of its commands; what it prints does not belong to our own output. */
-export async function runShown(ctx: Context, words: readonly string[]): Promise<number> {
-  const { spawn } = await import('node:child_process');
-  const [program = '', ...args] = words;
-  const out = ctx.quiet ? 'ignore' : process.stderr;
-  const child = spawn(program, args, { stdio: ['ignore', out, 'inherit'], signal: ctx.signal });
-  const [status]: unknown[] = await once(child, 'close');
-  return typeof status === 'number' ? status : 1;
 }

@@ -1,8 +1,9 @@
 import { type Command, Option } from 'commander';
 import type { Context } from '../../context.ts';
 import { add, collect, confirm, containerAction, positional, withGlobals } from '../common.ts';
+import { runShown } from '../run-shown.ts';
 import { tableLines } from '../table.ts';
-import { definitionFor, openShells, runShown, type ShellFlags } from './common.ts';
+import { definitionFor, openShells, type ShellFlags } from './common.ts';
 
 /** Adds `atomic shell …`. */
 export function register(program: Command): void {

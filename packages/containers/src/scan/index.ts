@@ -1,0 +1,3 @@
+export * from './results.ts';
+export * from './scanner.ts';
+export { unpackRoot } from './unpack.ts';
