@@ -4,28 +4,30 @@ import { createGunzip, createZstdDecompress } from 'node:zlib';
 import { LzmaError, XzStream } from '@atomic/linux';
 import { AtomicError, corrupt } from '../error.ts';
 import type { ByteReader } from './byte-reader.ts';
+import { zstdFrames } from './zstd-frames.ts';
 
 /** Memory an .xz stream may ask for, in bytes: `xz -9` needs 65 MiB. */
 const XZ_MEMORY = 128 << 20;
 
-type Unpack = (packed: AsyncIterable<Uint8Array>) => AsyncIterable<Uint8Array>;
+type Unpack = (packed: ByteReader) => AsyncIterable<Uint8Array>;
 
 /** Compressions by how their data begins. What neither Node nor the system's libraries unpack, its own program does. */
 const KINDS: readonly [magic: Buffer, unpack: Unpack][] = [
-  [Buffer.of(0x1f, 0x8b), (packed) => through(packed, createGunzip({ chunkSize: 1 << 18 }))],
-  [Buffer.of(0x28, 0xb5, 0x2f, 0xfd), (packed) => through(packed, createZstdDecompress({ chunkSize: 1 << 18 }))],
-  [Buffer.from('\xfd7zXZ\0', 'latin1'), unxz],
-  [Buffer.from('BZh'), (packed) => byProgram('bzip2', packed)],
-  [Buffer.of(0x5d, 0, 0), (packed) => byProgram('lzma', packed)],
-  [Buffer.from('LZIP'), (packed) => byProgram('lzip', packed)],
-  [Buffer.of(0x04, 0x22, 0x4d, 0x18), (packed) => byProgram('lz4', packed)],
+  [Buffer.of(0x1f, 0x8b), (packed) => through(packed.remaining(), createGunzip({ chunkSize: 1 << 18 }))],
+  [Buffer.of(0x28, 0xb5, 0x2f, 0xfd), unzstd],
+  [Buffer.of(0x50, 0x2a, 0x4d, 0x18), unzstd],
+  [Buffer.from('\xfd7zXZ\0', 'latin1'), (packed) => unxz(packed.remaining())],
+  [Buffer.from('BZh'), (packed) => byProgram('bzip2', packed.remaining())],
+  [Buffer.of(0x5d, 0, 0), (packed) => byProgram('lzma', packed.remaining())],
+  [Buffer.from('LZIP'), (packed) => byProgram('lzip', packed.remaining())],
+  [Buffer.of(0x04, 0x22, 0x4d, 0x18), (packed) => byProgram('lz4', packed.remaining())],
 ];
 
 /** What an archive's bytes unpack to; they themselves when they are not compressed. */
 export async function decompressed(reader: ByteReader): Promise<AsyncIterable<Uint8Array>> {
   const start = await reader.peek(8);
   const kind = KINDS.find(([magic]) => start.subarray(0, magic.length).equals(magic));
-  return kind === undefined ? reader.remaining() : kind[1](reader.remaining());
+  return kind === undefined ? reader.remaining() : kind[1](reader);
 }
 
 const damaged = (error: unknown) =>
@@ -40,6 +42,10 @@ async function* through(packed: AsyncIterable<Uint8Array>, unpacker: NodeJS.Read
   } catch (error) {
     throw damaged(error);
   }
+}
+
+async function* unzstd(packed: ByteReader): AsyncGenerator<Buffer> {
+  for await (const frame of zstdFrames(packed)) yield* through(frame, createZstdDecompress({ chunkSize: 1 << 18 }));
 }
 
 async function* unxz(packed: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {
