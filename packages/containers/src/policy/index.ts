@@ -15,6 +15,7 @@ export { judgeStored, type StoredVerdict } from './judge-stored.ts';
 export { judgeLocalImage, type LocalReference, localIdentity } from './local-image.ts';
 export { checkPush, type OutgoingImage, type PushVerdict, requirePush } from './push/check-push.ts';
 export { loadPushPolicies, type PushAction, type PushPolicy } from './push/push-policy.ts';
+export { convertRegistries } from './registries/convert-registries.ts';
 export { findRegistry, type PullSource, pullSources } from './registries/find-registry.ts';
 export { loadRegistries } from './registries/load-registries.ts';
 export * from './registries/registries-config.ts';

@@ -3,6 +3,7 @@ import { register as add } from './add.ts';
 import { register as defaults } from './default.ts';
 import { register as remove } from './delete.ts';
 import { register as explain } from './explain.ts';
+import { register as registries } from './registries.ts';
 import { register as reset } from './reset.ts';
 import { register as show } from './show.ts';
 
@@ -21,5 +22,5 @@ Examples:
   atomic trust default reject                     nothing that no rule speaks of
   atomic trust show                               every rule, with the state of its keys`,
   );
-  for (const verb of [explain, show, add, remove, defaults, reset]) verb(trust);
+  for (const verb of [explain, show, add, remove, defaults, reset, registries]) verb(trust);
 }

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { formatImageName, parseImageName } from '@atomic/oci';
 import { trustPaths } from '../trust-paths.ts';
+import { convertRegistries } from './convert-registries.ts';
 import { loadRegistries } from './load-registries.ts';
 import { parseRegistriesFile } from './parse-registries.ts';
 import { recordAlias } from './record-alias.ts';
@@ -156,6 +157,23 @@ test('the old form says the same, and is told to be old', () => {
   assert.deepEqual(places('plain.example/app', config), [['plain.example/app:latest!']]);
   assert.deepEqual(places('bad.example/app', config), [['BLOCKED']]);
   assert.equal(config.oldFiles.length, 1);
+});
+
+test('the old form, converted, says the same', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'atomic-convert-'));
+  try {
+    const file = join(folder, 'registries.conf');
+    const old =
+      "[registries.search]\nregistries = ['a.b', 'c.d:1']\n[registries.insecure]\nregistries = ['c.d:1']\n[registries.block]\nregistries = ['e.f', 'c.d:1']\n";
+    writeFileSync(file, old);
+    const converted = parseRegistriesFile(convertRegistries(file), 'new');
+    assert.equal(converted.version, 2);
+    assert.deepEqual({ ...converted, version: 1 }, parseRegistriesFile(old, 'new'));
+    writeFileSync(file, convertRegistries(file));
+    assert.throws(() => convertRegistries(file), { code: 'exists' });
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
 
 test('what is malformed is refused, and where it stands', () => {
