@@ -35,7 +35,7 @@ describe('system containers of a machine', { skip: whyNot, concurrency: 1, timeo
   before(async () => {
     lab = await openContainersLab('containers');
     host = await lab.host();
-    await host.check('mkdir -p /var/images');
+    await host.check('mkdir -p /var/images; atomic trust default accept');
   });
   after(async () => {
     await host?.[Symbol.asyncDispose]();

@@ -4,7 +4,7 @@ import { z } from 'zod';
 // What is kept on disk: of each deployment in its file `info`, of each change under way in `.journal/NAME.json`, of
 // those past in `.history/NAME.json`. A version is written with each, so that a later program knows what it reads.
 
-const path = z.string().regex(/^\/(?!.*(?:^|\/)\.{1,2}(?:\/|$))[^\0]+$/, 'must be an absolute path without . and ..');
+const path = z.string().regex(/^(?!.*\/\.{1,2}(?:\/|$))\/[^\0]+$/, 'must be an absolute path without . and ..');
 const unit = z.string().regex(/^(?!-)[A-Za-z0-9:_.\\@-]{1,250}$/, 'must be the name of a unit');
 /** A deployment's number: the N of NAME.N. */
 const id = z.number().int().nonnegative();

@@ -3,7 +3,7 @@ import { z } from 'zod';
 
 // /exports/manifest.json of a system image. `health` is ours; images that do not know it have none.
 
-const path = z.string().regex(/^\/(?!.*(?:^|\/)\.{1,2}(?:\/|$))[^\0]+$/, 'must be an absolute path without . and ..');
+const path = z.string().regex(/^(?!.*\/\.{1,2}(?:\/|$))\/[^\0]+$/, 'must be an absolute path without . and ..');
 const value = z.union([z.string(), z.number(), z.boolean()]).transform(String);
 
 const manifest = z.looseObject({
