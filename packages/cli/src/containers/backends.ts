@@ -24,8 +24,8 @@ export async function openBackends(storage?: string, at: Places = places()): Pro
     throw new AtomicError('usage', `--storage must be docker, podman or atomic, but is '${storage}'`);
   }
   const engines = await openEngines({
-    dockerHost: process.env['DOCKER_HOST'],
-    podmanHost: process.env['CONTAINER_HOST'],
+    dockerHost: process.env['DOCKER_HOST'] || undefined,
+    podmanHost: process.env['CONTAINER_HOST'] || undefined,
     runtimeFolder: at.runtime,
     path: process.env['PATH'] ?? '',
     only: kind === undefined ? undefined : [kind],

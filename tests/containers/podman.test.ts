@@ -1,0 +1,104 @@
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { atomic, lacks, makeImage, scratchFolder } from './lab.ts';
+
+const missing = lacks('podman', 'skopeo', 'busybox', 'runc');
+const scratch = scratchFolder('podman');
+after(() => {
+  if (missing === undefined) spawnSync('podman', ['rm', '-fa', '-t', '0'], { env: { ...process.env, ...env } });
+  spawnSync('sh', ['-c', `grep -o '${scratch.path}[^ ]*' /proc/mounts | sort -r | xargs -r -n1 umount -l`]);
+  scratch[Symbol.dispose]();
+});
+
+/** Podman with folders of its own; limits it would raise are given, where that is not allowed. */
+const env: Record<string, string> = {
+  CONTAINERS_CONF: join(scratch.path, 'containers.conf'),
+  CONTAINERS_STORAGE_CONF: join(scratch.path, 'storage.conf'),
+  ATOMIC_VAR_LIB: join(scratch.path, 'lib'),
+  ATOMIC_CONF: join(scratch.path, 'atomic.conf'),
+};
+
+/** Why podman runs no container here; undefined when it does. */
+let broken: string | undefined = missing;
+
+before(async () => {
+  if (missing !== undefined) return;
+  writeFileSync(
+    join(scratch.path, 'containers.conf'),
+    '[containers]\ndefault_ulimits=["nofile=1024:4096","nproc=1000:2000"]\n[engine]\nruntime="runc"\ncgroup_manager="cgroupfs"\nevents_logger="file"\n',
+  );
+  writeFileSync(
+    join(scratch.path, 'storage.conf'),
+    `[storage]\ndriver="overlay"\ngraphroot="${join(scratch.path, 'data')}"\nrunroot="${join(scratch.path, 'run')}"\n`,
+  );
+  mkdirSync(join(scratch.path, 'out'));
+  const image = await makeImage(join(scratch.path, 'svc'), 'v1', {
+    labels: {
+      INSTALL: `docker run --rm --network=host -v ${join(scratch.path, 'out')}:/out IMAGE sh -c 'echo installed > /out/file'`,
+      RUN: 'docker run -d --network=host --name NAME -e WHO=${NAME} IMAGE sh -c "echo begins; exec sleep 600"',
+      STOP: 'docker stop -t 0 ${NAME}',
+      UNINSTALL: `docker run --rm --network=host -v ${join(scratch.path, 'out')}:/out IMAGE rm /out/file`,
+    },
+    files: { 'README.md': '# how\n' },
+  });
+  const archive = join(scratch.path, 'svc.tar');
+  execFileSync('skopeo', [
+    '--insecure-policy',
+    'copy',
+    '-q',
+    image.reference,
+    `docker-archive:${archive}:localhost/lab/svc:v1`,
+  ]);
+  execFileSync('podman', ['load', '-q', '-i', archive], { env: { ...process.env, ...env }, stdio: 'pipe' });
+  const probe = spawnSync('podman', ['run', '--rm', '--network=host', 'localhost/lab/svc:v1', 'true'], {
+    env: { ...process.env, ...env },
+    encoding: 'utf8',
+  });
+  if (probe.status !== 0)
+    broken = `podman runs no container on this machine: ${probe.stderr.trim().split('\n').at(-1)}`;
+});
+
+/** Of podman alone: a docker engine of the machine is left out. */
+function run(...args: string[]) {
+  const at = ['images', 'containers'].includes(args[0] ?? '') ? 2 : 1;
+  return atomic([...args.slice(0, at), '--storage=podman', ...args.slice(at)], { env });
+}
+function good(...args: string[]): string {
+  const { status, out, err } = run(...args);
+  assert.equal(status, 0, `atomic ${args.join(' ')}: ${err}`);
+  return out;
+}
+
+test('images of podman are listed, looked into, verified, named and deleted', { skip: missing ?? false }, () => {
+  assert.match(good('images', 'list'), /localhost\/lab\/svc +v1 .* podman$/m);
+  assert.match(good('info', 'lab/svc:v1'), /LABELS:\n {2}INSTALL: docker run/);
+  assert.equal(good('images', 'help', 'lab/svc:v1'), '# how\n');
+  assert.match(good('images', 'verify', 'lab/svc:v1'), /good, 2 checked/);
+  good('images', 'tag', 'lab/svc:v1', 'localhost/lab/other:v2');
+  good('images', 'delete', '--yes', 'localhost/lab/other:v2');
+  assert.doesNotMatch(good('images', 'list'), /other/);
+  assert.match(good('install', '--display', 'lab/svc:v1'), /^podman run --rm /m, 'labels that say docker use podman');
+});
+
+test('the life of a container of podman', { skip: missing ?? false }, (t) => {
+  if (broken !== undefined) {
+    t.skip(broken);
+    return;
+  }
+  good('install', '--yes', 'localhost/lab/svc:v1');
+  assert.equal(readFileSync(join(scratch.path, 'out/file'), 'utf8'), 'installed\n');
+  good('run', '--yes', 'localhost/lab/svc:v1');
+  assert.match(good('containers', 'list'), / svc +sh -c 'echo begins;… +\S+ \S+ +running +podman +runc$/m);
+  assert.equal(good('exec', 'svc', 'sh', '-c', 'echo $WHO'), 'svc\n');
+  assert.equal(run('exec', 'svc', 'sh', '-c', 'exit 9').status, 9);
+  assert.match(good('logs', 'svc'), /^begins/);
+  assert.match(good('top', 'svc'), /sleep 600/);
+  assert.match(good('info', '--security', 'svc'), /! +network +host/);
+  good('stop', 'svc');
+  good('uninstall', '--yes', 'svc');
+  assert.deepEqual(JSON.parse(good('containers', 'list', '--all', '--json')), []);
+  assert.deepEqual(JSON.parse(good('images', 'list', '--json')), []);
+});
