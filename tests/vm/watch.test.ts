@@ -31,7 +31,7 @@ const Event = z.object({
 /** A unit of the package, which the boot waits for. */
 const unit = (program: string): string => `[Unit]
 Before=systemd-user-sessions.service
-FailureAction=poweroff-immediate
+FailureAction=poweroff-force
 [Service]
 Type=oneshot
 RemainAfterExit=yes
@@ -132,7 +132,7 @@ notify: [${notify}]
     assert.equal(failed.step, 'smoke-test');
     assert.equal(versionOf(failed.commit), '2.0');
     assert.match(failed.reason ?? '', /the machine stopped before its console showed .*login/);
-    assert.match(failed.details ?? '', /the console ended with:\n.*app\.service/s);
+    assert.match(failed.details ?? '', /the console ended with:\n.*Power down/s);
     assert.equal(repo.readRef(REF), good);
     // Some looks later it has not been tried again.
     await sleep(15_000);
