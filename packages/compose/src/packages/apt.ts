@@ -230,8 +230,19 @@ export class Apt implements PackageManager {
     try {
       // The process namespace ends with its first process, and the mounts made below the root with it.
       await this.#run(
-        'unshare',
-        ['--mount', '--pid', '--fork', '--kill-child', '--mount-proc', 'mmdebstrap', ...args],
+        'setpriv',
+        // Ends with us, even when we are killed, and all it started with it.
+        [
+          '--pdeathsig=KILL',
+          'unshare',
+          '--mount',
+          '--pid',
+          '--fork',
+          '--kill-child',
+          '--mount-proc',
+          'mmdebstrap',
+          ...args,
+        ],
         options,
         {
           input: readFileSync(this.#sourceList, 'utf8'),
