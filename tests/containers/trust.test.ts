@@ -287,4 +287,42 @@ suite('signing and trusting', { skip }, () => {
     works('trust', 'reset', '--yes');
     works('trust', 'explain', lab.reference('gpg'));
   });
+
+  test('pull and push go by the policies, with status 3 and nothing kept or sent', async () => {
+    const env = { HOME: home, GNUPGHOME: lab.gpg.home, ATOMIC_VAR_LIB: at('var'), DOCKER_HOST: 'unix:///nowhere' };
+    const own = (...args: string[]) => atomic(args, { env });
+    await lab.image('pulled');
+    const reference = lab.reference('pulled');
+    works('trust', 'reset', '--yes', '--default', 'reject');
+    works('trust', 'add', lab.host, '--pubkeys', at('alice.gpg'));
+    const refused = own('pull', reference);
+    assert.equal(refused.status, 3, refused.err);
+    assert.match(refused.err, /refused by policy: it has to be signed and is not/);
+    works('sign', '--sign-by', lab.keys.alice, reference);
+    assert.equal(own('pull', reference).status, 0);
+    const conf = lab.file('blocked.conf', `[[registry]]\nlocation = "${lab.host}"\nblocked = true\n`);
+    const blocked = own('pull', '--registries-conf', conf, reference);
+    assert.equal(blocked.status, 3);
+    assert.match(blocked.err, /the registry is blocked\n +hint: .*blocked\.conf/);
+    // Nothing goes out: a question nobody can answer, a refusal, and what is private.
+    const asked = own('push', reference, 'docker.io/me/app:1');
+    assert.equal(asked.status, 2, asked.err);
+    assert.match(asked.err, /docker\.io\/me\/app is public/);
+    mkdirSync(join(home, '.config/atomic'), { recursive: true });
+    writeFileSync(join(home, '.config/atomic/push-policy.yaml'), `push:\n  quay.io: deny\nprivate:\n  - ${lab.host}\n`);
+    const denied = own('push', '--yes', reference, 'quay.io/me/app:1');
+    assert.equal(denied.status, 3, denied.err);
+    assert.match(denied.err, /push-policy\.yaml says deny for quay\.io/);
+    const secret = own('push', '--yes', reference, 'docker.io/me/app:1');
+    assert.equal(secret.status, 3, secret.err);
+    assert.match(secret.err, /docker\.io\/me\/app is public, and images of .*\/ns\/app are private/);
+    const out = own('push', reference, lab.reference('again', 'ns/copy'));
+    assert.equal(out.status, 0, out.err);
+    const verified = own('images', 'verify', '--signatures', reference);
+    assert.equal(verified.status, 0, verified.err + verified.out);
+    works('trust', 'add', '--force', lab.host, '--pubkeys', at('bob.gpg'));
+    const later = own('images', 'verify', '--signatures', reference);
+    assert.equal(later.status, 3, later.err + later.out);
+    assert.match(later.out, /policy: REFUSED: it is signed by .* whose key is not in/);
+  });
 });
