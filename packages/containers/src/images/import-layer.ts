@@ -56,17 +56,17 @@ export const LAYER_PRIVILEGED = 'atomic.layer.privileged';
 const MAX_ID = 2 ** 32 - 2;
 
 /**
- * Stores a layer as a commit: `/tree` has its files, with whiteouts as empty files of their names; `/split` has the rest
- * of the archive. Checked against the digest of the unpacked archive. What a failure leaves is nothing. Throws `corrupt`,
- * `invalid` (what no image may have), `no-space`.
+ * Stages a layer as a commit: `/tree` has its files, with whiteouts as empty files of their names; `/split` has the rest
+ * of the archive. Checked against the digest of the unpacked archive. Committing the transaction keeps it by its ref; what a
+ * failure leaves is nothing. Throws `corrupt`, `invalid` (what no image may have), `no-space`.
  */
 export async function importLayer(
   repo: Repo,
   packed: AsyncIterable<Uint8Array>,
   diffId: string,
   options: ImportLayerOptions = {},
-): Promise<Checksum> {
-  await using transaction = await repo.begin({ resumable: false, signal: options.signal });
+): Promise<Transaction> {
+  const transaction = await repo.begin({ resumable: false, discard: true, signal: options.signal });
   const split = transaction.stager.aside();
   const layer = new LayerReader(repo, transaction, new SplitWriter(split), options);
   try {
@@ -75,8 +75,10 @@ export async function importLayer(
       throw corrupt(`the layer is sha256:${read.digest}, and the image's configuration says ${diffId}`);
     const commit = await writeCommit(transaction, layer, split, read.size);
     transaction.setRef(layerRef(diffId), commit);
-    await transaction.commit();
-    return commit;
+    return transaction;
+  } catch (error) {
+    await transaction[Symbol.asyncDispose]();
+    throw error;
   } finally {
     layer.writer.destroy();
     rmSync(split, { force: true });

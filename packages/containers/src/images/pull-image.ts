@@ -1,5 +1,6 @@
 import { type Descriptor, type ImageSource, type ReadImage, readImage } from '@atomic/oci';
 import {
+  AtomicError,
   type Checksum,
   corrupt,
   metadataString,
@@ -96,6 +97,7 @@ async function fetchLayers(repo: Repo, source: ImageSource, image: ReadImage, op
     bytes += more;
     options.progress?.({ phase: 'Layers', done, total: missing.size, bytes, totalBytes });
   };
+  const staged: Transaction[] = [];
   const failed = new AbortController();
   const signal = options.signal === undefined ? failed.signal : AbortSignal.any([options.signal, failed.signal]);
   const queue = [...missing];
@@ -105,7 +107,7 @@ async function fetchLayers(repo: Repo, source: ImageSource, image: ReadImage, op
       signal.throwIfAborted();
       const stored = blobs?.find(descriptor.digest);
       const bytes = stored === undefined || blobs === undefined ? source.blob(descriptor, signal) : blobs.open(stored);
-      await importLayer(repo, bytes, diffId, { limits: options.limits, signal, onBytes });
+      staged.push(await importLayer(repo, bytes, diffId, { limits: options.limits, signal, onBytes }));
       done++;
     }
   };
@@ -117,9 +119,19 @@ async function fetchLayers(repo: Repo, source: ImageSource, image: ReadImage, op
     }),
   );
   await Promise.all(workers);
+  // The disk is waited for once, not after each layer; of an image that is refused no layer stays.
+  try {
+    if (first === undefined || !isRefusal(first.error)) for (const transaction of staged) await transaction.commit();
+  } finally {
+    for (const transaction of staged) await transaction[Symbol.asyncDispose]();
+  }
   if (first !== undefined) throw first.error;
   return missing.size;
 }
+
+/** Whether an error says that the image is bad: then what came of it is not wanted the next time either. */
+const isRefusal = (error: unknown): boolean =>
+  error instanceof AtomicError && ['corrupt', 'invalid'].includes(error.code);
 
 /** Stages the commit that keeps an image. */
 async function writeImage(

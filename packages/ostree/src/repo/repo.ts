@@ -29,6 +29,8 @@ import { replaceFile } from './write-file.ts';
 export interface BeginOptions {
   /** False when what an interrupted run has staged is of no use to the next, which saves naming it. */
   resumable?: boolean | undefined;
+  /** Leave nothing of what is not committed: it came from somebody who is not to be trusted with room. */
+  discard?: boolean | undefined;
   wait?: boolean | undefined;
   signal?: AbortSignal | undefined;
   onWait?: ((message: string) => void) | undefined;

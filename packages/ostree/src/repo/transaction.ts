@@ -61,12 +61,14 @@ export class Transaction implements AsyncDisposable {
   /** What lies in the staging folder, which is this transaction's alone: asked of for every object of a pull. */
   readonly #staged = new ObjectTable<true>();
   #open = true;
+  readonly #discard: boolean;
 
-  private constructor(repo: Repo, lock: FileLock | null, staging: Staging, space: SpaceBudget, resumable: boolean) {
+  private constructor(repo: Repo, lock: FileLock | null, staging: Staging, space: SpaceBudget, options: BeginOptions) {
     this.repo = repo;
     this.#lock = lock;
     this.#staging = staging;
     this.#space = space;
+    this.#discard = options.discard === true;
     const payloadThreshold = payloadLinkThreshold(repo);
     this.stager = new Stager({
       repo: repo.path,
@@ -76,7 +78,7 @@ export class Transaction implements AsyncDisposable {
       fsyncObjects: repo.fsync && repo.config.getBoolean('core', 'per-object-fsync') === true,
       takesContent: repo.mode !== 'bare-split-xattrs' || repo.options.splitXattrs === true,
       // Payload links are found by the names of what they point to.
-      resumable: resumable || payloadThreshold !== null,
+      resumable: options.resumable !== false || payloadThreshold !== null,
       payloadThreshold,
     });
     for (const { type, checksum } of listStaged(staging.path)) this.#staged.set(type, checksum, true);
@@ -86,7 +88,7 @@ export class Transaction implements AsyncDisposable {
     const lock = await repo.lock('shared', options);
     try {
       const space = new SpaceBudget(repo.path, repo.config);
-      return new Transaction(repo, lock, openStaging(repo), space, options.resumable !== false);
+      return new Transaction(repo, lock, openStaging(repo), space, options);
     } catch (error) {
       lock?.[Symbol.dispose]();
       throw error;
@@ -280,7 +282,8 @@ export class Transaction implements AsyncDisposable {
 
   /** Drops what is not committed. The staged objects stay for the next run to resume; see {@link openStaging}. */
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#open) abandonStaging(this.#staging, this.repo.mode);
+    if (this.#open && this.#discard) removeStaging(this.#staging);
+    else if (this.#open) abandonStaging(this.#staging, this.repo.mode);
     this.#close();
   }
 
