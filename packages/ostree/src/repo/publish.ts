@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { lstatSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { errnoCode, fsyncPath, syncfsPath } from '@atomic/linux';
 import type { Checksum } from '../objects/checksum.ts';
 import { loosePath, type ObjectType, parseLooseName } from '../objects/type.ts';
@@ -6,6 +6,8 @@ import type { Repo } from './repo.ts';
 import type { Stager } from './stager.ts';
 import { NEW_OBJECTS } from './staging.ts';
 
+/** Up to so many objects are flushed one by one: syncfs waits for what everybody else is writing, too. */
+const FEW_OBJECTS = 8;
 /** Beyond so many folders one syncfs costs less than an fsync of each. */
 const MANY_FOLDERS = 16;
 
@@ -45,7 +47,7 @@ export function publishObjects(repo: Repo, stager: Stager): void {
   const { stageDir } = stager.target;
   const prefixes = stagedPrefixes(stageDir);
   if (prefixes.length + stager.unnamed.size === 0) return;
-  if (repo.fsync) syncfsPath(repo.path);
+  if (repo.fsync) flushStaged(repo, stager, prefixes);
   const objects = `${repo.path}/objects`;
   const touched = new Set<string>();
   const late: StagedFile[] = [];
@@ -88,6 +90,35 @@ export function publishObjects(repo: Repo, stager: Stager): void {
     for (const folder of touched) fsyncPath(folder);
     fsyncPath(objects);
   }
+}
+
+/** Brings what is staged to the disk. */
+function flushStaged(repo: Repo, stager: Stager, prefixes: readonly string[]): void {
+  const few = fewStaged(stager, prefixes);
+  try {
+    for (const path of few ?? []) fsyncPath(path);
+  } catch (error) {
+    // Who may not read a file that is his cannot open it to flush it.
+    if (errnoCode(error) !== 'EACCES') throw error;
+    syncfsPath(repo.path);
+  }
+  if (few === null) syncfsPath(repo.path);
+}
+
+/** The staged files, if there are few of them and all can be flushed by themselves (a link cannot); else null. */
+function fewStaged(stager: Stager, prefixes: readonly string[]): string[] | null {
+  const { stageDir } = stager.target;
+  const paths: string[] = [];
+  for (const { path } of stager.unnamed.inFolders()) {
+    if (paths.length === FEW_OBJECTS) return null;
+    paths.push(`${stageDir}/${path}`);
+  }
+  for (const prefix of prefixes) {
+    const folder = `${stageDir}/${NEW_OBJECTS}/${prefix}`;
+    paths.push(...readdirSync(folder).map((name) => `${folder}/${name}`));
+    if (paths.length > FEW_OBJECTS) return null;
+  }
+  return paths.some((path) => lstatSync(path).isSymbolicLink()) ? null : paths;
 }
 
 /** Moves a whole folder where there is none or an empty one, as in a new repository: one call for many objects. */
