@@ -19,7 +19,7 @@ import { join } from 'node:path';
 
 const root = process.env['SHIM_ROOT'] ?? '';
 const state = process.env['SHIM_STATE'] ?? '';
-const folder = join(root, 'etc/systemd/system');
+const folder = process.env['SHIM_UNITS'] ?? join(root, 'etc/systemd/system');
 
 /** Settings of a unit with those of its drop-ins behind them. */
 function settings(unit: string): Map<string, string[]> | null {

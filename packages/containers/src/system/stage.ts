@@ -113,6 +113,10 @@ export function stageSystem(host: SystemHost, options: StageOptions): Staged {
   const { spec, profile } = makeSpec(host, options, files, plain, notes);
   const staged = stageHostFiles(folder, manifest, plain);
   notes.push(...staged.notes);
+  const mine = staged.files.filter(({ path }) => mayWrite(host, path));
+  const foreign = staged.files.filter((file) => !mine.includes(file));
+  if (foreign.length > 0)
+    notes.push(`left out, since only root can put it there: ${foreign.map((file) => file.path).join(', ')}`);
   const wanted = new Texts(folder);
   writeFileSync(join(folder, 'config.json'), `${JSON.stringify(spec, null, 2)}\n`, { mode: 0o644 });
   if (profile) writeFileSync(join(folder, 'apparmor-profile'), apparmorProfile(name), { mode: 0o644 });
@@ -162,7 +166,7 @@ export function stageSystem(host: SystemHost, options: StageOptions): Staged {
     rootfsOf: options.rootfsOf,
   };
   return {
-    files: [...wanted.files, ...staged.files],
+    files: [...wanted.files, ...mine],
     units: unitText === undefined ? [] : [{ name: unit, enable: /^\[Install\]/m.test(unitText), start: true }],
     tmpfiles: hasTmpfiles ? [`tmpfiles-${name}.conf`] : [],
     health: healthOf(manifest, image.health, plain, [runtime, 'exec', name]),
@@ -170,6 +174,10 @@ export function stageSystem(host: SystemHost, options: StageOptions): Staged {
     notes,
   };
 }
+
+/** Whether a file of the host can be put there: for those who are not root, below folders of their own. */
+const mayWrite = ({ user, confDirectory, stateDirectory, runDirectory }: SystemHost, path: string): boolean =>
+  user === null || [confDirectory, stateDirectory, runDirectory].some((folder) => path.startsWith(`${folder}/`));
 
 /** Values of variables that say how things are can be told again at any time. */
 function recorded(values: ReadonlyMap<string, Value>): Record<string, Value> {
