@@ -215,6 +215,19 @@ test('an update that is not well goes back by itself; it is not tried again unas
   assert.deepEqual(machine.picture(), before);
 });
 
+test('parameters change without a registry', async () => {
+  const machine = new Machine();
+  await machine.install('1');
+  machine.engine.away = true;
+  const web = machine.read('/etc/systemd/system/shop-web.service');
+  await using bundle = machine.apps.deployedBundle('shop');
+  await machine.apps.update('shop', bundle, { set: new Map([['title', 'Other']]), reuseImages: true });
+  assert.equal(machine.read('/etc/shop/shop.conf'), 'title = Other\nversion = 1 {{ }}\n');
+  const image = (text: string): string | undefined =>
+    UnitFile.parse(text, 'x').command('Service', 'ExecStart')?.words.at(-1);
+  assert.equal(image(machine.read('/etc/systemd/system/shop-web.service')), image(web));
+});
+
 test('changed configuration is merged; what a person changed stays', async () => {
   const machine = new Machine();
   await machine.install('1', [], { 'config/other.conf': 'a\n' });

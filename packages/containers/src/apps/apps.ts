@@ -6,7 +6,7 @@ import { z } from 'zod';
 import type { Deployed } from '../lifecycle/deployments.ts';
 import { type Changed, Lifecycle, type LifecycleOptions, type Recovered } from '../lifecycle/lifecycle.ts';
 import { stem } from '../quadlet/unit-names.ts';
-import { type AppEngine, appImage, type EnsureOptions, ensureImages } from './app-engine.ts';
+import { type AppEngine, type AppImage, appImage, type EnsureOptions, ensureImages } from './app-engine.ts';
 import { type AppPlaces, type BuildOptions, buildApp, renderApp } from './build-app.ts';
 import { readBundle } from './bundle.ts';
 import type { OpenBundle } from './open-bundle.ts';
@@ -42,6 +42,8 @@ export interface InstallAppOptions extends BeginOptions, EnsureOptions {
 export interface UpdateAppOptions extends InstallAppOptions {
   /** Also to a version that was given up before. */
   retry?: boolean | undefined;
+  /** Run the images that run now, where they are named the same; nothing is fetched for them. */
+  reuseImages?: boolean | undefined;
 }
 
 export interface AppSummary {
@@ -170,6 +172,12 @@ export class Apps {
     for (const pin of before) if (!after.has(pin)) await this.#options.engine.forget('image', pin);
   }
 
+  /** Images of the deployment in use, as they run. */
+  #reusable(name: string): Map<string, AppImage> {
+    const kept = readDetails(this.#lifecycle.find(name)?.record?.details)?.images ?? [];
+    return new Map(kept.map(({ name: image, id, digest }) => [image, { name: image, id, digest }]));
+  }
+
   #pinsOf(name: string): Set<string> {
     const all = this.#lifecycle.find(name)?.deployments ?? [];
     return pins(all.flatMap(({ record }) => readDetails(record?.details) ?? []));
@@ -182,13 +190,16 @@ export class Apps {
     const build: BuildOptions = { app: name, bundle, values, engine, user, places, sourceFolder: '' };
     const rendered = renderApp(build);
     // All images are there before anything is touched: a registry that is away must not take the app along.
-    if (options.dryRun !== true) {
+    const reused = options.reuseImages === true ? this.#reusable(name) : new Map<string, AppImage>();
+    const wanted = rendered.images.filter((image) => !reused.has(image));
+    const there = new Set<string>();
+    for (const image of wanted) if ((await engine.find(image)) !== undefined) there.add(image);
+    if (options.dryRun !== true && wanted.length > 0) {
       for (const archive of bundle.archives) await engine.load(join(source.folder, archive), options.signal);
     }
-    const found =
-      options.dryRun === true
-        ? []
-        : await ensureImages(rendered.images, engine, { pull: options.pull, signal: options.signal });
+    const fetched =
+      options.dryRun === true ? [] : await ensureImages(wanted, engine, { pull: options.pull, signal: options.signal });
+    const found = [...fetched, ...rendered.images.flatMap((image) => reused.get(image) ?? [])];
     const images = found.map((image) => ({ ...image, pinned: pinOf(name, image) }));
     const pinned = new Map(images.map((image) => [image.name, image.pinned]));
     const identity = identityOf(bundle.digest, values.values, images, engine.kind);
@@ -199,6 +210,8 @@ export class Apps {
       });
     }
     for (const image of images) await engine.tag(image.id, image.pinned);
+    // What was fetched for the app is known by the app's own name only, and goes with it.
+    for (const { name: image } of fetched) if (!there.has(image)) await engine.forget('image', image);
     const before = this.#pinsOf(name);
     try {
       return await this.#lifecycle.deploy(name, {
