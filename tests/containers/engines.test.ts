@@ -193,6 +193,28 @@ test('rollback, delete and prune', { skip }, () => {
   assert.match(good('images', 'verify', '--all'), /good, 2 checked/);
 });
 
+test('docker fetches nothing that registries.conf blocks or policy.json rejects', { skip }, () => {
+  const conf = join(scratch.path, 'registries.conf');
+  const folder = join(scratch.path, 'home/.config/containers');
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(conf, `[[registry]]\nlocation = "${registry.host}/blocked"\nblocked = true\n`);
+  const transports = { docker: { [`${registry.host}/bad`]: [{ type: 'reject' }] } };
+  writeFileSync(
+    join(folder, 'policy.json'),
+    JSON.stringify({ default: [{ type: 'insecureAcceptAnything' }], transports }),
+  );
+  const guarded = { ...env, CONTAINERS_REGISTRIES_CONF: conf, HOME: join(scratch.path, 'home') };
+  for (const name of ['blocked/app', 'bad/app']) {
+    const image = `${registry.host}/${name}:v`;
+    registry.push(`oci:${join(scratch.path, 'app-1')}:v`, `${name}:v`);
+    const { status, err } = atomic(['install', image], { env: guarded });
+    assert.equal(status, 3, err);
+    assert.match(err, new RegExp(`${registry.host}/${name.split('/')[0]}`));
+  }
+  assert.doesNotMatch(good('images', 'list'), /blocked|bad/);
+  assert.equal(atomic(['install', `${registry.host}/lab/app:latest`], { env: guarded }).status, 0);
+});
+
 test('misuse is 2, failure is 1, and both say what to do', { skip }, () => {
   for (const [args, status, message] of [
     [['run'], 2, /missing required argument/],

@@ -1,7 +1,7 @@
 import type { ContainerBackend, ContainerSummary, Engines, ImageBackend, ImageDetails } from '@atomic/containers';
 import type { Context } from '../context.ts';
 import { type Places, places } from './places.ts';
-import { storeImages } from './store.ts';
+import { reachOf, storeImages } from './store.ts';
 import { openSystem } from './system.ts';
 
 /** Everything on this machine that has containers or images. */
@@ -30,6 +30,10 @@ export async function openBackends(storage?: string, at: Places = places()): Pro
     path: process.env['PATH'] ?? '',
     only: kind === undefined ? undefined : [kind],
     preferred,
+    guard: async (image, signal) => {
+      const { guardPull } = await import('@atomic/containers');
+      return guardPull(image, { ...(await reachOf({})), signal });
+    },
   });
   return {
     engines,

@@ -24,16 +24,23 @@ function timeOf(created: string | number): string {
   return Number.isNaN(date.getTime()) || date.getTime() <= 0 ? '' : date.toISOString();
 }
 
+/** Says what to fetch instead of a name, by its digest; undefined: the name will do. Throws for what may not be fetched. */
+export type PullGuard = (image: string, signal: AbortSignal | undefined) => Promise<string | undefined>;
+
 /** The images of docker or podman. */
 export class EngineImages implements ImageBackend {
   readonly name: string;
   readonly program: readonly string[];
   readonly #api: EngineApi;
 
-  constructor(api: EngineApi, program: readonly string[]) {
+  readonly #guard: PullGuard | undefined;
+
+  /** `guard`: asked before something is fetched. */
+  constructor(api: EngineApi, program: readonly string[], guard?: PullGuard) {
     this.name = api.kind;
     this.program = program;
     this.#api = api;
+    this.#guard = guard;
   }
 
   async list({ signal }: OperationOptions = {}): Promise<ImageSummary[]> {
@@ -116,9 +123,12 @@ export class EngineImages implements ImageBackend {
   }
 
   async pull(image: string, { signal }: OperationOptions = {}): Promise<void> {
+    // A digest is what was decided on, or what the caller decided on.
+    const pinned = image.includes('@sha256:') ? undefined : await this.#guard?.(image, signal);
     // The engine's own command knows where its users keep their passwords.
     const [program = this.name, ...words] = this.program;
-    await runProgram(program, [...words, 'pull', '-q', image], { signal });
+    await runProgram(program, [...words, 'pull', '-q', pinned ?? image], { signal });
+    if (pinned !== undefined) await this.tag(pinned, image);
   }
 
   async verify(image: string, options: OperationOptions & { remote?: boolean } = {}): Promise<VerifyReport> {

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { AtomicError } from '@atomic/ostree';
 import { type Address, EngineApi } from './api.ts';
 import { EngineContainers } from './engine-containers.ts';
-import { EngineImages } from './engine-images.ts';
+import { EngineImages, type PullGuard } from './engine-images.ts';
 
 export interface EngineOptions {
   /** DOCKER_HOST; the default is docker's. */
@@ -21,6 +21,8 @@ export interface EngineOptions {
   only?: readonly string[] | undefined;
   /** The one that comes first when both are there (default: docker). */
   preferred?: string | undefined;
+  /** Asked before docker fetches an image; podman knows the policy itself. */
+  guard?: PullGuard | undefined;
 }
 
 export interface Engine {
@@ -90,13 +92,13 @@ function addressOf(host: string, what: string): Address {
   throw new AtomicError('unsupported', `${what} is '${host}', but must be unix:///PATH or tcp://HOST:PORT`);
 }
 
-const engine = (kind: Engine['kind'], address: Address): Engine => {
+const engine = (kind: Engine['kind'], address: Address, guard?: PullGuard): Engine => {
   const api = new EngineApi(kind, address);
-  const images = new EngineImages(api, [kind]);
+  const images = new EngineImages(api, [kind], guard);
   return { kind, program: images.program, containers: new EngineContainers(api, images), images };
 };
 
-async function openDocker({ dockerHost, path }: EngineOptions): Promise<Engine | undefined> {
+async function openDocker({ dockerHost, path, guard }: EngineOptions): Promise<Engine | undefined> {
   if (programPath('docker', path) === undefined) return undefined;
   const address = addressOf(dockerHost ?? 'unix:///var/run/docker.sock', 'DOCKER_HOST');
   if ('socketPath' in address && !existsSync(address.socketPath)) return undefined;
@@ -107,7 +109,7 @@ async function openDocker({ dockerHost, path }: EngineOptions): Promise<Engine |
     if (dockerHost === undefined) return undefined;
     throw error;
   }
-  return engine('docker', address);
+  return engine('docker', address, guard);
 }
 
 async function openPodman(options: EngineOptions): Promise<{ engine: Engine; stop: () => Promise<void> } | undefined> {
