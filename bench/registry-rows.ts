@@ -35,17 +35,8 @@ http: { addr: "${ADDRESS.stock}" }
     for (const who of ['ours', 'stock'] as const) {
       const child = spawn(...commands[who], { stdio: 'ignore' });
       process.on('exit', () => child.kill());
-      run(
-        work,
-        'curl',
-        '-sf',
-        '--retry',
-        '20',
-        '--retry-connrefused',
-        '--retry-delay',
-        '1',
-        `http://${ADDRESS[who]}/v2/`,
-      );
+      const asking = `busybox wget -q -O /dev/null http://${ADDRESS[who]}/v2/`;
+      run(work, 'sh', '-c', `for i in $(seq 100); do ${asking} 2> /dev/null && exit; sleep 0.2; done; exec ${asking}`);
     }
   };
 
