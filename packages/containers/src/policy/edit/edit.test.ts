@@ -89,6 +89,28 @@ test('a key that is none, or not there, is refused before anything is written', 
   assert.throws(() => readFileSync(paths.policy), { code: 'ENOENT' });
 });
 
+test('a scope that no image can be in is refused', async () => {
+  using work = scratch();
+  const { paths } = work;
+  const add = (scope: string) =>
+    addTrust({ paths, transport: 'docker', scope, type: 'reject', keys: [], keyFolder: work.path });
+  for (const scope of ['example*.com', '*.a.b:5000', '*.a.b/c', 'a.b/Caps', 'app/b', 'a b', 'https://a.b', 'a.b/']) {
+    await assert.rejects(add(scope), { code: 'usage' }, scope);
+  }
+  for (const scope of [
+    '',
+    'a.b',
+    'a.b:5000',
+    'localhost',
+    '*.a.b',
+    'a.b/c',
+    'a.b/c/d:1',
+    `a.b/c@sha256:${'0'.repeat(64)}`,
+  ]) {
+    assert.equal((await add(scope)).changed, true, scope);
+  }
+});
+
 test('reset keeps the old policy beside the new', () => {
   using work = scratch();
   const { paths } = work;

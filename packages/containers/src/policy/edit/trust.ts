@@ -1,7 +1,9 @@
 import { existsSync, mkdirSync } from 'node:fs';
 import { isAbsolute, join, resolve } from 'node:path';
 import type { LockOptions } from '@atomic/linux';
+import { parseImageName } from '@atomic/oci';
 import { AtomicError, replaceFile, runGpg } from '@atomic/ostree';
+import { HOST } from '../registries/parse-registries.ts';
 import type { SignedIdentity } from '../rules/policy-schema.ts';
 import { parseSigstoreKey } from '../signatures/sigstore.ts';
 import { keySourceName, readKeySource, withGpgKeys } from '../signatures/simple-signing.ts';
@@ -46,6 +48,8 @@ export async function addTrust(options: TrustAddOptions): Promise<TrustChange> {
   if (!signed && (options.keys.length > 0 || options.identity !== undefined)) {
     throw new AtomicError('usage', `${type} takes neither keys nor an identity`);
   }
+  const problem = transport === 'docker' ? dockerScopeProblem(scope) : undefined;
+  if (problem !== undefined) throw new AtomicError('usage', `the scope '${scope}' matches nothing: ${problem}`);
   const files = await Promise.all(options.keys.map((key) => keyFile(key, options)));
   const keys = signed ? await keysIn(type, files, options.signal) : [];
   const requirement: RawRequirement = signed
@@ -62,6 +66,21 @@ export async function addTrust(options: TrustAddOptions): Promise<TrustChange> {
     const changed = setScope(paths.policy, transport, scope, [requirement], options.force === true);
     return { changed: changed || place.length > 0, files: [...(changed ? [paths.policy] : []), ...place], keys };
   });
+}
+
+/** Why no image of a registry can be in a scope. Files may have such a one, and it is passed over; new ones are mistakes. */
+function dockerScopeProblem(scope: string): string | undefined {
+  if (scope === '') return undefined;
+  const domain = scope.replace(/^\*\./, '');
+  if (domain !== scope)
+    return /^[a-z0-9.-]+$/i.test(domain) ? undefined : 'a wildcard is *.DOMAIN, without port or path';
+  if (!scope.includes('/')) return HOST.test(scope) ? undefined : 'it is no host';
+  try {
+    const name = parseImageName(scope);
+    return name.registry === undefined ? 'it does not begin with a registry' : undefined;
+  } catch (error) {
+    return error instanceof AtomicError ? error.message : String(error);
+  }
 }
 
 /** A key as an absolute path: of the file itself, or of what is exported out of the person's keyring. */

@@ -40,7 +40,8 @@ const schema = z.object({
 });
 type Parsed = z.output<typeof schema>;
 
-const HOST =
+/** A host, with its port or without. */
+export const HOST =
   /^(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?$/;
 
 /**

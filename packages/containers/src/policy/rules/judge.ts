@@ -53,10 +53,14 @@ export async function judge(
 }
 
 /** The commands that would let an image in. */
-function acceptingFix(image: ImageInQuestion): string | undefined {
-  if (image.name === undefined) return undefined;
-  const scope = identityText(image).replace(/[:@][^/]*$/, '');
-  return `if you have its publisher's key: atomic trust add ${scope} --pubkeys FILE; to take it unsigned: atomic trust add ${scope} --type insecureAcceptAnything`;
+function acceptingFix({ transport, name, path }: ImageInQuestion): string {
+  const accept = '--type insecureAcceptAnything';
+  // Only registries have signatures beside their images, so for all others there is no rule that checks any.
+  if (transport !== 'docker' || name === undefined) {
+    return `to take what comes that way unsigned: atomic trust add --transport ${transport} '${path ?? ''}' ${accept}`;
+  }
+  const scope = repositoryName(name);
+  return `if you have its publisher's key: atomic trust add ${scope} --pubkeys FILE; to take it unsigned: atomic trust add ${scope} ${accept}`;
 }
 
 /** One good signature is enough. */
