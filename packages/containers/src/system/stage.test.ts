@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import {
   chmodSync,
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -201,6 +202,25 @@ test('systemd and systemd-tmpfiles take what is made', {
   });
   assert.equal(made.status, 0, made.stderr);
   assert.ok(existsSync(join(root, 'no/such/web')));
+});
+
+test('the example is a whole one', () => {
+  const example = join(import.meta.dirname, '../../../../examples/system-container/exports');
+  const { staged, read } = stage({}, { name: 'hello' }, (rootfs) =>
+    cpSync(example, join(rootfs, 'exports'), { recursive: true }),
+  );
+  assert.deepEqual(
+    staged.files.map(({ path }) => path),
+    [
+      '/etc/systemd/system/hello.service',
+      '/etc/systemd/system/hello.service.d/50-atomic.conf',
+      '/etc/tmpfiles.d/tmpfiles-hello.conf',
+      '/etc/hello/hello.conf',
+      '/usr/local/bin/hello-ask',
+    ],
+  );
+  assert.equal(read('hostfs/etc/hello.conf'), '# For those who ask.\nURL=http://127.0.0.1:8080/\n');
+  assert.deepEqual(staged.notes, []);
 });
 
 test('names of containers come from names of images', () => {
