@@ -28,9 +28,13 @@ export function explainDnf(problem: DnfProblem, where: (name: string) => string 
   const named = (what: string): string => `${what} '${name}'${place === undefined ? '' : ` (${place})`}`;
   switch (kind) {
     case 'no-dnf':
-      return new AtomicError('not-found', 'cannot use dnf: it is not installed, or not version 4', {
-        hint: 'install the packages dnf (version 4), rpm and bubblewrap',
-      });
+      return new AtomicError(
+        'not-found',
+        'cannot use dnf: neither version 4 nor the Python library of version 5 is installed',
+        {
+          hint: 'install the packages dnf or python3-libdnf5, rpm and bubblewrap',
+        },
+      );
     case 'no-repo':
       return new AtomicError('not-found', `${named('repository')} is in no *.repo file`, {
         hint: `there are: ${message === '' ? 'none' : message}`,

@@ -1,7 +1,9 @@
+import { DNF5_PROGRAM } from './dnf5-program.ts';
+
 /**
  * What is asked of dnf, in its own language: its command prints tables for people, its library answers exactly. A
  * request comes as JSON on standard input, the answer goes as JSON to standard output; lines of progress go to standard
- * error. Library: https://dnf.readthedocs.io/en/latest/api.html (dnf 4).
+ * error. Library: https://dnf.readthedocs.io/en/latest/api.html (dnf 4); {@link DNF5_PROGRAM} where there is dnf 5 alone.
  */
 export const DNF_PROGRAM = String.raw`
 import json, os, sys
@@ -20,8 +22,12 @@ class Failed(Exception):
 try:
     import hashlib, hawkey, libdnf
     import dnf, dnf.callback, dnf.comps, dnf.crypto, dnf.exceptions, dnf.repo, dnf.subject
-except ImportError as error:
-    answer({'error': {'kind': 'no-dnf', 'message': str(error), 'subject': None}})
+except ImportError:
+    ask = json.load(sys.stdin)
+    try:
+        exec(compile(${JSON.stringify(DNF5_PROGRAM)}, 'dnf5', 'exec'))
+    except ImportError as error:
+        answer({'error': {'kind': 'no-dnf', 'message': str(error), 'subject': None}})
 
 ask = json.load(sys.stdin)
 

@@ -48,7 +48,7 @@ const ETC = '/run/atomic/etc';
 
 const known = z.array(z.object({ id: z.string(), timestamp: z.number().nullable(), packages: z.number().nullable() }));
 
-/** dnf (version 4) and rpm, those of the tree. */
+/** dnf (version 4, or the Python library of 5) and rpm, those of the tree. */
 export class DnfLayers implements LayerManager {
   readonly name = 'dnf';
   readonly initramfsPackages = ['dracut', 'ostree'];
