@@ -3,7 +3,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 NODE := node_modules/.bin/node
 
-.PHONY: help setup demo test test-fast lint format typecheck bench man clean build conformance conformance-full faults huge pack power-test rpm-test layers-test containers-test images-test arm64-test
+.PHONY: help setup demo test test-fast lint format typecheck bench man clean build conformance conformance-full faults huge pack power-test rpm-test layers-test quadlet-conformance containers-test images-test arm64-test
 
 help: ## list the targets
 	@echo 'usage: make TARGET'
@@ -49,8 +49,12 @@ rpm-test: build ## make a small distribution of RPMs, compose a host of it, boot
 layers-test: build ## layer packages on a machine: install, upgrade beneath, override, modules, a conflict, reset, power cuts (an hour)
 	@LAYERS_MACHINE=1 $(NODE) --disable-warning=ExperimentalWarning --test --test-concurrency=1 tests/compose/layering.test.ts tests/vm/layers.test.ts tests/power/layering.test.ts
 
-containers-test: build ## the life of system containers on a machine with systemd: install, update, a bad update, power cut (10 minutes)
-	@CONTAINERS_MACHINE=1 $(NODE) --disable-warning=ExperimentalWarning --test --test-concurrency=1 tests/vm/containers.test.ts
+quadlet-conformance: ## podman's published Quadlet fixtures, and whole outputs beside podman's own generator (a minute)
+	@$(NODE) --disable-warning=ExperimentalWarning tests/conformance/quadlet/run.ts
+	@$(NODE) --disable-warning=ExperimentalWarning tests/conformance/quadlet/run.ts --compare --suite=experimental
+
+containers-test: build ## the life of system containers and of an app on machines with systemd: install, update, a bad update, power cut (20 minutes)
+	@CONTAINERS_MACHINE=1 $(NODE) --disable-warning=ExperimentalWarning --test --test-concurrency=1 tests/vm/containers.test.ts tests/vm/apps.test.ts
 
 images-test: build ## start images: network boot, an installation medium, cloud-init, the examples, a watch with machines (half an hour)
 	@IMAGES_MACHINE=1 $(NODE) --disable-warning=ExperimentalWarning --test --test-concurrency=1 tests/vm/images.test.ts tests/vm/examples.test.ts tests/vm/watch.test.ts
