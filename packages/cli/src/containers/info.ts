@@ -36,6 +36,8 @@ interface Told {
   details: ImageDetails | ContainerSummary;
   labels: Readonly<Record<string, string>>;
   confinement: Confinement[];
+  /** Everything the backend knows of a container, for JSON. */
+  inspected?: Record<string, unknown>;
 }
 
 async function infoAction(ctx: Context, name: string, flags: InfoFlags): Promise<void> {
@@ -51,7 +53,8 @@ async function infoAction(ctx: Context, name: string, flags: InfoFlags): Promise
   if (!Array.isArray(container)) {
     const { backend, container: details } = container;
     const confinement = flags.security === true ? await backend.confinement(details.id) : [];
-    told.push({ kind: 'container', backend: backend.name, details, labels: {}, confinement });
+    const inspected = ctx.json ? { inspected: await backend.inspect(details.id) } : {};
+    told.push({ kind: 'container', backend: backend.name, details, labels: {}, confinement, ...inspected });
   }
   for (const { backend, image } of images) {
     const confinement = flags.security === true ? await wouldConfine(backends, image) : [];
@@ -64,7 +67,12 @@ async function infoAction(ctx: Context, name: string, flags: InfoFlags): Promise
   }
   if (ctx.json) {
     ctx.printJson(
-      told.map(({ kind, details, confinement }) => ({ kind, ...details, ...(flags.security ? { confinement } : {}) })),
+      told.map(({ kind, details, confinement, inspected }) => ({
+        kind,
+        ...details,
+        ...(flags.security ? { confinement } : {}),
+        ...(inspected === undefined ? {} : { inspected }),
+      })),
     );
     return;
   }

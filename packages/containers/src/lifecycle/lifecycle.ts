@@ -391,7 +391,7 @@ export class Lifecycle {
     if (!failure.unwell) throw failure.error;
     const ends = plan.from === null ? 'it was taken away again' : `${name}.${plan.from} is in use again`;
     throw new OutcomeError('unhealthy', `${name} is not well: ${failure.reason}; ${ends}`, {
-      hint: `it is kept in mind: atomic info ${name}`,
+      hint: 'the reason is kept in its history',
     });
   }
 
