@@ -1,5 +1,6 @@
 import { AtomicError } from '@atomic/ostree';
 import { parseClaim } from '../signatures/payload.ts';
+import { checkLogEntry } from '../signatures/rekor.ts';
 import {
   CERTIFICATE_ANNOTATION,
   parseSigstoreKey,
@@ -14,15 +15,31 @@ import type { ImageInQuestion, SignatureVerdict } from './decide.ts';
 import { claimProblem, type RuleContext } from './judge.ts';
 import type { SigstoreRule } from './policy-schema.ts';
 
-/** The keys of a rule. Throws when one cannot be read: a spare key that is broken is found before it is needed. */
-export function sigstoreKeys(rule: SigstoreRule, file: string): SigstoreKey[] {
-  const paths = [...(rule.keyPath === undefined ? [] : [rule.keyPath]), ...(rule.keyPaths ?? [])];
-  const datas = [...(rule.keyData === undefined ? [] : [rule.keyData]), ...(rule.keyDatas ?? [])];
-  const sources: KeySource[] = [
-    ...paths.map((path) => ({ path })),
-    ...datas.map((text) => ({ data: Buffer.from(text, 'base64'), name: `keyData in ${file}` })),
+function sourcesOf(paths: (string | undefined)[], datas: (string | undefined)[], file: string): KeySource[] {
+  return [
+    ...paths.filter((path) => path !== undefined).map((path) => ({ path })),
+    ...datas
+      .filter((text) => text !== undefined)
+      .map((text) => ({ data: Buffer.from(text, 'base64'), name: `keyData in ${file}` })),
   ];
-  return sources.map((source) => parseSigstoreKey(readKeySource(source), keySourceName(source)));
+}
+
+const read = (sources: readonly KeySource[]): SigstoreKey[] =>
+  sources.map((source) => parseSigstoreKey(readKeySource(source), keySourceName(source)));
+
+/** The keys of a rule. Throws when one cannot be read: a spare key that is broken is found before it is needed. */
+export const sigstoreKeys = (
+  { keyPath, keyPaths = [], keyData, keyDatas = [] }: SigstoreRule,
+  file: string,
+): SigstoreKey[] => read(sourcesOf([keyPath, ...keyPaths], [keyData, ...keyDatas], file));
+
+/** The keys of the log an entry must be in; none: no entry is asked for. */
+function logKeys(rule: SigstoreRule, file: string): SigstoreKey[] {
+  const paths = [rule.rekorPublicKeyPath, ...(rule.rekorPublicKeyPaths ?? [])];
+  const keys = read(sourcesOf(paths, [rule.rekorPublicKeyData, ...(rule.rekorPublicKeyDatas ?? [])], file));
+  const other = keys.find(({ key }) => key.asymmetricKeyType !== 'ec');
+  if (other !== undefined) throw new AtomicError('invalid', `${other.name}: a Rekor log signs with ECDSA`);
+  return keys;
 }
 
 /** What of a rule we cannot check; such a rule refuses. */
@@ -32,9 +49,7 @@ function unsupported(rule: SigstoreRule): AtomicError | undefined {
       ? 'certificates of Fulcio'
       : rule.pki !== undefined
         ? 'signing certificates (pki)'
-        : Object.keys(rule).some((key) => key.startsWith('rekor'))
-          ? 'entries of a Rekor log'
-          : undefined;
+        : undefined;
   if (what === undefined) return undefined;
   return new AtomicError('unsupported', `the rule asks for ${what}, which are not checked here, so it refuses`, {
     hint: "pin the publisher's public key instead: atomic trust add --key-type sigstore --pubkeys KEY.pub SCOPE",
@@ -50,16 +65,17 @@ export async function judgeSigstore(
   const problem = unsupported(rule);
   if (problem !== undefined) throw problem;
   const keys = sigstoreKeys(rule, file);
+  const logs = logKeys(rule, file);
   const { sigstore } = await image.signatures();
   // Attestations and the like lie beside signatures.
   return sigstore
     .filter(({ mediaType }) => mediaType === SIGSTORE_MEDIA)
-    .map((signature) => judgeOne(signature, keys, rule, image));
+    .map((signature) => judgeOne(signature, { keys, logs }, rule, image));
 }
 
 function judgeOne(
   signature: SigstoreSignature,
-  keys: readonly SigstoreKey[],
+  { keys, logs }: { keys: readonly SigstoreKey[]; logs: readonly SigstoreKey[] },
   rule: SigstoreRule,
   image: ImageInQuestion,
 ): SignatureVerdict {
@@ -83,6 +99,18 @@ function judgeOne(
     };
   }
   const key = `${signer.fingerprint} (${signer.name})`;
+  const logged =
+    logs.length === 0
+      ? undefined
+      : checkLogEntry(
+          signature,
+          signer,
+          logs.map((one) => one.key),
+        );
+  if (logged?.problem !== undefined) {
+    const fix = 'its publisher must sign it with an entry in that log (cosign sign --tlog-upload)';
+    return { accepted: false, key, why: logged.problem, fix };
+  }
   try {
     const problem = claimProblem(parseClaim(signature.payload, 'sigstore'), rule.signedIdentity, image);
     if (problem !== undefined) return { accepted: false, key, ...problem };
@@ -90,5 +118,6 @@ function judgeOne(
     if (!(error instanceof AtomicError)) throw error;
     return { accepted: false, key, why: `a signature is malformed: ${error.message}` };
   }
-  return { accepted: true, key, why: `signed by ${key}` };
+  const when = logged === undefined ? '' : `, logged on ${new Date(logged.time * 1000).toISOString().slice(0, 10)}`;
+  return { accepted: true, key, why: `signed by ${key}${when}` };
 }
