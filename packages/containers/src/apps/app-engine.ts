@@ -1,6 +1,6 @@
 import { AtomicError, runProgram } from '@atomic/ostree';
-import { runBounded } from '@atomic/sysroot';
 import { z } from 'zod';
+import { inspectByCommand } from '../engines/inspect-image.ts';
 
 /** An image an app runs, as the engine has it. */
 export const appImage = z.object({
@@ -27,8 +27,6 @@ export interface AppEngine {
   forget(what: 'network' | 'volume' | 'image', name: string): Promise<void>;
 }
 
-const inspected = z.tuple([z.string(), z.array(z.string()).nullable()]);
-
 /** docker or podman by its own command; `options` go before each verb, such as `-H unix:///run/x.sock`. */
 export function commandEngine(kind: 'docker' | 'podman', program: string, options: readonly string[] = []): AppEngine {
   const run = (words: readonly string[], signal?: AbortSignal): Promise<void> =>
@@ -37,18 +35,10 @@ export function commandEngine(kind: 'docker' | 'podman', program: string, option
     kind,
     program,
     async find(image) {
-      const format = '[{{json .Id}},{{json .RepoDigests}}]';
-      const ran = await runBounded(program, [...options, 'image', 'inspect', '--format', format, image], {
-        seconds: 60,
-        characters: 1 << 16,
-      });
-      if (ran.kind !== 'exited') throw new AtomicError('failed', `${kind} does not answer`);
-      if (ran.code !== 0) {
-        if (/no such (image|object)|not known|unable to find|failed to find/i.test(ran.output)) return undefined;
-        throw new AtomicError('failed', `${kind} cannot say whether it has ${image}: ${ran.output}`);
-      }
-      const [id, digests] = inspected.parse(JSON.parse(ran.output.split('\n').at(-1) ?? ''));
-      return { name: image, id: id.startsWith('sha256:') ? id : `sha256:${id}`, digest: digests?.[0] ?? null };
+      const found = await inspectByCommand(program, options, image);
+      if (found === undefined) return undefined;
+      const id = found.Id.startsWith('sha256:') ? found.Id : `sha256:${found.Id}`;
+      return { name: image, id, digest: found.RepoDigests?.[0] ?? null };
     },
     pull: (image, signal) => run(['pull', '-q', image], signal),
     load: (archive, signal) => run(['load', '--input', archive], signal),

@@ -183,6 +183,8 @@ export function buildApp(options: BuildOptions, sources: AppSources, pinned: Rea
   }
   files.push(...sources.units);
   for (const unit of files) {
+    // What a power cut left half done is ended first.
+    if (!user) unit.add('Unit', 'After', 'atomic-containers-recover.service');
     if (units.has(unit.name)) throw new AtomicError('invalid', `${app} has two sources of ${unit.name}`);
     units.set(
       unit.name,

@@ -1,6 +1,6 @@
 import { AtomicError, runProgram } from '@atomic/ostree';
 import { runBounded } from '@atomic/sysroot';
-import { z } from 'zod';
+import { inspectByCommand } from '../engines/inspect-image.ts';
 
 /** What a build needs to know of an image. */
 export interface BuilderImage {
@@ -26,33 +26,15 @@ export interface BuildEngine {
   run(image: string, command: readonly string[], signal?: AbortSignal): Promise<string>;
 }
 
-const inspected = z.object({
-  Labels: z.record(z.string(), z.string()).nullish(),
-  Env: z.array(z.string()).nullish(),
-  User: z.string().nullish(),
-  OnBuild: z.array(z.string()).nullish(),
-});
-
 /** docker or podman by its own command; `options` go before each verb. */
 export function buildEngine(kind: 'docker' | 'podman', program: string, options: readonly string[] = []): BuildEngine {
   return {
     kind,
     async inspect(image) {
-      const words = [...options, 'image', 'inspect', '--format', '{{json .Config}}', image];
-      const ran = await runBounded(program, words, { seconds: 60, characters: 1 << 18 });
-      if (ran.kind !== 'exited') throw new AtomicError('failed', `${kind} does not answer`);
-      if (ran.code !== 0) {
-        if (/no such (image|object)|not known|unable to find|failed to find/i.test(ran.output)) return undefined;
-        throw new AtomicError('failed', `${kind} cannot say what ${image} is: ${ran.output}`);
-      }
-      const config = inspected.parse(JSON.parse(ran.output.split('\n').at(-1) ?? ''));
-      return {
-        name: image,
-        labels: config.Labels ?? {},
-        env: config.Env ?? [],
-        user: config.User ?? '',
-        onBuild: config.OnBuild ?? [],
-      };
+      const found = await inspectByCommand(program, options, image);
+      if (found === undefined) return undefined;
+      const { Labels, Env, User, OnBuild } = found.Config ?? {};
+      return { name: image, labels: Labels ?? {}, env: Env ?? [], user: User ?? '', onBuild: OnBuild ?? [] };
     },
     pull: (image, signal) => runProgram(program, [...options, 'pull', '-q', image], { signal }),
     build: (folder, tag, { args, show, signal }) =>
