@@ -231,3 +231,19 @@ test('misuse is 2, failure is 1, and both say what to do', { skip }, () => {
     assert.match(result.err, message);
   }
 });
+
+test('what a registry has is told, compared and deleted without anything being fetched', { skip }, () => {
+  const image = `${registry.host}/lab/remote:v`;
+  registry.push(`oci:${join(scratch.path, 'app-1')}:v`, 'lab/remote:v');
+  const access = '--tls-verify=false';
+  assert.match(good('images', 'info', '--remote', access, image), /^Image: .*lab\/remote:v\nDigest: sha256:/);
+  engine.docker('pull', '-q', image);
+  assert.doesNotMatch(good('images', 'verify', '--remote', access, image), /another one/);
+  registry.push(`oci:${join(scratch.path, 'app-2')}:v`, 'lab/remote:v');
+  assert.match(good('images', 'verify', '--remote', access, image), /good.*\n {2}its registry has another one/);
+  assert.equal(run('images', 'delete', '--remote', access, image).status, 2, 'nobody agrees');
+  good('images', 'delete', '--remote', '--yes', access, image);
+  const gone = run('images', 'delete', '--remote', '--yes', access, image);
+  assert.equal(gone.status, 2);
+  assert.match(gone.err, /was not deleted/);
+});

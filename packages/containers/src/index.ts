@@ -14,6 +14,7 @@ export * from './policy/index.ts';
 export * from './pull.ts';
 export * from './quadlet/index.ts';
 export * from './registry/index.ts';
+export * from './remote-image.ts';
 export * from './s2i/index.ts';
 export * from './scan/index.ts';
 export * from './spc/index.ts';

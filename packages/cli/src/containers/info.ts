@@ -3,9 +3,13 @@ import type { Command } from 'commander';
 import type { Context } from '../context.ts';
 import { type Backends, findContainer, findImages, openBackends } from './backends.ts';
 import { add, containerAction } from './common.ts';
-import { tableLines } from './table.ts';
+import { withRegistryAccess } from './registry-access.ts';
+import { type ReachOptions, reachOf } from './store.ts';
+import { tableLines, visible } from './table.ts';
+import { withTrustPaths } from './trust/common.ts';
 
-interface InfoFlags {
+interface InfoFlags extends ReachOptions {
+  remote?: boolean;
   security?: boolean;
   storage?: string;
 }
@@ -19,13 +23,16 @@ export const register = (program: Command): void => define(program, 'atomic info
 export const registerInfo = (images: Command): void => define(images, 'atomic images info');
 
 function define(parent: Command, words: string): void {
-  add(parent, 'info', SUMMARY, [
+  const info = add(parent, 'info', SUMMARY, [
     `${words} registry.example/web`,
     `${words} --security web          what confines the container web, or would confine one of its image`,
     `${words} --json web`,
-  ])
+    `${words} --remote registry.example/web    what its registry has`,
+  ]);
+  withTrustPaths(withRegistryAccess(info))
     .argument('<name>', 'an image or a container')
     .option('--security', 'what confines it')
+    .option('--remote', 'the image as its registry has it')
     .option('--storage <engine>', 'only in docker, podman, system or atomic')
     .action(containerAction(infoAction));
 }
@@ -42,6 +49,10 @@ interface Told {
 
 async function infoAction(ctx: Context, name: string, flags: InfoFlags): Promise<void> {
   const { AtomicError } = await import('@atomic/ostree');
+  if (flags.remote === true) {
+    await remoteInfo(ctx, name, flags);
+    return;
+  }
   await using backends = await openBackends(flags.storage);
   const missing = (error: unknown): [] => {
     if (error instanceof AtomicError && error.code === 'not-found') return [];
@@ -117,11 +128,10 @@ function print(ctx: Context, { kind, backend, details, labels, confinement }: To
           ['State', details.state],
           ['Runtime', details.runtime],
         ];
-  for (const [key, value] of [...facts, ['Backend', backend] as const]) if (value !== '') ctx.print(`${key}: ${value}`);
+  for (const [key, value] of [...facts, ['Backend', backend] as const])
+    if (value !== '') ctx.print(`${key}: ${visible(value)}`);
   if (kind === 'image' && !security) {
-    const names = Object.keys(labels).sort();
-    if (names.length > 0) ctx.print('LABELS:');
-    for (const name of names) ctx.print(`  ${name}: ${labels[name] ?? ''}`);
+    printLabels(ctx, labels);
     if ('parameters' in details && details.parameters !== undefined) {
       ctx.print('PARAMETERS:');
       for (const { name, default: value } of details.parameters)
@@ -137,4 +147,42 @@ function print(ctx: Context, { kind, backend, details, labels, confinement }: To
     for (const line of lines) ctx.print(line);
   }
   ctx.print('');
+}
+
+async function remoteInfo(ctx: Context, image: string, flags: InfoFlags): Promise<void> {
+  const { remoteImage } = await import('@atomic/containers');
+  const { name, listDigest, digest, id, config } = await remoteImage(image, {
+    ...(await reachOf(flags)),
+    signal: ctx.signal,
+  });
+  const labels = config.config?.Labels ?? {};
+  if (ctx.json) {
+    ctx.printJson({
+      kind: 'image',
+      name,
+      digest,
+      listDigest,
+      id,
+      created: config.created,
+      os: config.os,
+      architecture: config.architecture,
+      labels,
+    });
+    return;
+  }
+  const facts = {
+    Image: name,
+    Digest: digest,
+    Id: id,
+    Created: config.created ?? '',
+    Platform: `${config.os}/${config.architecture}`,
+  };
+  for (const [key, value] of Object.entries(facts)) if (value !== '') ctx.print(`${key}: ${value}`);
+  printLabels(ctx, labels);
+}
+
+function printLabels(ctx: Context, labels: Readonly<Record<string, string>>): void {
+  const names = Object.keys(labels).sort();
+  if (names.length > 0) ctx.print('LABELS:');
+  for (const name of names) ctx.print(`  ${visible(name)}: ${visible(labels[name] ?? '')}`);
 }

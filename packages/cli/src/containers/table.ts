@@ -5,6 +5,10 @@ export interface Column<T> {
   width?: number;
 }
 
+/** What an image says of itself is somebody else's text: it shall not command the terminal. */
+export const visible = (text: string): string =>
+  text.replaceAll(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/g, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`);
+
 /** Rows in columns as wide as what is in them, two spaces between; the last one is not filled up. */
 export function tableLines<T>(
   rows: readonly T[],
@@ -14,7 +18,9 @@ export function tableLines<T>(
   const { heading = true, whole = false } = options;
   const cut = (text: string, width: number | undefined): string =>
     whole || width === undefined || text.length <= width ? text : `${text.slice(0, width - 1)}…`;
-  const cells = rows.map((row) => columns.map(({ value, width }) => cut(value(row).replaceAll(/\s+/g, ' '), width)));
+  const cells = rows.map((row) =>
+    columns.map(({ value, width }) => cut(visible(value(row).replaceAll(/\s+/g, ' ')), width)),
+  );
   const lines = heading ? [columns.map(({ title }) => title), ...cells] : cells;
   const widths = columns.map((_, i) => Math.max(...lines.map((line) => line[i]?.length ?? 0)));
   return lines.map((line) =>

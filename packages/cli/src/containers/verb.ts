@@ -6,6 +6,7 @@ import { type Backends, openBackends } from './backends.ts';
 import { positional } from './common.ts';
 import { places } from './places.ts';
 import { terminalAsk } from './prompt.ts';
+import { visible } from './table.ts';
 
 /** Options of the verbs that run a label's command. */
 export interface VerbFlags {
@@ -130,7 +131,7 @@ export async function carryOut(
       return 0;
     }
     for (const line of [...plan.notes, ...riskLines(plan.risks).map((text) => text.trim())]) ctx.print(`# ${line}`);
-    for (const step of plan.steps) ctx.print(stepLine(engine, step));
+    for (const step of plan.steps) ctx.print(visible(stepLine(engine, step)));
     return 0;
   }
   for (const note of plan.notes) if (!ctx.quiet) ctx.warn(note);

@@ -183,9 +183,14 @@ export class EngineImages implements ImageBackend {
   }
 }
 
-/** A name is part of the path as it is: engines route by its slashes. */
-const path = (image: string, rest = ''): string =>
-  `/images/${image.split('/').map(encodeURIComponent).join('/')}${rest}`;
+/** A name is part of the path as it is: engines route by its slashes. Throws `invalid` for one that would lead elsewhere. */
+function path(image: string, rest = ''): string {
+  const parts = image.split('/');
+  if (parts.some((part) => part === '' || part === '.' || part === '..')) {
+    throw new AtomicError('invalid', `'${image}' is not the name of an image`);
+  }
+  return `/images/${parts.map(encodeURIComponent).join('/')}${rest}`;
+}
 
 /** The name without what engines put before a short one. */
 const shortName = (name: string): string => name.replace(/^(?:localhost|docker\.io\/library|docker\.io)\//, '');
