@@ -9,6 +9,7 @@ interface RunFlags extends VerbFlags {
   replace?: boolean;
   spc?: boolean;
   profile?: string;
+  debug?: boolean;
   detach?: boolean;
   runtime?: string;
   ignore?: boolean;
@@ -31,6 +32,7 @@ export function register(program: Command): void {
     .option('-r, --replace', 'make the container anew when it is there')
     .option('--spc', 'super-privileged: all of the machine, whatever the label says')
     .option('--profile <name>', 'super-privileged, by a profile: tools, rsyslog, sadc, or one of your own')
+    .option('--debug', 'by its label DEBUG')
     .option('-d, --detach', 'in the background')
     .option('--runtime <name>', "the engine's runtime for it")
     .option('-i, --ignore', 'though it was not installed')
@@ -55,6 +57,7 @@ async function runAction(ctx: Context, image: string, command: string[], flags: 
     image,
     name,
     profile: profile?.run,
+    debug: flags.debug,
     command,
     replace: flags.replace,
     spc: flags.spc,

@@ -134,7 +134,11 @@ async function openPodman(options: EngineOptions): Promise<{ engine: Engine; sto
 async function startPodman(program: string): Promise<{ engine: Engine; stop: () => Promise<void> } | undefined> {
   const folder = mkdtempSync(join(tmpdir(), 'atomic-podman-'));
   const socketPath = join(folder, 'api.sock');
-  const child = spawn(program, ['system', 'service', '--time=60', `unix://${socketPath}`], { stdio: 'ignore' });
+  const child = spawn(program, ['system', 'service', '--time=60', `unix://${socketPath}`], {
+    stdio: 'ignore',
+    // Ctrl-C in a container's terminal is not for it.
+    detached: true,
+  });
   let ended = false;
   const gone = new Promise<void>((resolve) => {
     const end = (): void => {

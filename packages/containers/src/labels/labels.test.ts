@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { AtomicError } from '@atomic/ostree';
+import fc from 'fast-check';
 import { engineOf, readEngineLine, wantsNext } from './engine-line.ts';
 import { findLabel, labelVariables, versionOf } from './image-labels.ts';
 import { substitute, withEngine } from './substitute.ts';
@@ -69,6 +71,25 @@ for (const [label, variables, result] of TABLE) {
 test('what is displayed reads back as the same words', () => {
   const hard = ['', 'a b', "it's", '"', '$x', '`id`', 'a\nb', '\\', '*', '--x=y z', 'plain/word:1'];
   assert.deepEqual(readWords(quoteWords(hard), 'line'), hard);
+});
+
+test('whatever a label holds, it becomes words or is refused with the reason', () => {
+  fc.assert(
+    fc.property(fc.array(fc.string({ unit: 'grapheme' })), (hard) => {
+      assert.deepEqual(readWords(quoteWords(hard), 'line'), hard);
+    }),
+  );
+  const letters = fc.constantFrom(...'$ {}:-+?\'"\\`()IMAGE=NAMEx;&|<>\n\t', '${', '$(', '${A:-');
+  fc.assert(
+    fc.property(fc.string({ unit: letters }), (label) => {
+      try {
+        assert.ok(words(label).every((word) => typeof word === 'string'));
+      } catch (error) {
+        assert.ok(error instanceof AtomicError && error.code === 'invalid', String(error));
+      }
+    }),
+    { numRuns: 2000 },
+  );
 });
 
 test('the engine of the label gives way to the one that is used', () => {

@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { risksOf } from '../consent/risks.ts';
 import { labelVariables } from '../labels/image-labels.ts';
 import { substitute } from '../labels/substitute.ts';
-import { createWords, parseDefinition, setupScript } from './definition.ts';
+import { readWords } from '../labels/words.ts';
+import { chooseScanner, listScanners } from '../scan/scanner.ts';
+import { createWords, parseDefinition, readDefinition, setupScript } from './definition.ts';
 import { findProfile, listProfiles } from './profile.ts';
 import { slaveSuffix } from './propagation.ts';
 
@@ -50,6 +52,23 @@ test('a shell is made as its definition says', () => {
     risksOf(words).some(({ id }) => id === 'mount:/'),
     'what it wants is told',
   );
+});
+
+test('the examples are what they should be', () => {
+  const examples = join(import.meta.dirname, '../../../../examples/containers');
+  assert.equal(readDefinition(join(examples, 'shell.yaml')).name, 'work');
+  mkdirSync(join(folder, 'mine'));
+  copyFileSync(join(examples, 'profile-netcheck.yaml'), join(folder, 'mine/netcheck.yaml'));
+  const { run } = findProfile('netcheck', [join(folder, 'mine')]);
+  assert.deepEqual(
+    risksOf(readWords(run, 'run')).map(({ id }) => id),
+    ['network'],
+  );
+  mkdirSync(join(folder, 'drops'));
+  copyFileSync(join(examples, 'scanner.yaml'), join(folder, 'drops/finder'));
+  const scanners = listScanners(join(folder, 'drops'));
+  assert.deepEqual(chooseScanner(scanners, undefined, 'deep').args, ['find-holes', '--all']);
+  assert.throws(() => chooseScanner(scanners, 'finder', 'odd'), { hint: 'it has quick, deep' });
 });
 
 test('a definition that cannot be is refused with the reason', () => {

@@ -20,6 +20,8 @@ export interface RunRequest {
   /** As a super-privileged container; `profile`: by this command line instead of the usual one. */
   spc?: boolean | undefined;
   profile?: string | undefined;
+  /** By its label DEBUG instead of RUN. */
+  debug?: boolean | undefined;
   detach?: boolean | undefined;
   /** Runtime for the engine. */
   runtime?: string | undefined;
@@ -55,7 +57,7 @@ export async function planRun(context: VerbContext, request: RunRequest): Promis
   refuseUninstalled(context, request, image);
   const text = commandText(context, request, image);
   const label = { name, image: reference, labels: image.labels, opts: request.opts ?? [], args: request.command };
-  const step = labelStep(context, 'RUN', text, label);
+  const step = labelStep(context, request.debug === true ? 'DEBUG' : 'RUN', text, label);
   const words = withOptions(step.words, request);
   const before: VerbStep[] = existing === undefined ? [] : [{ do: 'delete', container: name }];
   return {
@@ -94,6 +96,11 @@ function refuseUninstalled({ installs, engine }: VerbContext, request: RunReques
 function commandText({ caller, selinux }: VerbContext, request: RunRequest, { labels }: ImageDetails): string {
   const terminal = { tty: caller.terminal, detach: request.detach === true };
   if (request.profile !== undefined) return request.profile;
+  if (request.debug === true) {
+    const text = findLabel(labels, 'DEBUG');
+    if (text !== undefined) return text;
+    throw new AtomicError('not-found', `${request.image} has no label DEBUG`, { hint: 'run it as usual' });
+  }
   if (request.spc === true) return spcRun({ ...terminal, selinux });
   return findLabel(labels, 'RUN') ?? defaultRun(terminal);
 }

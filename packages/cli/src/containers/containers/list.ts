@@ -2,6 +2,7 @@ import type { ContainerSummary } from '@atomic/containers';
 import type { Command } from 'commander';
 import { openBackends } from '../backends.ts';
 import { add, collect, containerAction } from '../common.ts';
+import { places } from '../places.ts';
 import { type Column, filterRows, shortId, shortTime, tableLines } from '../table.ts';
 
 interface ListFlags {
@@ -12,7 +13,13 @@ interface ListFlags {
   storage?: string;
 }
 
-const COLUMNS: Column<ContainerSummary>[] = [
+interface Row extends ContainerSummary {
+  /** Its image, by the last scan. */
+  vulnerable: boolean;
+}
+
+const COLUMNS: Column<Row>[] = [
+  { title: ' ', value: ({ vulnerable }) => (vulnerable ? '!' : '') },
   { title: 'CONTAINER ID', value: ({ id }) => id, width: 13 },
   { title: 'IMAGE', value: ({ image }) => image, width: 40 },
   { title: 'NAME', value: ({ name }) => name, width: 30 },
@@ -23,7 +30,7 @@ const COLUMNS: Column<ContainerSummary>[] = [
   { title: 'RUNTIME', value: ({ runtime }) => runtime },
 ];
 
-const FIELDS: Record<string, (row: ContainerSummary) => string> = {
+const FIELDS: Record<string, (row: Row) => string> = {
   container: ({ id }) => id,
   image: ({ image }) => image,
   name: ({ name }) => name,
@@ -37,7 +44,7 @@ const FIELDS: Record<string, (row: ContainerSummary) => string> = {
 /** Adds `atomic containers list`. */
 export function register(containers: Command): void {
   add(containers, 'list', 'list the containers that run', [
-    'atomic containers list',
+    'atomic containers list                            ! was found vulnerable by the last scan',
     'atomic containers list --all                      those that do not run too',
     'atomic containers list -a --filter state=exited --filter backend=docker',
     'atomic containers list -q                         their ids alone',
@@ -55,8 +62,12 @@ export function register(containers: Command): void {
     .option('--storage <engine>', 'only docker, podman or system')
     .action(
       containerAction(async (ctx, flags: ListFlags) => {
+        const { readSummary } = await import('@atomic/containers');
+        const { join } = await import('node:path');
         await using backends = await openBackends(flags.storage);
-        const all = (await Promise.all(backends.containers.map((one) => one.list({ signal: ctx.signal })))).flat();
+        const scanned = readSummary(join(places().state, 'scans/scan_summary.json'));
+        const lists = await Promise.all(backends.containers.map((one) => one.list({ signal: ctx.signal })));
+        const all = lists.flat().map((one): Row => ({ ...one, vulnerable: scanned[one.imageId]?.vulnerable === true }));
         const shown = flags.all === true ? all : all.filter(({ state }) => state === 'running');
         const rows = (await filterRows(shown, flags.filter, FIELDS)).sort((a, b) => b.created.localeCompare(a.created));
         if (ctx.json) ctx.printJson(rows);
