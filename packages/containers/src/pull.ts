@@ -86,6 +86,18 @@ export async function judgePull(
   return { name: found.name, digest: decision.digest, decision };
 }
 
+/** Opens an image that policy lets in, to be read where it is. Throws as {@link pull}. */
+export async function openAccepted(reference: string, request: JudgeRequest): Promise<ImageSource> {
+  const found = await find(reference, request);
+  try {
+    requireAccepted(await found.judge());
+    return found.source;
+  } catch (error) {
+    await found[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
 async function find(reference: string, request: JudgeRequest): Promise<Found & AsyncDisposable> {
   const found = hasTransport(reference)
     ? await byReference(parseImageReference(reference), request)

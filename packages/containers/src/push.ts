@@ -91,7 +91,8 @@ export async function push(image: StoredImage, target: ImageReference, request: 
   }
 }
 
-async function openTarget(target: ImageReference, scratch: string, request: PushRequest): Promise<ImageTarget> {
+/** Opens what an image is written to; an archive's layout is written to `scratch` first. Throws an outcome `policy`. */
+export async function openTarget(target: ImageReference, scratch: string, request: Reach): Promise<ImageTarget> {
   switch (target.transport) {
     case 'oci':
       return new LayoutTarget(target.path, target.tag);

@@ -1,11 +1,15 @@
-import type { Apps, Changed } from '@atomic/containers';
+import type { Apps, Changed, OpenBundle } from '@atomic/containers';
 import type { Command } from 'commander';
 import type { Context } from '../context.ts';
 import { add, collect, containerAction } from './common.ts';
 import { places } from './places.ts';
+import { terminalAsk } from './prompt.ts';
 import { chooseEngine } from './quadlet.ts';
+import { withRegistryAccess } from './registry-access.ts';
+import { chooser, type ReachOptions, reachOf } from './store.ts';
+import { withTrustPaths } from './trust/common.ts';
 
-interface AppOptions {
+interface AppOptions extends ReachOptions {
   user?: boolean;
   engine?: string;
 }
@@ -29,13 +33,32 @@ async function openApps(ctx: Context, options: AppOptions): Promise<Apps> {
   return new Apps({
     folder: join(places().state, 'apps'),
     services: new Systemd({ user }),
-    engine: commandEngine(kind, `/usr/bin/${kind}`),
+    // podman has the same policy, and asks it itself.
+    engine: commandEngine(kind, `/usr/bin/${kind}`, kind === 'docker' ? { judge: await judging(ctx, options) } : {}),
     user,
     places: user ? { units: join(config, 'systemd/user'), config } : { units: '/etc/systemd/system', config: '/etc' },
     onStep: (name, step) => {
       if (ctx.verbose) ctx.warn(`${name}: ${step.do}`);
     },
   });
+}
+
+/** Decides on an image that docker shall fetch. */
+async function judging(ctx: Context, options: AppOptions): Promise<(image: string) => Promise<string>> {
+  const { judgePull } = await import('@atomic/containers');
+  const reach = await reachOf(options);
+  return async (image) => {
+    const { name, digest } = await judgePull(image, { ...reach, choose: chooser(ctx), signal: ctx.signal });
+    return `${name.replace(/@.*$|:[^/:]*$/, '')}@${digest}`;
+  };
+}
+
+/** Opens a bundle, an artifact only if policy lets it in. */
+async function bundleOf(ctx: Context, source: string, options: AppOptions): Promise<OpenBundle> {
+  const { openAccepted, openBundle } = await import('@atomic/containers');
+  const reach = await reachOf(options);
+  const open = (reference: string) => openAccepted(reference, { ...reach, choose: chooser(ctx), signal: ctx.signal });
+  return await openBundle(source, { open, signal: ctx.signal });
 }
 
 async function show(ctx: Context, changed: Changed): Promise<void> {
@@ -67,7 +90,7 @@ const withScope = (command: Command): Command =>
     .option('--engine <engine>', 'what runs containers: podman, or docker (default: podman where it is installed)');
 
 const withValues = (command: Command): Command =>
-  withScope(command)
+  withTrustPaths(withRegistryAccess(withScope(command)))
     .option('--set <name=value>', 'set a parameter; of a secret the file that holds it; may be repeated', collect, [])
     .option('--pull <policy>', 'images: missing (default), always, never')
     .option('--display', 'only say what would be done');
@@ -92,9 +115,9 @@ export function register(program: Command): void {
     .option('--no-start', 'do not start it')
     .action(
       containerAction(async (ctx, source: string, options: ValueOptions & { name?: string; start: boolean }) => {
-        const { openBundle, parseSet } = await import('@atomic/containers');
+        const { parseSet } = await import('@atomic/containers');
         const apps = await openApps(ctx, options);
-        await using bundle = await openBundle(source, { signal: ctx.signal });
+        await using bundle = await bundleOf(ctx, source, options);
         const changed = await apps.install(bundle, {
           ...lockOptions(ctx),
           name: options.name,
@@ -119,10 +142,9 @@ export function register(program: Command): void {
     .option('--retry', 'also to a version that was given up before')
     .action(
       containerAction(async (ctx, name: string, source: string | undefined, options: ValueOptions) => {
-        const { openBundle } = await import('@atomic/containers');
         const apps = await openApps(ctx, options);
         const from = source ?? apps.find(name).summary.details?.bundle.from ?? '';
-        await using bundle = await openBundle(from, { signal: ctx.signal });
+        await using bundle = await bundleOf(ctx, from, options);
         await show(ctx, await apps.update(name, bundle, await updateOptions(ctx, options)));
       }),
     );
@@ -260,21 +282,28 @@ export function register(program: Command): void {
       }),
     );
 
-  add(app, 'push', 'push a bundle to a registry', [
-    'atomic app push ./shop registry.example/apps/shop    tagged as its version',
-    'atomic app push oci:build/shop:2.0 registry.example/apps/shop:latest',
-  ])
+  withTrustPaths(
+    withRegistryAccess(
+      add(app, 'push', 'push a bundle to a registry', [
+        'atomic app push ./shop registry.example/apps/shop    tagged as its version',
+        'atomic app push oci:build/shop:2.0 registry.example/apps/shop:latest',
+      ]),
+    ),
+  )
     .argument('<bundle>', 'a folder, or what atomic app pack made')
     .argument('<name>', 'its name in a registry')
-    .option('--authfile <file>', 'credentials (containers-auth.json(5))')
-    .option('--tls-verify <bool>', 'whether the registry has to prove itself (default: true)')
+    .option('-y, --yes', 'though the policy for pushes would ask')
     .action(
-      containerAction(async (ctx, source: string, name: string, options: { authfile?: string; tlsVerify?: string }) => {
-        const { pushBundle } = await import('@atomic/containers');
+      containerAction(async (ctx, source: string, name: string, options: ReachOptions & { yes?: boolean }) => {
+        const { checkPush, loadPushPolicies, pushBundle, requirePush } = await import('@atomic/containers');
+        const reach = await reachOf(options);
         const pushed = await pushBundle(source, name, {
-          authFile: options.authfile,
-          tlsVerify: options.tlsVerify !== 'false',
+          ...reach,
           signal: ctx.signal,
+          allow: async (target, labels) => {
+            const verdict = checkPush(target, { names: [], labels }, loadPushPolicies(reach.paths.pushPolicies));
+            await requirePush(target, verdict, { yes: options.yes === true, ask: terminalAsk(ctx.signal) });
+          },
         });
         if (ctx.json) ctx.printJson(pushed);
         else ctx.print(`${pushed.name} ${pushed.digest}`);

@@ -27,8 +27,19 @@ export interface AppEngine {
   forget(what: 'network' | 'volume' | 'image', name: string): Promise<void>;
 }
 
-/** docker or podman by its own command; `options` go before each verb, such as `-H unix:///run/x.sock`. */
-export function commandEngine(kind: 'docker' | 'podman', program: string, options: readonly string[] = []): AppEngine {
+export interface CommandEngineOptions {
+  /** Words before each verb, such as `-H unix:///run/x.sock`. */
+  words?: readonly string[] | undefined;
+  /** Decides on an image before an engine that knows no policy fetches it; returns the name with its digest. */
+  judge?: ((image: string) => Promise<string>) | undefined;
+}
+
+/** docker or podman by its own command. */
+export function commandEngine(
+  kind: 'docker' | 'podman',
+  program: string,
+  { words: options = [], judge }: CommandEngineOptions = {},
+): AppEngine {
   const run = (words: readonly string[], signal?: AbortSignal): Promise<void> =>
     runProgram(program, [...options, ...words], { signal });
   return {
@@ -40,7 +51,12 @@ export function commandEngine(kind: 'docker' | 'podman', program: string, option
       const id = found.Id.startsWith('sha256:') ? found.Id : `sha256:${found.Id}`;
       return { name: image, id, digest: found.RepoDigests?.[0] ?? null };
     },
-    pull: (image, signal) => run(['pull', '-q', image], signal),
+    async pull(image, signal) {
+      const judged = judge === undefined ? image : await judge(image);
+      await run(['pull', '-q', judged], signal);
+      // The tag may move between the decision and the fetching.
+      if (judged !== image && !image.includes('@')) await run(['tag', judged, image]);
+    },
     load: (archive, signal) => run(['load', '--input', archive], signal),
     tag: (image, name) => run(['tag', image, name]),
     async forget(what, name) {

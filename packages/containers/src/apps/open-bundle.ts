@@ -2,7 +2,7 @@ import { lstatSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { type OpenSourceOptions, openSource, parseImageReference, readImage } from '@atomic/oci';
+import { type ImageSource, openSource, parseImageReference, readImage } from '@atomic/oci';
 import { AtomicError, archiveEntries } from '@atomic/ostree';
 import { type Bundle, checkBundlePath, readBundle } from './bundle.ts';
 
@@ -13,6 +13,14 @@ export interface OpenBundle extends AsyncDisposable {
   folder: string;
   /** Where it came from, to be asked again. */
   from: string;
+}
+
+export interface OpenBundleOptions {
+  /** Opens an image by its reference or name: with the policy of whoever asks. Without, only what is no registry's. */
+  open?: ((reference: string) => Promise<ImageSource>) | undefined;
+  /** Folder for what is unpacked; the system's for temporary files by default. */
+  scratch?: string | undefined;
+  signal?: AbortSignal | undefined;
 }
 
 /** The label of an image that is an app. */
@@ -36,14 +44,14 @@ export function bundleReference(source: string): { kind: 'folder'; path: string 
     return { kind: 'image', text: source };
   }
   if (/^[./]/.test(source)) throw new AtomicError('not-found', `${source} is no folder`);
-  return { kind: 'image', text: `docker://${source}` };
+  return { kind: 'image', text: source };
 }
 
 /**
  * Opens a bundle: a folder, or an OCI artifact in a layout, an archive or a registry. Its content comes from others:
  * only files with a place in a bundle are unpacked, by names that cannot lead elsewhere. Throws `invalid`, `not-found`.
  */
-export async function openBundle(source: string, options: OpenSourceOptions = {}): Promise<OpenBundle> {
+export async function openBundle(source: string, options: OpenBundleOptions = {}): Promise<OpenBundle> {
   const reference = bundleReference(source);
   if (reference.kind === 'folder') {
     const { resolve } = await import('node:path');
@@ -61,8 +69,9 @@ export async function openBundle(source: string, options: OpenSourceOptions = {}
   }
 }
 
-async function unpack(text: string, folder: string, options: OpenSourceOptions): Promise<void> {
-  await using image = await openSource(parseImageReference(text), options);
+async function unpack(text: string, folder: string, options: OpenBundleOptions): Promise<void> {
+  const { open = async () => await openSource(parseImageReference(text), options), signal } = options;
+  await using image = await open(text);
   const { manifest, config } = await readImage(image);
   if (config.config?.Labels?.[APP_LABEL] === undefined) {
     throw new AtomicError('invalid', `${text} is an image, but no app`, {
@@ -72,7 +81,7 @@ async function unpack(text: string, folder: string, options: OpenSourceOptions):
   let entries = 0;
   let bytes = 0;
   for (const layer of manifest.layers) {
-    for await (const entry of archiveEntries(image.blob(layer, options.signal))) {
+    for await (const entry of archiveEntries(image.blob(layer, signal))) {
       const path = entry.path.replace(/^\.?\/+/, '').replace(/\/$/, '');
       if (++entries > MAX_ENTRIES) throw new AtomicError('invalid', `${text} has more than ${MAX_ENTRIES} entries`);
       if (entry.type === 'directory') continue;

@@ -1,15 +1,15 @@
-import { lstatSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { lstatSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { formatImageName, parseImageName } from '@atomic/oci';
-import { runProgram } from '@atomic/ostree';
+import { copyImage, formatImageName, openSource, parseImageName, parseImageReference, readImage } from '@atomic/oci';
+import { type FullName, fullName } from '../policy/full-name.ts';
+import { openTarget } from '../push.ts';
+import type { Reach } from '../reach.ts';
 import { packBundle } from './pack-bundle.ts';
 
-export interface PushBundleOptions {
-  /** Credentials (containers-auth.json(5)). */
-  authFile?: string | undefined;
-  /** False for a registry that has no certificate. */
-  tlsVerify?: boolean | undefined;
+export interface PushBundleOptions extends Reach {
+  /** Asked before anything is sent; throws for a place it must not go to. */
+  allow?: ((target: FullName, labels: Readonly<Record<string, string>>) => Promise<void>) | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -17,13 +17,14 @@ const isFolder = (path: string): boolean => lstatSync(path, { throwIfNoEntry: fa
 
 /**
  * Pushes a bundle, from its folder or packed (`oci:…`), under a name in a registry; without a tag it gets the version as
- * its tag. By skopeo, with its configuration of registries.
+ * its tag. Throws what the registry says, and an outcome `policy` for a blocked one.
  */
 export async function pushBundle(
   source: string,
   name: string,
-  { authFile, tlsVerify = true, signal }: PushBundleOptions = {},
+  options: PushBundleOptions,
 ): Promise<{ name: string; digest: string }> {
+  const { allow, signal } = options;
   const scratch = mkdtempSync(join(tmpdir(), 'atomic-app-'));
   try {
     let from = source;
@@ -34,14 +35,13 @@ export async function pushBundle(
       from = `oci:${join(scratch, 'layout')}:${packed.tag}`;
       tag ??= packed.tag;
     }
-    const to = formatImageName({ ...target, tag: tag ?? 'latest' });
-    const digests = join(scratch, 'digest');
-    const auth = authFile === undefined ? [] : ['--authfile', authFile];
-    const options = ['--quiet', `--digestfile=${digests}`, `--dest-tls-verify=${tlsVerify}`, ...auth];
-    await runProgram('skopeo', ['copy', ...options, from, `docker://${to}`], {
-      signal,
-    });
-    return { name: to, digest: readFileSync(digests, 'utf8').trim() };
+    await using image = await openSource(parseImageReference(from), { signal });
+    const { config, digest } = await readImage(image);
+    const to = fullName({ ...target, tag: tag ?? 'latest' });
+    await allow?.(to, config.config?.Labels ?? {});
+    await using place = await openTarget({ transport: 'docker', name: to }, join(scratch, 'target'), options);
+    await copyImage(image, place, { signal });
+    return { name: formatImageName(to), digest };
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }
