@@ -112,6 +112,8 @@ async function badUpdates(lab: SystemLab, name: string, port: number): Promise<v
   await lab.publish(IMAGE, webRecipe({ version: 'four', serve: 'mute' }));
   await assert.rejects(containers.update(name), /127\.0\.0\.1.*not well within 6 s/);
   assert.match(containers.lifecycle.history(name)[0]?.reason ?? '', /ECONNREFUSED/);
+  const left = await containers.update(name, { onlyUntried: true });
+  assert.deepEqual([left.outcome, left.notes.length], ['unchanged', 1], 'not tried again by itself');
   assert.equal(await fetchText(port), 'hey from two\n');
   await containers.rollback(name, { to: 1 });
 }

@@ -49,6 +49,8 @@ export interface UpdateOptions extends OperationOptions {
   rebase?: string | undefined;
   /** Values to change, name → value. */
   set?: Readonly<Record<string, string>> | undefined;
+  /** Leave it as it is where the new version was tried before and was not well. */
+  onlyUntried?: boolean | undefined;
 }
 
 export interface OperationOptions {

@@ -175,7 +175,11 @@ function descendants(first: number): number[] {
 /** What a change was, for people. */
 export function reportOf({ outcome, name, from, to, notes }: Changed, unchanged: string): UpdateReport {
   const id = (number: number | null): string | undefined => (number === null ? undefined : `${name}.${number}`);
-  const lines = [outcome === 'unchanged' ? unchanged : `${id(to) ?? 'nothing'} is in use`, ...notes];
+  // One that was left as it is says why.
+  const lines = [
+    outcome === 'unchanged' ? (notes.length > 0 ? 'left as it is' : unchanged) : `${id(to) ?? 'nothing'} is in use`,
+    ...notes,
+  ];
   return { name, changed: outcome === 'done', before: id(from), after: id(to), message: lines.join('\n') };
 }
 

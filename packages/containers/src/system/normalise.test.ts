@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { test } from 'node:test';
 import { confinementOf } from './confinement.ts';
 import { apparmorProfile, type HostSecurity, hardenSpec } from './harden.ts';
@@ -115,6 +117,15 @@ test('labels and profiles: of the host where it has them, away where it has not'
   const missing = read({ process: { args: ['x'], apparmorProfile: 'theirs' } });
   assert.match(hardenSpec(missing, 'web', host).notes.join(), /'theirs', which is not loaded here/);
   assert.match(apparmorProfile('web'), /^profile atomic-web /m);
+});
+
+const parser = '/usr/sbin/apparmor_parser';
+test('the profile is one', { skip: existsSync(parser) ? false : 'apparmor is not installed' }, () => {
+  const parsed = spawnSync(parser, ['--skip-kernel-load', '--skip-cache'], {
+    input: apparmorProfile('web-1.x'),
+    encoding: 'utf8',
+  });
+  assert.equal(parsed.status, 0, parsed.stderr);
 });
 
 test('without root: a user namespace, the network of the machine, nothing only root could give', () => {

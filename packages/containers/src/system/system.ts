@@ -45,6 +45,8 @@ export interface InstallOptions extends ChangeOptions {
 export interface UpdateOptions extends ChangeOptions {
   /** Another image from now on. */
   rebase?: string | undefined;
+  /** Leave it as it is where the new version was tried before and was not well. */
+  onlyUntried?: boolean | undefined;
 }
 
 export const KIND = 'system';
@@ -106,8 +108,11 @@ export class SystemContainers {
     const set = { ...settingsOf(details), ...options.set };
     const image = await this.#options.obtain(options.rebase ?? details.image.name, { newest: true, ...options });
     const identity = identityOf(image.digest, set, details.runtime);
-    if (identity === record.identity) {
-      return { outcome: 'unchanged', name, from: record.id, to: record.id, steps: [], notes: [], record };
+    const unchanged = { outcome: 'unchanged' as const, name, from: record.id, to: record.id, steps: [], record };
+    if (identity === record.identity) return { ...unchanged, notes: [] };
+    const before = options.onlyUntried === true ? this.lifecycle.gaveUp(name, identity) : null;
+    if (before !== null) {
+      return { ...unchanged, notes: [`the newest was tried at ${before.at} and not well: ${before.reason}`] };
     }
     return await this.#deploy({
       name,

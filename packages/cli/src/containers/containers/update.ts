@@ -59,7 +59,9 @@ async function updateAction(ctx: Context, names: string[], flags: UpdateFlags): 
       if (backend.update === undefined) {
         throw new AtomicError('unsupported', `containers of ${backend.name} cannot be updated`);
       }
-      const options = { rebase: flags.rebase, signal: ctx.signal, progress: ctx.progress };
+      // Whoever names a container wants it tried again; a timer does not want the same failure each night.
+      const onlyUntried = flags.all === true;
+      const options = { rebase: flags.rebase, onlyUntried, signal: ctx.signal, progress: ctx.progress };
       const report = await backend.update(container.id, {
         ...options,
         ...(values.length === 0 ? {} : { set: Object.fromEntries(values) }),
