@@ -295,6 +295,11 @@ export const SIGNATURES: Record<string, SignatureKind> = {
     why: /for another manifest, sha256:0000/,
     make: (lab, tag) => [lab.message(lab.keys.alice, lab.claim(tag, lab.reference(tag), `sha256:${'0'.repeat(64)}`))],
   },
+  'escapes-in-name': {
+    good: false,
+    why: /^the signature is for x\uFFFD\[31mred, which/,
+    make: (lab, tag) => [lab.message(lab.keys.alice, lab.claim(tag, 'x\u001b[31mred'))],
+  },
   'no-name': { good: false, make: (lab, tag) => [lab.message(lab.keys.alice, lab.claim(tag, 'UPPER//case'))] },
   changed: {
     good: false,

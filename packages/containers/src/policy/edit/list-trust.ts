@@ -1,4 +1,5 @@
 import { AtomicError } from '@atomic/ostree';
+import { oneLine } from '../one-line.ts';
 import { gpgKeySources } from '../rules/judge-signed-by.ts';
 import { sigstoreKeys } from '../rules/judge-sigstore.ts';
 import { loadPolicy } from '../rules/load-policy.ts';
@@ -96,7 +97,7 @@ export async function keysOf(
           for (const { subkeys, userIds } of keys) {
             const [primary] = subkeys;
             const problem = primary?.revoked ? 'revoked' : primary?.expired ? 'expired' : undefined;
-            all.push({ file: name, key: `${primary?.fingerprint} (${userIds[0]?.uid ?? '?'})`, problem });
+            all.push({ file: name, key: `${primary?.fingerprint} (${oneLine(userIds[0]?.uid ?? '?')})`, problem });
           }
         },
         signal,

@@ -3,6 +3,7 @@ import { isAbsolute, join, resolve } from 'node:path';
 import type { LockOptions } from '@atomic/linux';
 import { parseImageName } from '@atomic/oci';
 import { AtomicError, replaceFile, runGpg } from '@atomic/ostree';
+import { oneLine } from '../one-line.ts';
 import { HOST } from '../registries/parse-registries.ts';
 import type { SignedIdentity } from '../rules/policy-schema.ts';
 import { parseSigstoreKey } from '../signatures/sigstore.ts';
@@ -113,7 +114,8 @@ async function keysIn(
     await withGpgKeys(
       [{ path }],
       async (_open, keys) => {
-        for (const { subkeys, userIds } of keys) names.push(`${subkeys[0]?.fingerprint} (${userIds[0]?.uid ?? '?'})`);
+        for (const { subkeys, userIds } of keys)
+          names.push(`${subkeys[0]?.fingerprint} (${oneLine(userIds[0]?.uid ?? '?')})`);
       },
       signal,
     );

@@ -13,6 +13,13 @@ export interface ImageInQuestion extends ImageIdentity {
   signatures(): Promise<ImageSignatures>;
 }
 
+/** Where a rule stands, and what stops its checking. */
+export interface RuleContext {
+  file: string;
+  scope: string | undefined;
+  signal?: AbortSignal | undefined;
+}
+
 /** What became of one signature. */
 export interface SignatureVerdict {
   accepted: boolean;

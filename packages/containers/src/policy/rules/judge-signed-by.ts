@@ -1,8 +1,9 @@
 import { AtomicError, type GpgState } from '@atomic/ostree';
+import { oneLine } from '../one-line.ts';
 import { parseClaim } from '../signatures/payload.ts';
 import { type KeySource, keySourceName, type OpenedMessage, withGpgKeys } from '../signatures/simple-signing.ts';
-import type { ImageInQuestion, SignatureVerdict } from './decide.ts';
-import { claimProblem, type RuleContext } from './judge.ts';
+import { claimProblem } from './claim-problem.ts';
+import type { ImageInQuestion, RuleContext, SignatureVerdict } from './decide.ts';
 import type { SignedByRule } from './policy-schema.ts';
 
 /** Where the keys of a rule are. */
@@ -60,7 +61,7 @@ async function judgeOne(
 }
 
 const keyText = ({ primaryFingerprint, fingerprint, user }: OpenedMessage): string =>
-  `${primaryFingerprint || fingerprint}${user === '' ? '' : ` (${user})`}`;
+  `${primaryFingerprint || fingerprint}${user === '' ? '' : ` (${oneLine(user)})`}`;
 
 const day = (seconds: number): string =>
   seconds > 0 ? ` on ${new Date(seconds * 1000).toISOString().slice(0, 10)}` : '';

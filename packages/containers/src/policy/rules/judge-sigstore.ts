@@ -11,8 +11,8 @@ import {
   whoSigned,
 } from '../signatures/sigstore.ts';
 import { type KeySource, keySourceName, readKeySource } from '../signatures/simple-signing.ts';
-import type { ImageInQuestion, SignatureVerdict } from './decide.ts';
-import { claimProblem, type RuleContext } from './judge.ts';
+import { claimProblem } from './claim-problem.ts';
+import type { ImageInQuestion, RuleContext, SignatureVerdict } from './decide.ts';
 import type { SigstoreRule } from './policy-schema.ts';
 
 function sourcesOf(paths: (string | undefined)[], datas: (string | undefined)[], file: string): KeySource[] {
