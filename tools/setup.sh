@@ -12,12 +12,13 @@ cd "$(dirname "$0")/.."
 # bsdextrautils), umoci and buildah (layers they write and read),
 # dpkg-dev and apt-utils (repositories that tests make), erofs-utils and squashfs-tools (extension images), rpm,
 # createrepo-c and dnf (trees of RPMs, and the packages they are made of), docker.io, podman with crun, docker-registry
-# and busybox-static (engines, a registry, and images made without network), libsodium23 (keys in the form of cosign).
+# and busybox-static (engines, a registry, and images made without network), runc and apparmor (system containers),
+# libsodium23 (keys in the form of cosign).
 packages='qemu-system-x86 qemu-utils ostree mmdebstrap debian-archive-keyring grub-pc-bin grub-efi-amd64-bin ovmf
 grub-common systemd-boot-efi refind dosfstools mtools fdisk e2fsprogs cpio zstd attr libcap2-bin python3-minimal strace
 bubblewrap ca-certificates ostree-tests gnupg python3-yaml parallel openssl sudo bsdextrautils
 umoci skopeo xorriso buildah dpkg-dev apt-utils erofs-utils squashfs-tools rpm createrepo-c dnf
-docker.io podman crun docker-registry busybox-static libsodium23'
+docker.io podman crun runc apparmor docker-registry busybox-static libsodium23'
 
 say() { printf '==> %s\n' "$*"; }
 fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
