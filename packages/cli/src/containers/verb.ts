@@ -135,8 +135,11 @@ export async function carryOut(
     return 0;
   }
   for (const note of plan.notes) if (!ctx.quiet) ctx.warn(note);
+  // Who is asked sees them in the question.
+  const unasked =
+    verb.yes || !plan.risks.some(({ weight }) => weight === 'grave') || verb.consents.covers(plan.imageId, plan.risks);
   await agreeToRun(verb, plan, what);
-  if (!ctx.quiet && plan.risks.length > 0 && (verb.yes || verb.consents.covers(plan.imageId, plan.risks))) {
+  if (!ctx.quiet && plan.risks.length > 0 && unasked) {
     ctx.warn(`${plan.image}:`);
     for (const line of riskLines(plan.risks)) ctx.warn(line);
   }

@@ -55,7 +55,10 @@ export class Engines implements AsyncDisposable {
       'not-found',
       kind === undefined ? 'no container engine is running' : `${kind} is not running`,
       {
-        hint: kind === 'podman' ? 'install podman' : 'systemctl start docker, or install podman',
+        hint:
+          kind === 'podman'
+            ? 'install podman'
+            : 'systemctl start docker (it is for root and the group docker), or install podman',
       },
     );
   }
@@ -101,7 +104,7 @@ const engine = (kind: Engine['kind'], address: Address, guard?: PullGuard): Engi
 async function openDocker({ dockerHost, path, guard }: EngineOptions): Promise<Engine | undefined> {
   if (programPath('docker', path) === undefined) return undefined;
   const address = addressOf(dockerHost ?? 'unix:///var/run/docker.sock', 'DOCKER_HOST');
-  if ('socketPath' in address && !existsSync(address.socketPath)) return undefined;
+  if (dockerHost === undefined && 'socketPath' in address && !existsSync(address.socketPath)) return undefined;
   try {
     await new EngineApi('docker', address).call('GET', '/_ping');
   } catch (error) {
