@@ -1,10 +1,14 @@
 import { AtomicError } from '@atomic/ostree';
 
+/** More than any policy or signature is; the expression below takes stack in proportion. */
+const MAX_LENGTH = 4 * 1024 * 1024;
+
 /**
  * Parses JSON that must not be ambiguous: a member that occurs twice in an object is refused, because readers differ in
  * which of the two they take. Throws `invalid`, naming `what`.
  */
 export function parseStrictJson(text: string, what: string): unknown {
+  if (text.length > MAX_LENGTH) throw new AtomicError('invalid', `${what} is larger than 4 MiB`);
   let value: unknown;
   try {
     value = JSON.parse(text);
