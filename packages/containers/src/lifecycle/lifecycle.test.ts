@@ -142,6 +142,9 @@ test('another unit of that name is not overwritten; names and broken records are
   assert.match(demo?.deployments[0]?.why ?? '', /info is missing/);
   assert.equal(stranger?.active, null);
   await assert.rejects(host.deploy('3'), code('corrupt', /damaged/));
+  await host.lifecycle.rollback('demo');
+  assert.equal(readlinkSync(join(host.folder, 'demo')), 'demo.0', 'from a damaged one there is a way back');
+  assert.match(readFileSync(join(host.root, 'etc/systemd/system/demo.service'), 'utf8'), /demo 1$/m);
   await host.lifecycle.remove('demo');
   assert.deepEqual(names(host), ['stranger.7']);
 });

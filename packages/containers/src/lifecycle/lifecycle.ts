@@ -1,21 +1,9 @@
-import { existsSync, lstatSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { type FileLock, fsyncPath, LockedError, syncfsPath } from '@atomic/linux';
+import { type FileLock, LockedError, syncfsPath } from '@atomic/linux';
 import { AtomicError, type BeginOptions } from '@atomic/ostree';
 import { lockWithWord, releaseLock, removeTree, writeJson } from '@atomic/sysroot';
-import { OutcomeError } from '../outcome.ts';
-import {
-  activeId,
-  checkName,
-  type Deployed,
-  findDeployed,
-  historyPath,
-  journalPath,
-  listDeployed,
-  openJournals,
-  readHistory,
-} from './deployments.ts';
-import { type Prober, thisMachine, whyUnwell } from './health.ts';
+import { checkName, type Deployed, findDeployed, listDeployed, openJournals, readHistory } from './deployments.ts';
 import { hostState } from './host-file.ts';
 import { planChange } from './plan.ts';
 import {
@@ -24,28 +12,11 @@ import {
   type DeploymentRecord,
   type HealthCheck,
   type HistoryEvent,
-  type Journal,
-  type Verb,
 } from './record.ts';
-import type { Services } from './services.ts';
-import { type Ground, inverse, makePapers, type Step, stagingOf, stepsOf, take } from './steps.ts';
+import { makePapers, type Step, stagingOf, stepsOf } from './steps.ts';
+import { groundOf, type LifecycleOptions, type Recovered, Transition } from './transition.ts';
 
-export interface LifecycleOptions {
-  /** Where the deployments are. */
-  folder: string;
-  services: Services;
-  /** The host's root (default '/'). */
-  root?: string | undefined;
-  /** How the machine is asked whether what was started is well. */
-  prober?: Prober | undefined;
-  /** What this process does, for those who wait for the lock. */
-  title: string;
-  /** How many deployments of a name are kept, the one in use among them (3). */
-  keep?: number | undefined;
-  now?: (() => Date) | undefined;
-  /** Told what happens. */
-  onStep?: ((name: string, step: Step) => void) | undefined;
-}
+export type { LifecycleOptions, Recovered } from './transition.ts';
 
 /** What a room made of what is to be deployed. */
 export interface Staged {
@@ -88,19 +59,7 @@ export interface Changed {
   record: DeploymentRecord | null;
 }
 
-/** A change that was cut off, and what became of it. */
-export interface Recovered {
-  name: string;
-  verb: Verb;
-  /** What runs now; null: nothing. */
-  active: number | null;
-  outcome: Journal['outcome'];
-  reason: string | null;
-}
-
 const DEFAULT_HEALTH: HealthCheck = { probes: [], seconds: 60, interval: 2, settle: 3 };
-const MAX_EVENTS = 50;
-const CUT_OFF = 'it was cut off before it had proved well';
 
 /**
  * Deployments of anything that is a folder, files on the host and units: installed, updated, rolled back and removed as
@@ -110,10 +69,12 @@ const CUT_OFF = 'it was cut off before it had proved well';
 export class Lifecycle {
   readonly folder: string;
   readonly #options: LifecycleOptions;
+  readonly #transition: Transition;
 
   constructor(options: LifecycleOptions) {
     this.folder = options.folder;
     this.#options = options;
+    this.#transition = new Transition(options);
   }
 
   /** All that is deployed; never throws for what is broken in it. */
@@ -148,7 +109,7 @@ export class Lifecycle {
       const unchanged = { outcome: 'unchanged' as const, name, from: old?.id ?? null, steps: [], notes: [] };
       if (old?.identity === options.identity) return { ...unchanged, to: old.id, record: old };
       const id = this.#nextId(name);
-      const ground = this.#ground(name);
+      const ground = groundOf(this.#options, name);
       const folder = stagingOf(ground, id);
       mkdirSync(folder, { recursive: true, mode: 0o755 });
       try {
@@ -165,7 +126,7 @@ export class Lifecycle {
         // One for all that was written: hard links and copies alike.
         syncfsPath(folder);
         const verb = old === null ? 'install' : 'update';
-        await this.#go({ verb, ground, plan: plan.change, place: id, to: plan.to, options });
+        await this.#transition.go({ verb, ground, plan: plan.change, place: id, to: plan.to, options });
         return { ...result, outcome: 'done' };
       } finally {
         rmSync(folder, { recursive: true, force: true });
@@ -176,14 +137,17 @@ export class Lifecycle {
   /** Goes back to the deployment that was in use before this one, or to the one named. Errors as for `deploy`. */
   async rollback(name: string, options: BeginOptions & { to?: number; dryRun?: boolean } = {}): Promise<Changed> {
     return await this.#locked(options, name, async () => {
-      const old = this.#current(name) ?? this.#unknown(name);
-      const target = this.#rollbackTarget(name, old, options.to);
-      const ground = this.#ground(name);
-      const plan = await planChange(ground, { from: old, to: target, staged: false, start: 'as-before' });
+      const there = this.find(name);
+      const active = there?.active ?? this.#unknown(name);
+      const old = there?.record ?? null;
+      const target = this.#rollbackTarget(name, active, options.to);
+      const ground = groundOf(this.#options, name);
+      const damaged = old === null ? active : undefined;
+      const plan = await planChange(ground, { from: old, to: target, staged: false, start: 'as-before', damaged });
       const steps = stepsOf(plan.change, null);
-      const result = { name, from: old.id, to: target.id, steps, notes: plan.notes, record: target };
+      const result = { name, from: active, to: target.id, steps, notes: plan.notes, record: target };
       if (options.dryRun === true) return { ...result, outcome: 'planned' };
-      await this.#go({ verb: 'rollback', ground, plan: plan.change, place: null, to: target, options });
+      await this.#transition.go({ verb: 'rollback', ground, plan: plan.change, place: null, to: target, options });
       return { ...result, outcome: 'done' };
     });
   }
@@ -192,14 +156,14 @@ export class Lifecycle {
   async remove(name: string, options: BeginOptions & { dryRun?: boolean } = {}): Promise<Changed> {
     return await this.#locked(options, name, async () => {
       const there = this.find(name) ?? this.#unknown(name);
-      const ground = this.#ground(name);
+      const ground = groundOf(this.#options, name);
       const plan = await planChange(ground, { from: there.record, to: null, staged: false, start: 'no' });
       const steps = stepsOf(plan.change, null);
       const notes = [...plan.notes];
       if (there.record === null) notes.push(`${name}: its record could not be read; files on the host are left`);
       const result = { name, from: there.active, to: null, steps, notes, record: there.record };
       if (options.dryRun === true) return { ...result, outcome: 'planned' };
-      await this.#go({ verb: 'uninstall', ground, plan: plan.change, place: null, to: null, options });
+      await this.#transition.go({ verb: 'uninstall', ground, plan: plan.change, place: null, to: null, options });
       return { ...result, outcome: 'done' };
     });
   }
@@ -258,11 +222,6 @@ export class Lifecycle {
     }
   }
 
-  #ground(name: string): Ground {
-    const { root = '/', services } = this.#options;
-    return { folder: this.folder, name, root: root === '/' ? '' : root, services };
-  }
-
   /** The record of what is in use; null where nothing is. Throws where it cannot be read. */
   #current(name: string): DeploymentRecord | null {
     const there = this.find(name);
@@ -313,9 +272,9 @@ export class Lifecycle {
     });
   }
 
-  #rollbackTarget(name: string, old: DeploymentRecord, wanted: number | undefined): DeploymentRecord {
-    const others = (this.find(name)?.deployments ?? []).filter(({ id }) => id !== old.id);
-    const before = this.history(name).find(({ to, outcome }) => to === old.id && outcome === 'done')?.from;
+  #rollbackTarget(name: string, active: number, wanted: number | undefined): DeploymentRecord {
+    const others = (this.find(name)?.deployments ?? []).filter(({ id }) => id !== active);
+    const before = this.history(name).find(({ to, outcome }) => to === active && outcome === 'done')?.from;
     const target =
       wanted === undefined
         ? (others.find(({ id, record }) => id === before && record !== null) ??
@@ -332,143 +291,6 @@ export class Lifecycle {
     });
   }
 
-  /** The whole change: journal, steps, health, and either its end or the way back. */
-  async #go(task: {
-    verb: Verb;
-    ground: Ground;
-    plan: Journal['change'];
-    place: number | null;
-    to: DeploymentRecord | null;
-    options: BeginOptions;
-  }): Promise<void> {
-    const { verb, ground, plan, place, to, options } = task;
-    const { services, prober = thisMachine, now = () => new Date(), onStep } = this.#options;
-    const { name } = ground;
-    const journal: Journal = {
-      version: 1,
-      name,
-      verb,
-      started: now().toISOString(),
-      identity: to?.identity ?? '',
-      phase: 'going',
-      outcome: 'done',
-      reason: null,
-      change: plan,
-      discard: this.#superfluous(name, plan.to),
-    };
-    writeJson(journalPath(this.folder, name), journal);
-    let failure: { error: unknown; reason: string; unwell: boolean };
-    try {
-      let unwell: string | null = null;
-      try {
-        for (const step of stepsOf(plan, place)) {
-          options.signal?.throwIfAborted();
-          onStep?.(name, step);
-          await take(step, ground, { signal: options.signal }).catch((error: unknown) => {
-            // A unit that does not start is what a health check is for; the rest are mishaps of ours.
-            if (step.do !== 'start' || options.signal?.aborted || !services.running) throw error;
-            unwell = error instanceof Error ? error.message : String(error);
-          });
-          if (unwell !== null) break;
-        }
-        if (unwell === null && plan.start.length > 0 && to !== null) {
-          unwell = await whyUnwell(plan.start, to.health, services, prober, options.signal);
-        }
-      } finally {
-        options.signal?.throwIfAborted();
-      }
-      if (unwell === null) {
-        this.#finish({ ...journal, phase: 'finishing' }, to?.title);
-        return;
-      }
-      failure = { error: undefined, reason: unwell, unwell: true };
-    } catch (error) {
-      failure = { error, reason: error instanceof Error ? error.message : String(error), unwell: false };
-    }
-    const outcome = failure.unwell ? 'unhealthy' : options.signal?.aborted ? 'interrupted' : 'failed';
-    const back: Journal = { ...journal, phase: 'returning', outcome, reason: failure.reason };
-    await this.#goBack(back, ground, { wait: true, title: to?.title });
-    if (!failure.unwell) throw failure.error;
-    const ends = plan.from === null ? 'it was taken away again' : `${name}.${plan.from} is in use again`;
-    throw new OutcomeError('unhealthy', `${name} is not well: ${failure.reason}; ${ends}`, {
-      hint: 'the reason is kept in its history',
-    });
-  }
-
-  /** The way back; its failure leaves the journal, so that the next command and the next boot try again. */
-  async #goBack(
-    journal: Journal,
-    ground: Ground,
-    options: { wait: boolean; title: string | undefined },
-  ): Promise<void> {
-    const { services, prober = thisMachine, onStep } = this.#options;
-    const { name, reason } = journal;
-    try {
-      writeJson(journalPath(this.folder, name), journal);
-      const back = inverse(journal.change);
-      for (const step of stepsOf(back, null)) {
-        // Where nothing runs units, nothing ran.
-        if (step.do === 'start' && !services.running) continue;
-        onStep?.(name, step);
-        await take(step, ground, { wait: options.wait });
-      }
-      const old = back.to === null ? null : this.find(name)?.record;
-      if (options.wait && services.running && old && back.start.length > 0) {
-        const why = await whyUnwell(back.start, old.health, services, prober);
-        if (why !== null) throw new AtomicError('failed', why);
-      }
-      const made = journal.verb === 'install' || journal.verb === 'update';
-      const discard = made && journal.change.to !== null ? [journal.change.to] : [];
-      this.#finish({ ...journal, phase: 'finishing', discard }, options.title);
-    } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
-      throw new OutcomeError('stuck', `${name}: ${reason}; and going back failed: ${why}`, {
-        hint: 'mend that; the next command goes on with it: atomic containers recover',
-        cause: error,
-      });
-    }
-  }
-
-  /** What is decided: its papers, and what nobody needs any more. May be done again. */
-  #finish(journal: Journal, title: string | undefined): void {
-    const { name } = journal;
-    const path = journalPath(this.folder, name);
-    writeJson(path, journal);
-    this.#remember(journal, title);
-    for (const id of journal.discard) this.#discard(name, id);
-    rmSync(path, { force: true });
-    fsyncPath(join(this.folder, '.journal'));
-  }
-
-  #remember(journal: Journal, title: string | undefined): void {
-    const { name, verb, started, identity, outcome, reason, change } = journal;
-    const events = this.history(name);
-    if (events.some(({ at }) => at === started)) return;
-    const { from, to } = change;
-    const event: HistoryEvent = { at: started, verb, from, to, identity, title: title ?? '', outcome, reason };
-    writeJson(historyPath(this.folder, name), { version: 1, events: [event, ...events].slice(0, MAX_EVENTS) });
-  }
-
-  /** Deployments that need not be kept once `active` is in use: all where it is null. */
-  #superfluous(name: string, active: number | null): number[] {
-    const ids = (this.find(name)?.deployments ?? []).map(({ id }) => id);
-    if (active === null) return ids;
-    const current = activeId(this.folder, name);
-    const order = [active, ...(current === null ? [] : [current]), ...ids];
-    const kept = [...new Set(order)].slice(0, Math.max(2, this.#options.keep ?? 3));
-    return ids.filter((id) => !kept.includes(id));
-  }
-
-  /** Renamed first: a folder NAME.N is whole or not there. */
-  #discard(name: string, id: number): void {
-    const gone = join(this.folder, '.stage', `gone-${name}.${id}`);
-    const path = join(this.folder, `${name}.${id}`);
-    rmSync(gone, { recursive: true, force: true });
-    if (!existsSync(path)) return;
-    renameSync(path, gone);
-    removeTree(gone);
-  }
-
   async #recoverAll(): Promise<{ recovered: Recovered[]; stuck: Map<string, unknown> }> {
     const stage = join(this.folder, '.stage');
     for (const left of readdirSync(stage)) {
@@ -480,23 +302,11 @@ export class Lifecycle {
     const stuck = new Map<string, unknown>();
     for (const journal of openJournals(this.folder)) {
       try {
-        recovered.push(await this.#recoverOne(journal));
+        recovered.push(await this.#transition.recover(journal));
       } catch (error) {
         stuck.set(journal.name, error);
       }
     }
     return { recovered, stuck };
-  }
-
-  async #recoverOne(found: Journal): Promise<Recovered> {
-    const cut = found.phase === 'going';
-    const journal: Journal = cut ? { ...found, outcome: 'interrupted', reason: CUT_OFF } : found;
-    const { name, verb, outcome, reason, change } = journal;
-    const title = this.find(name)?.deployments.find(({ id }) => id === change.to)?.record?.title;
-    if (journal.phase === 'finishing') this.#finish(journal, title);
-    else {
-      await this.#goBack({ ...journal, phase: 'returning' }, this.#ground(name), { wait: false, title });
-    }
-    return { name, verb, active: activeId(this.folder, name), outcome, reason };
   }
 }

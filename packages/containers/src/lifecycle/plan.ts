@@ -18,6 +18,8 @@ export interface PlanOptions {
   to: DeploymentRecord | null;
   /** `to` is staged, not in its place yet. */
   staged: boolean;
+  /** What is in use is not known: its record is damaged. */
+  damaged?: number | undefined;
   /** Start it: always, or only where the one before ran. */
   start: 'as-before' | 'yes' | 'no';
 }
@@ -36,7 +38,7 @@ function parents(paths: readonly string[]): string[] {
  * was put there is replaced, what was changed or removed here stays so. Throws `exists` where something else already
  * has the name of a unit.
  */
-export async function planChange(ground: Ground, { from, to, staged, start }: PlanOptions): Promise<Planned> {
+export async function planChange(ground: Ground, { from, to, staged, start, damaged }: PlanOptions): Promise<Planned> {
   const { services, folder, root } = ground;
   const notes: string[] = [];
   const staging = to === null ? '' : staged ? stagingOf(ground, to.id) : join(folder, folderOf(to));
@@ -50,7 +52,16 @@ export async function planChange(ground: Ground, { from, to, staged, start }: Pl
     const known = before.get(path);
     const base = known === undefined || known.foreign ? null : known;
     const now = hostState(root + path);
-    const merged = mergeFile({ path, base, theirs, known, now, notes, name: ground.name });
+    const merged = mergeFile({
+      path,
+      base,
+      theirs,
+      known,
+      now,
+      notes,
+      name: ground.name,
+      damaged: damaged !== undefined,
+    });
     if (theirs !== undefined) found.push({ ...theirs, foreign: merged.foreign });
     if (!merged.write) continue;
     let beforeSource = base === null ? null : `${folderOf(from ?? missing())}/${base.source}`;
@@ -82,7 +93,8 @@ export async function planChange(ground: Ground, { from, to, staged, start }: Pl
   const dropFolders = madeBefore.filter((path) => !kept.has(path));
   const folders = [...madeBefore.filter((path) => kept.has(path)), ...makeFolders];
 
-  const oldUnits = from?.units ?? [];
+  // Of one that is damaged the units are as they are of the one it goes to, as far as anybody knows.
+  const oldUnits = from?.units ?? (damaged === undefined ? [] : (to?.units ?? []));
   const newUnits = to?.units ?? [];
   const states = new Map((await services.states(oldUnits.map(({ name }) => name))).map((state) => [state.name, state]));
   const runs = oldUnits.filter(({ name }) => /^(active|activating|reloading)$/.test(states.get(name)?.active ?? ''));
@@ -98,7 +110,7 @@ export async function planChange(ground: Ground, { from, to, staged, start }: Pl
   const stops = stop.length === 0 ? [] : await services.dependants(stop);
 
   const change: Change = {
-    from: from?.id ?? null,
+    from: from?.id ?? damaged ?? null,
     to: to?.id ?? null,
     files,
     makeFolders,
@@ -139,14 +151,19 @@ interface Merge {
   known: HostFile | undefined;
   now: string | null;
   notes: string[];
+  damaged: boolean;
 }
 
 /** The three-way merge of one file: whether it is written (or removed), and whether it belongs to somebody else. */
-function mergeFile({ path, name, base, theirs, known, now, notes }: Merge): { write: boolean; foreign: boolean } {
+function mergeFile({ path, name, base, theirs, known, now, notes, damaged }: Merge): {
+  write: boolean;
+  foreign: boolean;
+} {
   const target = theirs?.state ?? null;
   if (base === null) {
     if (theirs === undefined) return { write: false, foreign: true };
     if (now === null) return { write: true, foreign: false };
+    if (theirs.managed && damaged) return { write: now !== target && now !== 'folder', foreign: false };
     if (theirs.managed) {
       throw new AtomicError('exists', `${path} is there already and does not belong to ${name}`, {
         hint: 'choose another name with --name, or remove that file',

@@ -1,0 +1,208 @@
+import { existsSync, renameSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { fsyncPath } from '@atomic/linux';
+import { AtomicError, type BeginOptions } from '@atomic/ostree';
+import { removeTree, writeJson } from '@atomic/sysroot';
+import { OutcomeError } from '../outcome.ts';
+import { activeId, findDeployed, historyPath, journalPath, readHistory } from './deployments.ts';
+import { type Prober, thisMachine, whyUnwell } from './health.ts';
+import type { DeploymentRecord, HistoryEvent, Journal, Verb } from './record.ts';
+import type { Services } from './services.ts';
+import { type Ground, inverse, type Step, stepsOf, take } from './steps.ts';
+
+export interface LifecycleOptions {
+  /** Where the deployments are. */
+  folder: string;
+  services: Services;
+  /** The host's root (default '/'). */
+  root?: string | undefined;
+  /** How the machine is asked whether what was started is well. */
+  prober?: Prober | undefined;
+  /** What this process does, for those who wait for the lock. */
+  title: string;
+  /** How many deployments of a name are kept, the one in use among them (3). */
+  keep?: number | undefined;
+  now?: (() => Date) | undefined;
+  /** Told what happens. */
+  onStep?: ((name: string, step: Step) => void) | undefined;
+}
+
+/** A change that was cut off, and what became of it. */
+export interface Recovered {
+  name: string;
+  verb: Verb;
+  /** What runs now; null: nothing. */
+  active: number | null;
+  outcome: Journal['outcome'];
+  reason: string | null;
+}
+
+const MAX_EVENTS = 50;
+const CUT_OFF = 'it was cut off before it had proved well';
+
+export const groundOf = ({ folder, root = '/', services }: LifecycleOptions, name: string): Ground => ({
+  folder,
+  name,
+  root: root === '/' ? '' : root,
+  services,
+});
+
+/** Carries changes out by their journal, whose lock the caller holds. */
+export class Transition {
+  readonly folder: string;
+  readonly #options: LifecycleOptions;
+
+  constructor(options: LifecycleOptions) {
+    this.folder = options.folder;
+    this.#options = options;
+  }
+
+  /** The whole change: journal, steps, health, and either its end or the way back. */
+  async go(task: {
+    verb: Verb;
+    ground: Ground;
+    plan: Journal['change'];
+    place: number | null;
+    to: DeploymentRecord | null;
+    options: BeginOptions;
+  }): Promise<void> {
+    const { verb, ground, plan, place, to, options } = task;
+    const { services, prober = thisMachine, now = () => new Date(), onStep } = this.#options;
+    const { name } = ground;
+    const journal: Journal = {
+      version: 1,
+      name,
+      verb,
+      started: now().toISOString(),
+      identity: to?.identity ?? '',
+      phase: 'going',
+      outcome: 'done',
+      reason: null,
+      change: plan,
+      discard: this.#superfluous(name, plan.to),
+    };
+    writeJson(journalPath(this.folder, name), journal);
+    let failure: { error: unknown; reason: string; unwell: boolean };
+    try {
+      let unwell: string | null = null;
+      try {
+        for (const step of stepsOf(plan, place)) {
+          options.signal?.throwIfAborted();
+          onStep?.(name, step);
+          await take(step, ground, { signal: options.signal }).catch((error: unknown) => {
+            // A unit that does not start is what a health check is for; the rest are mishaps of ours.
+            if (step.do !== 'start' || options.signal?.aborted || !services.running) throw error;
+            unwell = error instanceof Error ? error.message : String(error);
+          });
+          if (unwell !== null) break;
+        }
+        if (unwell === null && plan.start.length > 0 && to !== null) {
+          unwell = await whyUnwell(plan.start, to.health, services, prober, options.signal);
+        }
+      } finally {
+        options.signal?.throwIfAborted();
+      }
+      if (unwell === null) {
+        this.#finish({ ...journal, phase: 'finishing' }, to?.title);
+        return;
+      }
+      failure = { error: undefined, reason: unwell, unwell: true };
+    } catch (error) {
+      failure = { error, reason: error instanceof Error ? error.message : String(error), unwell: false };
+    }
+    const outcome = failure.unwell ? 'unhealthy' : options.signal?.aborted ? 'interrupted' : 'failed';
+    const back: Journal = { ...journal, phase: 'returning', outcome, reason: failure.reason };
+    await this.#goBack(back, ground, { wait: true, title: to?.title });
+    if (!failure.unwell) throw failure.error;
+    const ends = plan.from === null ? 'it was taken away again' : `${name}.${plan.from} is in use again`;
+    throw new OutcomeError('unhealthy', `${name} is not well: ${failure.reason}; ${ends}`, {
+      hint: 'the reason is kept in its history',
+    });
+  }
+
+  /** The way back; its failure leaves the journal, so that the next command and the next boot try again. */
+  async #goBack(
+    journal: Journal,
+    ground: Ground,
+    options: { wait: boolean; title: string | undefined },
+  ): Promise<void> {
+    const { services, prober = thisMachine, onStep } = this.#options;
+    const { name, reason } = journal;
+    try {
+      writeJson(journalPath(this.folder, name), journal);
+      const back = inverse(journal.change);
+      for (const step of stepsOf(back, null)) {
+        // Where nothing runs units, nothing ran.
+        if (step.do === 'start' && !services.running) continue;
+        onStep?.(name, step);
+        await take(step, ground, { wait: options.wait });
+      }
+      const old = back.to === null ? null : findDeployed(this.folder, name)?.record;
+      if (options.wait && services.running && old && back.start.length > 0) {
+        const why = await whyUnwell(back.start, old.health, services, prober);
+        if (why !== null) throw new AtomicError('failed', why);
+      }
+      const made = journal.verb === 'install' || journal.verb === 'update';
+      const discard = made && journal.change.to !== null ? [journal.change.to] : [];
+      this.#finish({ ...journal, phase: 'finishing', discard }, options.title);
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      throw new OutcomeError('stuck', `${name}: ${reason}; and going back failed: ${why}`, {
+        hint: 'mend that; the next command goes on with it: atomic containers recover',
+        cause: error,
+      });
+    }
+  }
+
+  /** What is decided: its papers, and what nobody needs any more. May be done again. */
+  #finish(journal: Journal, title: string | undefined): void {
+    const { name } = journal;
+    const path = journalPath(this.folder, name);
+    writeJson(path, journal);
+    this.#remember(journal, title);
+    for (const id of journal.discard) this.#discard(name, id);
+    rmSync(path, { force: true });
+    fsyncPath(join(this.folder, '.journal'));
+  }
+
+  #remember(journal: Journal, title: string | undefined): void {
+    const { name, verb, started, identity, outcome, reason, change } = journal;
+    const events = readHistory(this.folder, name);
+    if (events.some(({ at }) => at === started)) return;
+    const { from, to } = change;
+    const event: HistoryEvent = { at: started, verb, from, to, identity, title: title ?? '', outcome, reason };
+    writeJson(historyPath(this.folder, name), { version: 1, events: [event, ...events].slice(0, MAX_EVENTS) });
+  }
+
+  /** Deployments that need not be kept once `active` is in use: all where it is null. */
+  #superfluous(name: string, active: number | null): number[] {
+    const ids = (findDeployed(this.folder, name)?.deployments ?? []).map(({ id }) => id);
+    if (active === null) return ids;
+    const current = activeId(this.folder, name);
+    const order = [active, ...(current === null ? [] : [current]), ...ids];
+    const kept = [...new Set(order)].slice(0, Math.max(2, this.#options.keep ?? 3));
+    return ids.filter((id) => !kept.includes(id));
+  }
+
+  /** Renamed first: a folder NAME.N is whole or not there. */
+  #discard(name: string, id: number): void {
+    const gone = join(this.folder, '.stage', `gone-${name}.${id}`);
+    const path = join(this.folder, `${name}.${id}`);
+    rmSync(gone, { recursive: true, force: true });
+    if (!existsSync(path)) return;
+    renameSync(path, gone);
+    removeTree(gone);
+  }
+
+  async recover(found: Journal): Promise<Recovered> {
+    const cut = found.phase === 'going';
+    const journal: Journal = cut ? { ...found, outcome: 'interrupted', reason: CUT_OFF } : found;
+    const { name, verb, outcome, reason, change } = journal;
+    const title = findDeployed(this.folder, name)?.deployments.find(({ id }) => id === change.to)?.record?.title;
+    if (journal.phase === 'finishing') this.#finish(journal, title);
+    else {
+      await this.#goBack({ ...journal, phase: 'returning' }, groundOf(this.#options, name), { wait: false, title });
+    }
+    return { name, verb, active: activeId(this.folder, name), outcome, reason };
+  }
+}
