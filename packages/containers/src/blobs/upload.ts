@@ -138,8 +138,6 @@ export class Upload implements Disposable {
     }
     const actual = (other ?? tally.blob).digest('hex');
     if (actual !== hex) throw corrupt(`the blob's digest is ${algorithm}:${actual} instead of ${digest}`);
-    // Here, where others need not wait for it.
-    if (this.#repo.fsync) await flush(this.path);
     return { checksum: tally.content.digest('hex'), size: this.#size };
   }
 
@@ -156,15 +154,6 @@ export class Upload implements Disposable {
 
 /** Hash states that are kept between the requests of uploads; beyond, files are read again. */
 const MAX_TALLIES = 256;
-
-async function flush(path: string): Promise<void> {
-  const file = await open(path, 'r');
-  try {
-    await file.datasync();
-  } finally {
-    await file.close();
-  }
-}
 
 async function writeAll(file: FileHandle, chunks: Uint8Array[]): Promise<void> {
   const total = chunks.reduce((sum, { length }) => sum + length, 0);

@@ -1,5 +1,6 @@
 import { lstatSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
-import { errnoCode, fsyncPath, syncfsPath } from '@atomic/linux';
+import { open } from 'node:fs/promises';
+import { errnoCode, syncfsPath } from '@atomic/linux';
 import type { Checksum } from '../objects/checksum.ts';
 import { loosePath, type ObjectType, parseLooseName } from '../objects/type.ts';
 import type { Repo } from './repo.ts';
@@ -43,11 +44,11 @@ function stagedPrefixes(stageDir: string): string[] {
  * Moves what a transaction has staged into `objects/`: flushed before, and the folders after, so that a name there means
  * a whole object, power cut or not.
  */
-export function publishObjects(repo: Repo, stager: Stager): void {
+export async function publishObjects(repo: Repo, stager: Stager): Promise<void> {
   const { stageDir } = stager.target;
   const prefixes = stagedPrefixes(stageDir);
   if (prefixes.length + stager.unnamed.size === 0) return;
-  if (repo.fsync) flushStaged(repo, stager, prefixes);
+  if (repo.fsync) await flushStaged(repo, stager, prefixes);
   const objects = `${repo.path}/objects`;
   const touched = new Set<string>();
   const late: StagedFile[] = [];
@@ -86,23 +87,34 @@ export function publishObjects(repo: Repo, stager: Stager): void {
   }
   if (!repo.fsync) return;
   if (touched.size > MANY_FOLDERS) syncfsPath(repo.path);
-  else {
-    for (const folder of touched) fsyncPath(folder);
-    fsyncPath(objects);
-  }
+  else await flushEach([...touched, objects]);
 }
 
 /** Brings what is staged to the disk. */
-function flushStaged(repo: Repo, stager: Stager, prefixes: readonly string[]): void {
+async function flushStaged(repo: Repo, stager: Stager, prefixes: readonly string[]): Promise<void> {
   const few = fewStaged(stager, prefixes);
   try {
-    for (const path of few ?? []) fsyncPath(path);
+    if (few !== null) await flushEach(few);
   } catch (error) {
     // Who may not read a file that is his cannot open it to flush it.
     if (errnoCode(error) !== 'EACCES') throw error;
     syncfsPath(repo.path);
   }
   if (few === null) syncfsPath(repo.path);
+}
+
+/** Flushes files and folders side by side: what comes together takes the file system one commit of its journal. */
+async function flushEach(paths: readonly string[]): Promise<void> {
+  await Promise.all(
+    paths.map(async (path) => {
+      const file = await open(path, 'r');
+      try {
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+    }),
+  );
 }
 
 /** The staged files, if there are few of them and all can be flushed by themselves (a link cannot); else null. */

@@ -271,7 +271,7 @@ export class Transaction implements AsyncDisposable {
     const { repo } = this;
     if (repo.options.testErrors?.includes('pre-commit'))
       throw new AtomicError('failed', 'OSTREE_REPO_TEST_ERROR_PRE_COMMIT specified');
-    publishObjects(repo, this.stager);
+    await publishObjects(repo, this.stager);
     for (const checksum of this.#complete) rmSync(repo.partialPath(checksum), { force: true });
     removeStaging(this.#staging);
     cleanTmp(repo);
