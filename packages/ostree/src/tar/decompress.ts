@@ -38,7 +38,7 @@ const damaged = (error: unknown) =>
 async function* through(packed: AsyncIterable<Uint8Array>, unpacker: NodeJS.ReadWriteStream): AsyncGenerator<Buffer> {
   const output = pipeline(Readable.from(packed, { objectMode: false }), unpacker, () => {});
   try {
-    for await (const chunk of output) yield Buffer.from(chunk);
+    for await (const chunk of output) yield Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk);
   } catch (error) {
     throw damaged(error);
   }
