@@ -7,15 +7,12 @@ import { BUILT_IN } from './built-in.ts';
 
 const profile = z.strictObject({
   description: z.string().default(''),
-  /** The image to use when none is named. */
-  image: z.string().optional(),
   /** What the container is called; the image's last part otherwise. */
   name: z.string().optional(),
   /** Command lines in the language of the labels. */
   run: z.string(),
   install: z.string().optional(),
   uninstall: z.string().optional(),
-  stop: z.string().optional(),
 });
 
 /** How a super-privileged container of one kind is run. */
