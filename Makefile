@@ -47,7 +47,7 @@ rpm-test: build ## make a small distribution of RPMs, compose a host of it, boot
 	@RPM_MACHINE=1 $(NODE) --disable-warning=ExperimentalWarning --test --test-concurrency=1 tests/compose/rpm-layering.test.ts tests/vm/rpm.test.ts
 
 layers-test: build ## layer packages on a machine: install, upgrade beneath, override, modules, a conflict, reset, power cuts (an hour)
-	@LAYERS_MACHINE=1 LAYERS_CUTS=$(or $(LAYERS_CUTS),10) $(NODE) --disable-warning=ExperimentalWarning --test --test-concurrency=1 tests/compose/layering.test.ts tests/vm/layers.test.ts tests/power/layering.test.ts
+	@LAYERS_MACHINE=1 LAYERS_CUTS=$(or $(LAYERS_CUTS),10) $(NODE) --disable-warning=ExperimentalWarning --test --test-concurrency=1 tests/compose/layering.test.ts tests/vm/layers.test.ts tests/power/layering-disk.test.ts tests/power/layering.test.ts
 
 quadlet-conformance: ## podman's published Quadlet fixtures, and whole outputs beside podman's own generator (a minute)
 	@$(NODE) --disable-warning=ExperimentalWarning tests/conformance/quadlet/run.ts

@@ -210,6 +210,11 @@ export class Lab implements AsyncDisposable {
     }
   }
 
+  /** The image of version 1 that machines start from. */
+  image(): Promise<string> {
+    return this.#image({});
+  }
+
   async #image({ loader = 'direct', bootSize }: HostOptions): Promise<string> {
     const kind = { ...IMAGE[loader], ...(bootSize === undefined ? {} : { bootSize }) };
     const name = `${kind.bootloader ?? 'grub'}-${kind.bootSize ?? 0}.raw`;
