@@ -172,10 +172,17 @@ async function startPodman(program: string): Promise<{ engine: Engine; stop: () 
 /** Finds the engines that are there and answer. Dispose of the result. */
 export async function openEngines(options: EngineOptions): Promise<Engines> {
   const wanted = (kind: string): boolean => options.only === undefined || options.only.includes(kind);
-  const [docker, podman] = await Promise.all([
-    wanted('docker') ? openDocker(options) : undefined,
-    wanted('podman') ? openPodman(options) : undefined,
-  ]);
+  const podmanOpened = wanted('podman') ? openPodman(options) : Promise.resolve(undefined);
+  // Heard below, after docker: until then a failure of podman's has no listener.
+  podmanOpened.catch(() => {});
+  let docker: Engine | undefined;
+  try {
+    docker = wanted('docker') ? await openDocker(options) : undefined;
+  } catch (error) {
+    await (await podmanOpened.catch(() => undefined))?.stop();
+    throw error;
+  }
+  const podman = await podmanOpened;
   const found = [...(docker === undefined ? [] : [docker]), ...(podman === undefined ? [] : [podman.engine])];
   if (options.preferred === 'podman') found.reverse();
   return new Engines(found, podman === undefined ? [] : [podman.stop]);
