@@ -11,7 +11,7 @@ import { type Descriptor, LayoutWriter, MEDIA } from '@atomic/oci';
 
 export const root = join(import.meta.dirname, '../..');
 
-/** A folder that goes away with the `using` that made it; `asGone` runs first. */
+/** A folder that goes away with the `using` that made it. */
 export function scratchFolder(name: string): Disposable & { path: string } {
   const path = mkdtempSync(join(tmpdir(), `atomic-${name}-`));
   return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
