@@ -1,7 +1,7 @@
 /**
  * Runs podman's published Quadlet fixtures through a generator and holds the outcome to not-passing.json.
  *
- *   run.ts [--suite=sid] [--generator=ours|stock] [--compare]
+ *   run.ts [--suite=experimental] [--generator=ours|stock] [--compare]
  *
  * With --compare the whole output of ours is held beside that of podman's own generator.
  *
@@ -19,7 +19,7 @@ import { type Generator, layOut, OURS, runCase, stock } from './run-case.ts';
 
 const { values } = parseArgs({
   options: {
-    suite: { type: 'string', default: 'sid' },
+    suite: { type: 'string', default: 'experimental' },
     generator: { type: 'string', default: 'ours' },
     compare: { type: 'boolean', default: false },
   },
