@@ -312,6 +312,8 @@ export class RegistryClient implements Disposable {
     const again = ['GET', 'HEAD', 'DELETE'].includes(ask.method);
     const signal = ask.signal ?? this.#options.signal;
     for (let failures = 0; ; failures++) {
+      // Another request may have found out meanwhile that there is no TLS.
+      const tried = this.#protocol;
       try {
         const answer = await this.#authorized(ask, signal);
         const passing = answer.status === 429 || answer.status === 408 || (answer.status >= 500 && again);
@@ -321,7 +323,7 @@ export class RegistryClient implements Disposable {
       } catch (error) {
         const insecure = this.#options.insecure === true || isLoopback(this.#host);
         const noTls = error instanceof NoTlsError || (error instanceof PassingNetworkError && this.#options.insecure);
-        if (noTls && insecure && this.#protocol === 'https:' && !(ask.path instanceof URL)) {
+        if (noTls && insecure && tried === 'https:' && !(ask.path instanceof URL)) {
           this.#protocol = 'http:';
           continue;
         }
