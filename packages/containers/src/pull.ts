@@ -114,7 +114,9 @@ export async function byReference(reference: ImageReference, request: JudgeReque
   const { transport } = reference;
   if ('path' in reference) {
     const tag = 'tag' in reference ? reference.tag : undefined;
-    const name = 'name' in reference && reference.name !== undefined ? reference.name : localName(reference.path, tag);
+    const asked = 'name' in reference ? reference.name : undefined;
+    const [said] = asked === undefined ? ((await source.names?.()) ?? []) : [asked];
+    const name = said === undefined ? localName(reference.path, tag) : nameIn(said);
     return { source, name, judge };
   }
   const name = transport === 'dir' ? localName(reference.name, undefined) : nameIn(reference.name);

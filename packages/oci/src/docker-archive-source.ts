@@ -20,6 +20,7 @@ export class DockerArchiveSource implements ImageSource {
   readonly #config = new Map<string, Buffer>();
   readonly #layers = new Map<string, string>();
   #manifest: SourceManifest | undefined;
+  #names: readonly string[] = [];
 
   /** `wanted`: name of the image in the archive, where there are several. */
   constructor(name: string, files: ImageFiles, wanted: string | undefined) {
@@ -33,11 +34,18 @@ export class DockerArchiveSource implements ImageSource {
     return this.#manifest;
   }
 
+  /** The names that the image had where it was saved. */
+  async names(): Promise<readonly string[]> {
+    await this.manifest();
+    return this.#names;
+  }
+
   async #make(): Promise<SourceManifest> {
     const parsed = manifests.safeParse(parseJson(await readSmall(this.#files, 'manifest.json')));
     if (!parsed.success)
       throw corrupt(`manifest.json of ${this.name} is malformed: ${parsed.error.issues[0]?.message}`);
     const image = choose(parsed.data, this.#wanted);
+    this.#names = image.RepoTags ?? [];
     const config = await readSmall(this.#files, image.Config);
     const { rootfs } = parseConfig(config);
     if (rootfs.diff_ids.length !== image.Layers.length)

@@ -24,6 +24,8 @@ export interface ImageSource extends AsyncDisposable {
   readonly name: string;
   /** The manifest of the image for this platform, checked against its digest where that is known. */
   manifest(): Promise<SourceManifest>;
+  /** Names that come with the image, where its form has any. */
+  names?(): Promise<readonly string[]>;
   /** A blob's bytes as they come; throws `corrupt` at their end when they were not what the descriptor says. */
   blob(descriptor: Descriptor, signal?: AbortSignal): AsyncIterable<Uint8Array>;
 }
