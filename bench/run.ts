@@ -14,6 +14,7 @@ import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { changesetTable, makeChangesetRows } from './changeset-rows.ts';
 import { makeHostRows } from './host-rows.ts';
+import { makeImageRows } from './images-rows.ts';
 import { makeLayeringRows } from './layering-rows.ts';
 import { measure, median, run, type Usage } from './measure.ts';
 import { makeRegistryRows } from './registry-rows.ts';
@@ -129,6 +130,7 @@ const rows = [
   ...makeChangesetRows(setting),
   ...makeLayeringRows(setting),
   ...makeRegistryRows(setting),
+  ...makeImageRows(setting),
 ].filter((row) => only.test(row.name) && (row.slow !== true || slow !== undefined));
 const measured = rows.flatMap((row, index) => measureRow(row, index) ?? []);
 
