@@ -8,8 +8,9 @@ const REGISTRY = '127.0.0.1:15989';
 const NAME = `${REGISTRY}/bench/image:v1`;
 
 /**
- * An image of 500 MB in two layers, a Debian tree and its libraries once more, into our store, beside umoci's unpacking and beside the docker engine's pull, which unpacks as well. (The engine's own processor time is its daemon's,
- * and not counted in the columns.)
+ * An image of 500 MB in two layers, a Debian tree and its libraries once more: into our store, beside umoci's unpacking
+ * and beside the docker engine's pull, which unpacks as well. (The engine's own processor time is its daemon's, and not
+ * counted in the columns.)
  */
 export function makeImageRows({ work, root, trees }: Setting): Row[] {
   const missing = ['umoci', 'docker', 'dockerd', 'docker-registry', 'skopeo'].some(
