@@ -389,3 +389,11 @@ test('a hostile artifact is refused, with nothing left', async () => {
     assert.deepEqual(readdirSync(scratchFolder), []);
   }
 });
+
+test('the example installs', async () => {
+  const machine = new Machine();
+  await using bundle = await openBundle(join(import.meta.dirname, '../../../../examples/apps/notes'));
+  await machine.apps.install(bundle, { set: new Map([['title', 'Mine']]) });
+  assert.match(machine.read('/etc/notes/index.html'), /<h1>Mine<\/h1>/);
+  assert.match(machine.read('/etc/systemd/system/notes-refresh.service'), /try-restart notes-web\.service/);
+});
