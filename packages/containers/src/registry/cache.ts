@@ -7,6 +7,9 @@ import { RegistryError } from './registry-error.ts';
 import type { Repository } from './repository.ts';
 import type { Upstream } from './upstream.ts';
 
+/** A registry that did not answer is left alone for so long (ms). */
+const SILENCE = 10_000;
+
 /**
  * A pull-through cache: what another registry has is fetched once, when it is asked for, verified, and kept. What a tag
  * names is asked for anew each time; while the other registry cannot be reached, what it named last is served.
@@ -16,6 +19,8 @@ export class Cache {
   readonly #blobLimit: number;
   /** By repository and digest: a blob that many ask for at once comes once. */
   readonly #fetching = new Map<string, Fetching>();
+  /** Until when (ms) what is kept is served without asking, as nobody answers. */
+  #silentUntil = 0;
 
   constructor(upstream: Upstream, { blobLimit }: { blobLimit: number }) {
     this.#upstream = upstream;
@@ -30,7 +35,7 @@ export class Cache {
   ): Promise<StoredBlob | undefined> {
     const { name, manifests } = repository;
     const kept = digest === undefined ? repository.tagged(reference) : manifests.find(digest);
-    if (digest !== undefined && kept !== undefined) return kept;
+    if (kept !== undefined && (digest !== undefined || Date.now() < this.#silentUntil)) return kept;
     try {
       const now = digest ?? (await this.#upstream.digestOf(name, reference, signal));
       if (now === undefined) return undefined;
@@ -41,8 +46,9 @@ export class Cache {
       const tags = digest === undefined ? [reference] : [];
       return await repository.putManifest(found.bytes, digest ?? found.digest, parsed, tags, signal);
     } catch (error) {
-      if (kept !== undefined && !signal.aborted) return kept;
-      throw unreachable(error);
+      if (kept === undefined || signal.aborted) throw unreachable(error);
+      this.#silentUntil = Date.now() + SILENCE;
+      return kept;
     }
   }
 

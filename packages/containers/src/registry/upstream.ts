@@ -10,6 +10,9 @@ export interface Upstream {
   tags(name: string, signal: AbortSignal): Promise<string[]>;
 }
 
+/** Somebody waits for the answer, who may be served what is kept. */
+const PATIENCE = { retries: 2, retryDelay: 250 };
+
 /** How a repository is spoken with. */
 export type UpstreamOptions = (
   name: { registry: string; repository: string; tag: undefined; digest: undefined },
@@ -45,7 +48,7 @@ export class RemoteUpstream implements Upstream {
     let client = this.#clients.get(name);
     if (client === undefined) {
       const full = { registry: this.#registry, repository: this.#prefix + name, tag: undefined, digest: undefined };
-      client = new RegistryClient(full, this.#options(full, this.#insecure));
+      client = new RegistryClient(full, { ...this.#options(full, this.#insecure), ...PATIENCE });
       if (this.#clients.size >= MAX_CLIENTS) this.#clients.clear();
       this.#clients.set(name, client);
     }
