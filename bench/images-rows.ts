@@ -68,7 +68,14 @@ export function makeImageRows({ work, root, trees }: Setting): Row[] {
     ];
     for (const [program, args] of commands) {
       const child = spawn(program, args, { stdio: 'ignore' });
-      process.on('exit', () => child.kill());
+      // Before the folder goes that it has things mounted in.
+      process.prependListener('exit', () => {
+        const { pid } = child;
+        spawnSync('sh', [
+          '-c',
+          `kill ${pid}; for i in $(seq 100); do kill -0 ${pid} 2> /dev/null || exit; sleep 0.1; done`,
+        ]);
+      });
     }
     const ready = `docker -H ${socket} version > /dev/null 2>&1`;
     run(work, 'sh', '-c', `for i in $(seq 150); do ${ready} && exit; sleep 0.2; done; exec ${ready}`);
