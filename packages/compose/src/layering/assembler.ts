@@ -1,4 +1,13 @@
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statfsSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { FileLock } from '@atomic/linux';
 import {
@@ -231,8 +240,9 @@ export class Layering implements LayerAssembler {
     if (process.getuid?.() !== 0) {
       throw new AtomicError('permission', 'layering packages needs root', { hint: 'run it again with sudo' });
     }
-    const top = sysroot.layout.at(FOLDER);
-    mkdirSync(top, { recursive: true });
+    mkdirSync(sysroot.layout.at(FOLDER), { recursive: true });
+    // The overlay is looked at through another process's root, where an absolute link would lead out of it.
+    const top = realpathSync(sysroot.layout.at(FOLDER));
     using _lock = await FileLock.acquire(join(top, 'lock'), 'exclusive', { signal: options.signal });
     const folder = join(top, 'work');
     await removeFolder(folder);
