@@ -21,9 +21,9 @@ import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { extractKernel, partitionRange, readBootEntries } from '@atomic/vm';
 import { LoopPartition } from '../../packages/compose/src/image/mounted.ts';
-import { DebRepository, openLayersLab } from '../vm/deb-repository.ts';
+import { DebRepository } from '../vm/deb-repository.ts';
 import { stockFsck } from '../vm/disk.ts';
-import { type Lab, skip } from '../vm/lab.ts';
+import { Lab, skip } from '../vm/lab.ts';
 import { generator, powerSeed } from './seed.ts';
 
 const DAEMON = '/usr/bin/qemu-storage-daemon';
@@ -114,7 +114,7 @@ describe('the disk goes away while packages are layered', { skip: whyNot(), time
 
   before(async () => {
     console.log(`disks that go away: ATOMIC_POWER_SEED=${powerSeed}`);
-    lab = await openLayersLab('layers-disk');
+    lab = await Lab.compose('layers', 'layers-disk');
     const debs = new DebRepository(lab);
     debs.publishGreeter();
     image = join(lab.folder, 'image.raw');

@@ -10,9 +10,9 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { Machine } from '@atomic/vm';
 import { hostStatus, LOGIN } from '../../demo/demo.ts';
-import { DebRepository, openLayersLab } from '../vm/deb-repository.ts';
+import { DebRepository } from '../vm/deb-repository.ts';
 import { stockFsck, toRaw } from '../vm/disk.ts';
-import { BOOT_SECONDS, type Host, type Lab, skip } from '../vm/lab.ts';
+import { BOOT_SECONDS, type Host, Lab, skip } from '../vm/lab.ts';
 import { generator, powerSeed } from './seed.ts';
 import { watch } from './watch-disk.ts';
 
@@ -34,7 +34,7 @@ describe('layering that is cut short', { skip: whyNot, timeout: 90 * 60_000, con
 
   before(async () => {
     console.log(`layering cut short: ATOMIC_POWER_SEED=${powerSeed}`);
-    lab = await openLayersLab('layers-power');
+    lab = await Lab.compose('layers', 'layers-power');
     const debs = new DebRepository(lab);
     debs.publishGreeter();
     host = await lab.host();

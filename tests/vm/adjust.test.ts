@@ -1,9 +1,9 @@
 // What only a real boot shows of the verbs that change a running host: systemd's timers, the order of units early in a
 // boot, power cuts in between.
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import { after, before, describe } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Host, Lab, skip } from './lab.ts';
+import { type Host, Lab, scenarios, skip } from './lab.ts';
 
 describe('changes of a running host', { skip, concurrency: 1, timeout: 30 * 60_000 }, () => {
   let lab: Lab;
@@ -16,15 +16,7 @@ describe('changes of a running host', { skip, concurrency: 1, timeout: 30 * 60_0
     await host[Symbol.asyncDispose]();
     await lab[Symbol.asyncDispose]();
   });
-  const scenario = (name: string, work: () => Promise<void>) =>
-    test(name, async () => {
-      try {
-        await work();
-      } catch (error) {
-        console.log(host.log.slice(-3000));
-        throw error;
-      }
-    });
+  const scenario = scenarios(() => host);
   /** Waits for a line of shell to succeed. */
   const until = async (condition: string, seconds: number) => {
     for (const end = Date.now() + seconds * 1000; ; await sleep(2000)) {

@@ -2,31 +2,16 @@
 // brought back by itself when the new version is not well, rolled back, cut off, uninstalled.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
-import { composeTree, loadTreefile } from '@atomic/compose';
+import { join } from 'node:path';
+import { after, before, describe } from 'node:test';
 import { packBundle } from '@atomic/containers';
-import { Repo } from '@atomic/ostree';
 import { makeImage } from '../containers/lab.ts';
-import { type Host, Lab, skip } from './lab.ts';
-import { cachedir, stateFolder } from './setup.ts';
+import { type Host, Lab, scenarios, skip } from './lab.ts';
 
 const whyNot =
   skip || (process.env['CONTAINERS_MACHINE'] === undefined ? 'takes minutes: make containers-test' : false);
 const FOLDER = '/var/lib/atomic/containers/apps';
-
-async function openAppsLab(): Promise<Lab> {
-  const path = join(stateFolder('apps-tree'), 'repo');
-  await mkdir(dirname(path), { recursive: true });
-  const composed = existsSync(path) ? Repo.open(path) : Repo.create(path, { mode: 'archive' });
-  const treefile = loadTreefile(join(import.meta.dirname, 'trees/apps.yaml'));
-  const v1 = await composeTree({ treefile, repo: composed, cachedir, parent: null });
-  const { ref, commit, changed, packages, kernel, seconds } = v1;
-  const tree = { ref, commit, version: '1', changed, packages, kernel, seconds };
-  return await Lab.of('apps', { repo: path, v1: tree, images: 'apps-images' });
-}
 
 const QUADLETS = {
   'web.container': `[Container]
@@ -57,7 +42,7 @@ describe('an app of quadlets on a machine', { skip: whyNot, concurrency: 1, time
   let host: Host;
 
   before(async () => {
-    lab = await openAppsLab();
+    lab = await Lab.compose('apps');
     host = await lab.host();
     await host.check('mkdir -p /var/apps');
   });
@@ -65,17 +50,7 @@ describe('an app of quadlets on a machine', { skip: whyNot, concurrency: 1, time
     await host?.[Symbol.asyncDispose]();
     await lab?.[Symbol.asyncDispose]();
   });
-  const scenario = (name: string, work: () => Promise<void>) =>
-    test(name, async () => {
-      const start = performance.now();
-      try {
-        await work();
-      } catch (error) {
-        console.log(host.log.slice(-6000));
-        throw error;
-      }
-      console.log(`${((performance.now() - start) / 1000).toFixed(0)} s: ${name}`);
-    });
+  const scenario = scenarios(() => host);
 
   /** Makes a version of the app, with its image, and brings it to the machine as one archive. */
   const publish = async (version: string, serve: keyof typeof SERVES = 'well'): Promise<void> => {

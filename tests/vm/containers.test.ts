@@ -2,38 +2,22 @@
 // the new version is not well, rolled back, cut off, uninstalled.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
-import { composeTree, loadTreefile } from '@atomic/compose';
-import { Repo } from '@atomic/ostree';
+import { join } from 'node:path';
+import { after, before, describe } from 'node:test';
 import { makeImage } from '../containers/lab.ts';
 import { type WebOptions, webRecipe } from '../containers/system-lab.ts';
-import { type Host, Lab, skip } from './lab.ts';
-import { cachedir, stateFolder } from './setup.ts';
+import { type Host, Lab, scenarios, skip } from './lab.ts';
 
 const whyNot =
   skip || (process.env['CONTAINERS_MACHINE'] === undefined ? 'takes minutes: make containers-test' : false);
 const FOLDER = '/var/lib/containers/atomic';
-
-async function openContainersLab(name: string): Promise<Lab> {
-  const path = join(stateFolder('containers-tree'), 'repo');
-  await mkdir(dirname(path), { recursive: true });
-  const composed = existsSync(path) ? Repo.open(path) : Repo.create(path, { mode: 'archive' });
-  const treefile = loadTreefile(join(import.meta.dirname, 'trees/containers.yaml'));
-  const v1 = await composeTree({ treefile, repo: composed, cachedir, parent: null });
-  const { ref, commit, changed, packages, kernel, seconds } = v1;
-  const tree = { ref, commit, version: '1', changed, packages, kernel, seconds };
-  return await Lab.of(name, { repo: path, v1: tree, images: 'containers-images' });
-}
 
 describe('system containers of a machine', { skip: whyNot, concurrency: 1, timeout: 40 * 60_000 }, () => {
   let lab: Lab;
   let host: Host;
 
   before(async () => {
-    lab = await openContainersLab('containers');
+    lab = await Lab.compose('containers');
     host = await lab.host();
     await host.check('mkdir -p /var/images; atomic trust default accept');
   });
@@ -41,17 +25,7 @@ describe('system containers of a machine', { skip: whyNot, concurrency: 1, timeo
     await host?.[Symbol.asyncDispose]();
     await lab?.[Symbol.asyncDispose]();
   });
-  const scenario = (name: string, work: () => Promise<void>) =>
-    test(name, async () => {
-      const start = performance.now();
-      try {
-        await work();
-      } catch (error) {
-        console.log(host.log.slice(-6000));
-        throw error;
-      }
-      console.log(`${((performance.now() - start) / 1000).toFixed(0)} s: ${name}`);
-    });
+  const scenario = scenarios(() => host);
   /** Puts an image where the machine fetches the newest from: an archive in a folder of its own. */
   const publish = async (options: WebOptions): Promise<void> => {
     const layout = join(lab.folder, `web-${options.version}`);

@@ -1,12 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { composeTree, loadTreefile } from '@atomic/compose';
-import { Repo } from '@atomic/ostree';
-import { type Host, Lab } from './lab.ts';
-import { cachedir, stateFolder } from './setup.ts';
+import type { Host, Lab } from './lab.ts';
 
 export interface Deb {
   name: string;
@@ -87,19 +83,4 @@ export class DebRepository {
     await host.check(`rm -f /etc/apt/sources.list /etc/apt/sources.list.d/*; sync`);
     await host.check(`echo 'deb [trusted=yes] ${this.url} ./' > /etc/apt/sources.list.d/test.list`);
   }
-}
-
-/** A lab whose tree has what layering needs. */
-export async function openLayersLab(name: string): Promise<Lab> {
-  const path = join(stateFolder('layers-tree'), 'repo');
-  await mkdir(dirname(path), { recursive: true });
-  const composed = existsSync(path) ? Repo.open(path) : Repo.create(path, { mode: 'archive' });
-  const treefile = loadTreefile(join(import.meta.dirname, 'trees/layers.yaml'));
-  const v1 = await composeTree({ treefile, repo: composed, cachedir, parent: null });
-  const { ref, commit, changed, packages, kernel, seconds } = v1;
-  return await Lab.of(name, {
-    repo: path,
-    v1: { ref, commit, version: '1', changed, packages, kernel, seconds },
-    images: 'layers-images',
-  });
 }

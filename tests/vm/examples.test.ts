@@ -1,6 +1,6 @@
 // The examples of a workstation and of an embedded device, as machines: what they promise, and what they weigh.
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import {
@@ -12,20 +12,18 @@ import {
   publish,
   treeKargs,
 } from '@atomic/compose';
-import { Repo } from '@atomic/ostree';
+import type { Repo } from '@atomic/ostree';
 import { EMULATED_KARGS, Machine, serveRepo } from '@atomic/vm';
 import { LOGIN } from '../../demo/demo.ts';
-import { BOOT_SECONDS, Lab, skip } from './lab.ts';
+import { asFirst, BOOT_SECONDS, Lab, openTrees, skip } from './lab.ts';
 import { cachedir, stateFolder } from './setup.ts';
 
 const whyNot = skip || (process.env['IMAGES_MACHINE'] === undefined ? 'takes minutes: make images-test' : false);
 
 describe('the examples', { skip: whyNot, concurrency: 1, timeout: 40 * 60_000 }, () => {
   const folder = stateFolder('examples');
-  const path = join(folder, 'repo');
   const compose = async (name: string): Promise<{ repo: Repo; result: ComposeResult }> => {
-    mkdirSync(folder, { recursive: true });
-    const repo = existsSync(path) ? Repo.open(path) : Repo.create(path, { mode: 'archive' });
+    const repo = await openTrees('examples');
     const treefile = loadTreefile(join(import.meta.dirname, `trees/${name}.yaml`));
     return { repo, result: await composeTree({ treefile, repo, cachedir, parent: null }) };
   };
@@ -34,13 +32,9 @@ describe('the examples', { skip: whyNot, concurrency: 1, timeout: 40 * 60_000 },
   });
 
   test('the embedded device updates itself by a static delta alone, and proves the update before it stays', async (t) => {
-    const { result } = await compose('iot');
-    const { ref, commit, changed, packages, kernel, seconds } = result;
-    await using lab = await Lab.of('iot', {
-      repo: path,
-      v1: { ref, commit, version: '1', changed, packages, kernel, seconds },
-      images: 'iot-images',
-    });
+    const { repo, result } = await compose('iot');
+    const { ref } = result;
+    await using lab = await Lab.of('iot', { repo: repo.path, v1: asFirst(result), images: 'iot-images' });
     await using host = await lab.host({ loader: 'grub-bios' });
     await host.judged();
     const free = await host.check(

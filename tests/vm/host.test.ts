@@ -2,7 +2,7 @@
 // own first boot entry names, loaded by QEMU. One machine goes through several scenarios, each from where the last left.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { type Host, Lab, skip } from './lab.ts';
+import { type Host, Lab, scenarios, skip } from './lab.ts';
 
 describe('the life of a host', { skip, concurrency: 1, timeout: 40 * 60_000 }, () => {
   let lab: Lab;
@@ -15,16 +15,7 @@ describe('the life of a host', { skip, concurrency: 1, timeout: 40 * 60_000 }, (
     await host[Symbol.asyncDispose]();
     await lab[Symbol.asyncDispose]();
   });
-  /** A test whose console can be seen when it fails. */
-  const scenario = (name: string, work: () => Promise<void>) =>
-    test(name, async () => {
-      try {
-        await work();
-      } catch (error) {
-        console.log(host.log.slice(-3000));
-        throw error;
-      }
-    });
+  const scenario = scenarios(() => host);
   const versions: string[] = [];
 
   scenario(

@@ -12,8 +12,9 @@ import { execFile } from 'node:child_process';
 import { constants, existsSync } from 'node:fs';
 import { copyFile, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { test } from 'node:test';
 import { promisify } from 'node:util';
-import { type BuildImageOptions, buildImage } from '@atomic/compose';
+import { type BuildImageOptions, buildImage, type ComposeResult, composeTree, loadTreefile } from '@atomic/compose';
 import { FileLock } from '@atomic/linux';
 import { asArray, asString, commitTree, pullLocal, Repo, readFileAt, stringVariant } from '@atomic/ostree';
 import {
@@ -136,6 +137,14 @@ export class Lab implements AsyncDisposable {
     return await Lab.of(name, { repo: composed, v1, images: 'images' });
   }
 
+  /** The same for `trees/TREE.yaml`, composed into a repository of its own. */
+  static async compose(tree: string, name = tree): Promise<Lab> {
+    const repo = await openTrees(`${tree}-tree`);
+    const treefile = loadTreefile(join(import.meta.dirname, `trees/${tree}.yaml`));
+    const v1 = await composeTree({ treefile, repo, cachedir, parent: null });
+    return await Lab.of(name, { repo: repo.path, v1: asFirst(v1), images: `${tree}-images` });
+  }
+
   /** The same for a tree that was composed into `repo`; `images`: folder of the images made of it. */
   static async of(name: string, composed: { repo: string; v1: Composed; images: string }): Promise<Lab> {
     const { v1 } = composed;
@@ -252,6 +261,33 @@ export class Lab implements AsyncDisposable {
     await this.server.close();
     if (process.env['ATOMIC_KEEP'] === undefined) await rm(this.folder, { recursive: true, force: true });
   }
+}
+
+/** A repository that is kept between runs, for trees. */
+export async function openTrees(name: string): Promise<Repo> {
+  const path = join(stateFolder(name), 'repo');
+  await mkdir(dirname(path), { recursive: true });
+  return existsSync(path) ? Repo.open(path) : Repo.create(path, { mode: 'archive' });
+}
+
+/** What was composed, as version 1. */
+export function asFirst({ ref, commit, changed, packages, kernel, seconds }: ComposeResult): Composed {
+  return { ref, commit, version: '1', changed, packages, kernel, seconds };
+}
+
+/** Declares tests on one machine, whose console can be seen when one fails. */
+export function scenarios(host: () => Host): (name: string, work: () => Promise<void>) => void {
+  return (name, work) =>
+    void test(name, async () => {
+      const start = performance.now();
+      try {
+        await work();
+      } catch (error) {
+        console.log(host().log.slice(-6000));
+        throw error;
+      }
+      console.log(`${((performance.now() - start) / 1000).toFixed(0)} s: ${name}`);
+    });
 }
 
 /** Patience with a boot on a busy computer. */

@@ -2,10 +2,10 @@
 // kept through an upgrade of the base, live, in place of packages of the base, as kernel modules; and what happens when
 // one of them does not fit the next base.
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import { after, before, describe } from 'node:test';
 import { readFileAt } from '@atomic/ostree';
-import { DebRepository, openLayersLab } from './deb-repository.ts';
-import { type Host, type Lab, skip } from './lab.ts';
+import { DebRepository } from './deb-repository.ts';
+import { type Host, Lab, scenarios, skip } from './lab.ts';
 
 const whyNot = skip || (process.env['LAYERS_MACHINE'] === undefined ? 'takes minutes: make layers-test' : false);
 const DPKG_STATUS = 'usr/lib/sysimage/dpkg/status';
@@ -16,7 +16,7 @@ describe('packages layered on a running machine', { skip: whyNot, concurrency: 1
   let debs: DebRepository;
 
   before(async () => {
-    lab = await openLayersLab('layers');
+    lab = await Lab.compose('layers');
     debs = new DebRepository(lab);
     // All at once: lists of packages are fetched once an hour.
     const modules = `usr/lib/modules/${lab.v1.kernel}`;
@@ -38,18 +38,7 @@ describe('packages layered on a running machine', { skip: whyNot, concurrency: 1
     await host?.[Symbol.asyncDispose]();
     await lab?.[Symbol.asyncDispose]();
   });
-  /** A test whose console can be seen when it fails. */
-  const scenario = (name: string, work: () => Promise<void>) =>
-    test(name, async () => {
-      const start = performance.now();
-      try {
-        await work();
-      } catch (error) {
-        console.log(host.log.slice(-6000));
-        throw error;
-      }
-      console.log(`${((performance.now() - start) / 1000).toFixed(0)} s: ${name}`);
-    });
+  const scenario = scenarios(() => host);
   const timed = async (command: string): Promise<string> => {
     const start = performance.now();
     const output = await host.check(command);

@@ -1,16 +1,14 @@
 // A host made of RPMs: composed with real dnf and rpm from a repository of our own making, booted, upgraded, rolled back.
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { join } from 'node:path';
+import { after, before, describe } from 'node:test';
 import { type ComposeResult, composeTree, loadTreefile } from '@atomic/compose';
-import { pullLocal, Repo } from '@atomic/ostree';
+import { pullLocal, type Repo } from '@atomic/ostree';
 import { serveRepo } from '@atomic/vm';
 import { buildDistribution, type Distribution } from '../rpm/distribution.ts';
 import { rpmToolsMissing } from '../rpm/rpm-package.ts';
 import { writeTree } from '../rpm/trees.ts';
-import { type Host, Lab, skip } from './lab.ts';
+import { asFirst, type Host, Lab, openTrees, scenarios, skip } from './lab.ts';
 import { cachedir, stateFolder } from './setup.ts';
 
 const whyNot =
@@ -31,16 +29,9 @@ describe('a host made of RPMs', { skip: whyNot, concurrency: 1, timeout: 40 * 60
 
   before(async () => {
     distribution = await buildDistribution(cachedir);
-    const path = join(stateFolder('rpm-trees'), 'repo');
-    await mkdir(dirname(path), { recursive: true });
-    composed = existsSync(path) ? Repo.open(path) : Repo.create(path, { mode: 'archive' });
+    composed = await openTrees('rpm-trees');
     v1 = await compose('1', null);
-    const { ref, commit, changed, packages, kernel, seconds } = v1;
-    lab = await Lab.of('rpm', {
-      repo: path,
-      v1: { ref, commit, version: '1', changed, packages, kernel, seconds },
-      images: 'rpm-images',
-    });
+    lab = await Lab.of('rpm', { repo: composed.path, v1: asFirst(v1), images: 'rpm-images' });
     host = await lab.host();
   });
   after(async () => {
@@ -54,16 +45,7 @@ describe('a host made of RPMs', { skip: whyNot, concurrency: 1, timeout: 40 * 60
     lab.repo.setRef(v2.ref, v2.commit);
     return v2;
   };
-  /** A test whose console can be seen when it fails. */
-  const scenario = (name: string, work: () => Promise<void>) =>
-    test(name, async () => {
-      try {
-        await work();
-      } catch (error) {
-        console.log(host.log.slice(-3000));
-        throw error;
-      }
-    });
+  const scenario = scenarios(() => host);
   const upgraded = 'less-590-2.1~deb12u2.1.x86_64';
 
   scenario('it boots, and its own rpm reads its database', async () => {

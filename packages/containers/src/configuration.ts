@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs';
-import { AtomicError } from '@atomic/ostree';
-import { parse } from 'yaml';
 import { z } from 'zod';
+import { parseYaml } from './parse-yaml.ts';
 
 const word = z
   .string()
@@ -32,15 +31,5 @@ export function readConfiguration(path: string): AtomicConfiguration {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return {};
     throw error;
   }
-  let value: unknown;
-  try {
-    value = parse(text);
-  } catch (cause) {
-    const why = cause instanceof Error ? (cause.message.split('\n')[0] ?? '') : '';
-    throw new AtomicError('invalid', `${path} is not YAML: ${why}`, { cause });
-  }
-  const result = schema.safeParse(value ?? {});
-  if (result.success) return result.data;
-  const [issue] = result.error.issues;
-  throw new AtomicError('invalid', `${path}: ${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'malformed'}`);
+  return parseYaml(text, path, schema);
 }

@@ -54,17 +54,35 @@ export interface FoundContainer {
   container: ContainerSummary;
 }
 
-/** The container of that name or id. Throws `not-found`, and `usage` when several backends have one. */
-export async function findContainer(backends: Backends, name: string): Promise<FoundContainer> {
-  const { AtomicError } = await import('@atomic/ostree');
+async function allContainers(backends: Backends): Promise<FoundContainer[]> {
   const all = await Promise.all(
     backends.containers.map(async (backend) =>
       (await backend.list()).map((container): FoundContainer => ({ backend, container })),
     ),
   );
-  const exact = all.flat().filter(({ container }) => container.name === name);
+  return all.flat();
+}
+
+/** Throws `usage` unless either containers are named or all are meant. */
+export async function namesOrAll(names: readonly string[], all: boolean | undefined, what: string): Promise<void> {
+  if ((names.length === 0) === (all === true)) return;
+  const { AtomicError } = await import('@atomic/ostree');
+  throw new AtomicError('usage', `name the containers to ${what}, or say --all`);
+}
+
+/** The containers of these names; without names all there are. Throws as {@link findContainer}. */
+export async function chooseContainers(backends: Backends, names: readonly string[]): Promise<FoundContainer[]> {
+  if (names.length === 0) return await allContainers(backends);
+  return await Promise.all(names.map((name) => findContainer(backends, name)));
+}
+
+/** The container of that name or id. Throws `not-found`, and `usage` when several backends have one. */
+export async function findContainer(backends: Backends, name: string): Promise<FoundContainer> {
+  const { AtomicError } = await import('@atomic/ostree');
+  const all = await allContainers(backends);
+  const exact = all.filter(({ container }) => container.name === name);
   const found =
-    exact.length > 0 ? exact : all.flat().filter(({ container: { id } }) => name.length >= 4 && id.startsWith(name));
+    exact.length > 0 ? exact : all.filter(({ container: { id } }) => name.length >= 4 && id.startsWith(name));
   const [first] = found;
   if (first === undefined) {
     throw new AtomicError('not-found', `there is no container '${name}'`, {

@@ -14,6 +14,7 @@ import {
   touchRef,
 } from '@atomic/ostree';
 import { BLOB_HEADER, readBlobCommit, type StoredBlob, writeBlobCommit } from './blob-commit.ts';
+import { cut } from './cut.ts';
 import { type DigestAlgorithm, parseDigest } from './digest.ts';
 import { type Upload, Uploads } from './upload.ts';
 
@@ -201,14 +202,3 @@ export class BlobStore {
 
 export const hexDigest = (algorithm: DigestAlgorithm, bytes: Uint8Array): string =>
   createHash(algorithm).update(bytes).digest('hex');
-
-async function* cut(source: AsyncIterable<Uint8Array>, start: number, end: number): AsyncGenerator<Uint8Array> {
-  let at = 0;
-  for await (const chunk of source) {
-    const from = Math.max(0, start - at);
-    const to = Math.min(chunk.length, end - at);
-    at += chunk.length;
-    if (to > from) yield chunk.subarray(from, to);
-    if (at >= end) return;
-  }
-}

@@ -2,6 +2,7 @@ import { open } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import { corrupt, parseRange } from '@atomic/ostree';
 import type { StoredBlob } from '../blobs/blob-commit.ts';
+import { cut } from '../blobs/cut.ts';
 import { type Exchange, isHead, methodOf, reply, unsupported, working } from './exchange.ts';
 import { RegistryError } from './registry-error.ts';
 import type { Registry } from './registry-options.ts';
@@ -137,15 +138,4 @@ async function sendFile(
     await file.close();
   }
   response.end();
-}
-
-async function* cut(source: AsyncIterable<Uint8Array>, start: number, end: number): AsyncGenerator<Uint8Array> {
-  let at = 0;
-  for await (const chunk of source) {
-    const from = Math.max(0, start - at);
-    const to = Math.min(chunk.length, end - at);
-    at += chunk.length;
-    if (to > from) yield chunk.subarray(from, to);
-    if (at >= end) return;
-  }
 }

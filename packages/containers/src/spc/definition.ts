@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { AtomicError } from '@atomic/ostree';
-import { parse } from 'yaml';
 import { z } from 'zod';
+import { parseYaml } from '../parse-yaml.ts';
 import { slaveSuffix } from './propagation.ts';
 
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$/;
@@ -30,25 +30,10 @@ export type ShellDefinition = Omit<z.output<typeof definition>, 'name'> & { name
 
 /** Throws `invalid` naming file, key and reason. */
 export function parseDefinition(text: string, from: string): ShellDefinition {
-  let value: unknown;
-  try {
-    value = parse(text);
-  } catch (cause) {
-    throw new AtomicError(
-      'invalid',
-      `${from} is not YAML: ${cause instanceof Error ? (cause.message.split('\n')[0] ?? '') : ''}`,
-      { cause },
-    );
-  }
-  const result = definition.safeParse(value);
-  if (!result.success) {
-    const [issue] = result.error.issues;
-    throw new AtomicError('invalid', `${from}: ${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'malformed'}`, {
-      hint: 'keys are image, name, packages, mounts, env, setup, host, home, network, shell',
-    });
-  }
-  for (const mount of result.data.mounts) mountOf(mount, '/');
-  return { ...result.data, name: result.data.name ?? 'shell' };
+  const hint = 'keys are image, name, packages, mounts, env, setup, host, home, network, shell';
+  const found = parseYaml(text, from, definition, hint);
+  for (const mount of found.mounts) mountOf(mount, '/');
+  return { ...found, name: found.name ?? 'shell' };
 }
 
 export function readDefinition(path: string): ShellDefinition {

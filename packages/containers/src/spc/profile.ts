@@ -1,8 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { AtomicError } from '@atomic/ostree';
-import { parse } from 'yaml';
 import { z } from 'zod';
+import { parseYaml } from '../parse-yaml.ts';
 import { BUILT_IN } from './built-in.ts';
 
 const profile = z.strictObject({
@@ -19,20 +19,7 @@ const profile = z.strictObject({
 export type Profile = z.output<typeof profile> & { kind: string; from: string };
 
 function parseProfile(text: string, name: string, from: string): Profile {
-  let value: unknown;
-  try {
-    value = parse(text);
-  } catch (cause) {
-    const why = cause instanceof Error ? (cause.message.split('\n')[0] ?? '') : '';
-    throw new AtomicError('invalid', `the profile ${from} is not YAML: ${why}`, { cause });
-  }
-  const result = profile.safeParse(value);
-  if (result.success) return { ...result.data, kind: name, from };
-  const [issue] = result.error.issues;
-  throw new AtomicError(
-    'invalid',
-    `the profile ${from}: ${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'malformed'}`,
-  );
+  return { ...parseYaml(text, `the profile ${from}`, profile), kind: name, from };
 }
 
 /** All profiles: files `NAME.yaml` of the folders, the first folder first, then our own. */

@@ -74,11 +74,11 @@ test('the examples are what they should be', () => {
 test('a definition that cannot be is refused with the reason', () => {
   for (const [text, why] of [
     ['packages: [x]', /image/],
-    ['image: x\npackages: ["-o=evil"]', /packages.0: is not the name of a package/],
+    ['image: x\npackages: ["-o=evil"]', /packages → 0: is not the name of a package/],
     ['image: x\npackages: ["a; rm -rf /"]', /is not the name of a package/],
     ['image: x\nmounts: ["../x"]', /is no mount/],
     ['image: x\nname: "a/b"', /name/],
-    ['image: x\nenv: {"A B": c}', /env.A B/],
+    ['image: x\nenv: {"A B": c}', /env → A B/],
     ['image: x\nimgae: y', /imgae/],
     ['image: [', /is not YAML/],
   ] as const)

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { Context } from '../../context.ts';
-import { findContainer, openBackends } from '../backends.ts';
+import { chooseContainers, namesOrAll, openBackends } from '../backends.ts';
 import { add, confirm, containerAction } from '../common.ts';
 
 interface DeleteFlags {
@@ -28,24 +28,13 @@ export function register(containers: Command): void {
 }
 
 async function deleteAction(ctx: Context, names: string[], flags: DeleteFlags): Promise<void> {
-  const { AtomicError } = await import('@atomic/ostree');
-  if ((names.length === 0) !== (flags.all === true)) {
-    throw new AtomicError('usage', 'name the containers to delete, or say --all');
-  }
+  await namesOrAll(names, flags.all, 'delete');
   await using backends = await openBackends(flags.storage);
-  const found =
-    flags.all === true
-      ? (
-          await Promise.all(
-            backends.containers.map(async (backend) =>
-              (await backend.list()).map((container) => ({ backend, container })),
-            ),
-          )
-        ).flat()
-      : await Promise.all(names.map((name) => findContainer(backends, name)));
+  const found = await chooseContainers(backends, names);
   const running = found.filter(({ container: { state } }) => state === 'running');
   const [first] = running;
   if (first !== undefined && flags.force !== true) {
+    const { AtomicError } = await import('@atomic/ostree');
     throw new AtomicError('locked', `${running.map(({ container }) => `'${container.name}'`).join(', ')} is running`, {
       hint: 'stop it first, or use --force',
     });

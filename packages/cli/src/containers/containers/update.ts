@@ -1,7 +1,7 @@
 import type { UpdateReport } from '@atomic/containers';
 import type { Command } from 'commander';
 import type { Context } from '../../context.ts';
-import { findContainer, openBackends } from '../backends.ts';
+import { chooseContainers, namesOrAll, openBackends } from '../backends.ts';
 import { add, collect, containerAction } from '../common.ts';
 
 interface UpdateFlags {
@@ -29,29 +29,16 @@ export function register(containers: Command): void {
 
 async function updateAction(ctx: Context, names: string[], flags: UpdateFlags): Promise<number> {
   const { AtomicError } = await import('@atomic/ostree');
-  if ((names.length === 0) !== (flags.all === true)) {
-    throw new AtomicError('usage', 'name the containers to update, or say --all');
-  }
+  await namesOrAll(names, flags.all, 'update');
   const values = flags.set.map((text): [string, string] => {
     const at = text.indexOf('=');
     if (at < 1) throw new AtomicError('usage', `--set must be NAME=VALUE, but is '${text}'`);
     return [text.slice(0, at), text.slice(at + 1)];
   });
   await using backends = await openBackends(flags.storage);
-  const found =
-    flags.all === true
-      ? (
-          await Promise.all(
-            backends.containers.map(async (backend) =>
-              (
-                await backend.list()
-              )
-                .filter(({ state }) => state === 'running')
-                .map((container) => ({ backend, container })),
-            ),
-          )
-        ).flat()
-      : await Promise.all(names.map((name) => findContainer(backends, name)));
+  const chosen = await chooseContainers(backends, names);
+  // With --all only those that run: the others are as they were left.
+  const found = chosen.filter(({ container: { state } }) => flags.all !== true || state === 'running');
   const reports: UpdateReport[] = [];
   const errors: unknown[] = [];
   for (const { backend, container } of found) {

@@ -1,6 +1,5 @@
-import { AtomicError } from '@atomic/ostree';
-import { parse } from 'yaml';
 import { z } from 'zod';
+import { parseYaml } from '../../parse-yaml.ts';
 import { readSettings } from '../registries/load-registries.ts';
 
 const action = z.enum(['allow', 'ask', 'deny']);
@@ -24,18 +23,7 @@ export function loadPushPolicies(files: readonly string[]): PushPolicy[] {
   return files.flatMap((file): PushPolicy[] => {
     const text = readSettings(file);
     if (text === undefined) return [];
-    let value: unknown;
-    try {
-      value = parse(text) ?? {};
-    } catch (error) {
-      const why = error instanceof Error ? error.message.split('\n')[0] : String(error);
-      throw new AtomicError('invalid', `${file}: ${why}`, { cause: error });
-    }
-    const result = schema.safeParse(value);
-    if (result.success) return [{ ...result.data, file }];
-    const [issue] = result.error.issues;
-    throw new AtomicError('invalid', `${file}: ${issue?.path.join(' → ') || 'the file'}: ${issue?.message}`, {
-      hint: 'it may have default: allow|ask|deny, push: {PREFIX: allow|ask|deny}, public: [PREFIX], private: [PREFIX]',
-    });
+    const keys = 'default: allow|ask|deny, push: {PREFIX: allow|ask|deny}, public: [PREFIX], private: [PREFIX]';
+    return [{ ...parseYaml(text, file, schema, `it may have ${keys}`), file }];
   });
 }

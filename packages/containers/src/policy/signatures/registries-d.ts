@@ -1,6 +1,6 @@
 import { AtomicError } from '@atomic/ostree';
-import { parse } from 'yaml';
 import { z } from 'zod';
+import { parseYaml } from '../../parse-yaml.ts';
 import { dockerScopes, type FullName } from '../full-name.ts';
 import { readSettings, settingsIn } from '../registries/load-registries.ts';
 
@@ -67,17 +67,7 @@ export function loadRegistriesD(folder: string): SignatureSettings {
 
 /** Parses one file of registries.d. Throws `invalid`. */
 export function parseRegistriesD(text: string, file: string): z.output<typeof schema> {
-  let value: unknown;
-  try {
-    value = parse(text) ?? {};
-  } catch (error) {
-    const why = error instanceof Error ? error.message.split('\n')[0] : String(error);
-    throw new AtomicError('invalid', `${file}: ${why}`, { cause: error });
-  }
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  const [issue] = result.error.issues;
-  throw new AtomicError('invalid', `${file}: ${issue?.path.join(' → ')}: ${issue?.message}`);
+  return parseYaml(text, file, schema);
 }
 
 /** Where an image's signatures are. */
