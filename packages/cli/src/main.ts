@@ -17,9 +17,9 @@ const GROUPS: { name: string; summary: string; load: () => Promise<{ register: (
     summary: 'what was written on top of a tree: show, apply, compare, export',
     load: () => import('./changeset/index.ts'),
   },
-  ...VERBS,
   { name: 'vm', summary: 'run disk images in a virtual machine', load: () => import('./vm.ts') },
   { name: 'completion', summary: 'print a completion script for a shell', load: () => import('./completion.ts') },
+  ...VERBS,
 ];
 
 const EXAMPLES = `
@@ -31,6 +31,9 @@ Examples:
   atomic host upgrade                                            stage the newest version
   atomic db diff                                                 which packages the next version changes
   atomic ostree log --repo=repo REF                              the same store, as stock \`ostree\` speaks
+  atomic pull registry.example/app:1                             an image, into the same store
+  atomic install --system --name=web registry.example/web:1      a service of an image, without any engine
+  atomic containers update web                                   its newest version; a bad one is taken back
 
 Run \`atomic GROUP --help\` for the commands of a group.`;
 
@@ -38,7 +41,7 @@ Run \`atomic GROUP --help\` for the commands of a group.`;
 export async function buildProgram(load: 'all' | readonly string[]): Promise<Command> {
   const { Command, Option } = await import('commander');
   const program = new Command('atomic')
-    .description('Builds, ships, runs and rolls back image-based Linux hosts.')
+    .description('Builds, ships, runs and rolls back image-based Linux hosts, and the containers on them.')
     .usage('[OPTIONS] GROUP COMMAND')
     .addOption(new Option('--json', 'print the result as JSON'))
     .addOption(new Option('-v, --verbose', 'say more, with stack traces for errors'))
@@ -64,6 +67,8 @@ export async function buildProgram(load: 'all' | readonly string[]): Promise<Com
       .allowUnknownOption()
       .argument('[args...]');
   }
+  const verbs = new Set(VERBS.map(({ name }) => name));
+  for (const command of program.commands) if (verbs.has(command.name())) command.helpGroup('Containers:');
   inherit(program);
   return program;
 }
