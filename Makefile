@@ -31,8 +31,8 @@ test: setup ## run all tests (those that need root, QEMU or stock tools say so w
 test-fast: setup ## run the tests beside the code and against stock tools, without machines
 	@$(NODE) --disable-warning=ExperimentalWarning tests/run.ts --fast
 
-conformance: build ## run upstream's own tests against bin/ostree, as many as fit in five minutes
-	@$(NODE) --disable-warning=ExperimentalWarning tests/conformance/run.ts --budget=5
+conformance: build ## run upstream's own tests against bin/ostree, as many as fit in two minutes
+	@$(NODE) --disable-warning=ExperimentalWarning tests/conformance/run.ts --budget=2
 
 conformance-full: build ## run all of upstream's own tests against bin/ostree (half an hour)
 	@$(NODE) --disable-warning=ExperimentalWarning tests/conformance/run.ts

@@ -35,13 +35,18 @@ const GROUPS: Group[] = [
   },
   // Longest first, so that the last ones end together. A machine that boots waits a good part of its time.
   {
-    patterns: ['tests/vm/**/*.test.ts', 'tests/faults/**/*.test.ts', 'tests/compose/**/*.test.ts'],
+    patterns: [
+      'tests/vm/**/*.test.ts',
+      'tests/faults/**/*.test.ts',
+      'tests/power/replay.test.ts',
+      'tests/compose/**/*.test.ts',
+    ],
     concurrency: 2,
     timeout: 30 * MINUTE,
     fast: false,
   },
   // Two machines at a time by itself.
-  { patterns: ['tests/power/**/*.test.ts'], concurrency: 1, timeout: 30 * MINUTE, fast: false },
+  { patterns: ['tests/power/!(replay).test.ts'], concurrency: 1, timeout: 30 * MINUTE, fast: false },
 ];
 
 /** The counts of Node's closing lines, in their order. */

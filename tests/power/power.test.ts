@@ -83,6 +83,7 @@ describe('power cuts', { skip: missing ?? false, timeout: (MINUTES + 20) * 60_00
   const outcome = { old: 0, new: 0 };
 
   before(async () => {
+    until = performance.now() + MINUTES * 60_000;
     console.log(`power cuts: ATOMIC_POWER_SEED=${powerSeed}`);
     await rm(state, { recursive: true, force: true });
     await mkdir(state, { recursive: true });
@@ -124,7 +125,6 @@ describe('power cuts', { skip: missing ?? false, timeout: (MINUTES + 20) * 60_00
     windows.rollback = await watch(machine, back);
     await back;
     console.log(`power cuts: and ${windows.rollback} times by the rollback`);
-    until = performance.now() + MINUTES * 60_000;
   });
   after(async () => {
     await server?.close();
