@@ -98,7 +98,7 @@ export {
 } from './repo/refs.ts';
 export * from './repo/repo.ts';
 export { commitsBeginning } from './repo/resolve-rev.ts';
-export type { Stored, StoreTarget } from './repo/stager.ts';
+export type { Stager, Stored, StoreTarget } from './repo/stager.ts';
 export * from './repo/transaction.ts';
 export * from './repo/tree.ts';
 export * from './repo/verify-content.ts';

@@ -15,6 +15,7 @@ import {
   S_IFDIR,
   S_IFLNK,
   S_IFREG,
+  type Stager,
   serializeCommit,
   serializeDirMeta,
   serializeDirTree,
@@ -46,6 +47,8 @@ export interface ImportLayerOptions {
   signal?: AbortSignal | undefined;
   /** Told how many bytes of the packed layer were read. */
   onBytes?: ((bytes: number) => void) | undefined;
+  /** Layers read at the same time have what they both have on the disk once. */
+  beside?: Set<Stager> | undefined;
 }
 
 /** Keys in the metadata of a layer's commit. */
@@ -66,7 +69,8 @@ export async function importLayer(
   diffId: string,
   options: ImportLayerOptions = {},
 ): Promise<Transaction> {
-  const transaction = await repo.begin({ resumable: false, discard: true, signal: options.signal });
+  const { signal, beside } = options;
+  const transaction = await repo.begin({ resumable: false, discard: true, signal, beside });
   const split = transaction.stager.aside();
   const layer = new LayerReader(repo, transaction, new SplitWriter(split), options);
   try {

@@ -8,6 +8,7 @@ import {
   parseDirTree,
   type Repo,
   S_IFREG,
+  type Stager,
   serializeCommit,
   serializeDirTree,
   type Transaction,
@@ -98,6 +99,7 @@ async function fetchLayers(repo: Repo, source: ImageSource, image: ReadImage, op
     options.progress?.({ phase: 'Layers', done, total: missing.size, bytes, totalBytes });
   };
   const staged: Transaction[] = [];
+  const beside = new Set<Stager>();
   const failed = new AbortController();
   const signal = options.signal === undefined ? failed.signal : AbortSignal.any([options.signal, failed.signal]);
   const queue = [...missing];
@@ -107,7 +109,7 @@ async function fetchLayers(repo: Repo, source: ImageSource, image: ReadImage, op
       signal.throwIfAborted();
       const stored = blobs?.find(descriptor.digest);
       const bytes = stored === undefined || blobs === undefined ? source.blob(descriptor, signal) : blobs.open(stored);
-      staged.push(await importLayer(repo, bytes, diffId, { limits: options.limits, signal, onBytes }));
+      staged.push(await importLayer(repo, bytes, diffId, { limits: options.limits, signal, onBytes, beside }));
       done++;
     }
   };

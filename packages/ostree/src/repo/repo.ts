@@ -23,6 +23,7 @@ import { readSmallFile } from './read-small.ts';
 import { type ListRefsOptions, listRefs, type RefTarget, readRef, writeRef } from './refs.ts';
 import { RemoteTable, type RemoteTableOptions } from './remote-table.ts';
 import { resolveRev } from './resolve-rev.ts';
+import type { Stager } from './stager.ts';
 import { Transaction } from './transaction.ts';
 import { replaceFile } from './write-file.ts';
 
@@ -31,6 +32,8 @@ export interface BeginOptions {
   resumable?: boolean | undefined;
   /** Leave nothing of what is not committed: it came from somebody who is not to be trusted with room. */
   discard?: boolean | undefined;
+  /** Transactions with one set share what they both write, by hard link; with `resumable: false`. */
+  beside?: Set<Stager> | undefined;
   wait?: boolean | undefined;
   signal?: AbortSignal | undefined;
   onWait?: ((message: string) => void) | undefined;

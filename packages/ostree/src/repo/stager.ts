@@ -1,4 +1,4 @@
-import { closeSync, fsyncSync, lstatSync, mkdirSync, openSync, renameSync, rmSync } from 'node:fs';
+import { closeSync, fsyncSync, linkSync, lstatSync, mkdirSync, openSync, renameSync, rmSync } from 'node:fs';
 import { threadId } from 'node:worker_threads';
 import { errnoCode } from '@atomic/linux';
 import { AtomicError } from '../error.ts';
@@ -54,9 +54,12 @@ export class Stager {
   readonly unnamed = new NumberedFiles();
   /** Objects are written where they have their names; see {@link NEW_OBJECTS}. */
   readonly #inPlace: boolean;
+  readonly #beside: ReadonlySet<Stager>;
 
-  constructor(target: StoreTarget) {
+  /** `beside`: those that write to the same repository meanwhile, which this one joins; see {@link linkTwin}. */
+  constructor(target: StoreTarget, beside: Set<Stager> = new Set()) {
     this.target = target;
+    this.#beside = beside.add(this);
     this.#inPlace = target.resumable && target.payloadThreshold === null;
     this.#archive = target.mode === 'archive';
     this.#payloads = target.payloadThreshold === null ? null : new PayloadLinks(this, target.payloadThreshold);
@@ -96,6 +99,7 @@ export class Stager {
     if (type === 'file' && !this.target.takesContent)
       throw new AtomicError('unsupported', 'Writing content object: Not allowed due to repo mode');
     if (this.#inPlace && this.#writeInPlace(this.stagedPath(type, checksum), write)) return;
+    if (type === 'file' && this.linkTwin(checksum)) return;
     const aside = this.aside();
     try {
       write(aside);
@@ -104,6 +108,28 @@ export class Stager {
       rmSync(aside, { force: true });
       throw error;
     }
+  }
+
+  /**
+   * Takes a content object that another has staged, by a hard link: each transaction goes on having all it needs, and
+   * what several have is on the disk once. Returns false where there is none.
+   */
+  linkTwin(checksum: Checksum): boolean {
+    if (this.target.resumable) return false;
+    for (const { target, unnamed } of this.#beside) {
+      const name = unnamed.get('file', checksum);
+      if (name === undefined) continue;
+      const aside = this.aside();
+      try {
+        linkSync(`${target.stageDir}/${name}`, aside);
+      } catch {
+        // It was given up meanwhile, or has as many links as can be: it is written again.
+        continue;
+      }
+      this.adopt('file', checksum, aside);
+      return true;
+    }
+    return false;
   }
 
   /** Returns false when there is something already. */

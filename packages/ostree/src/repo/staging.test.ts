@@ -7,6 +7,7 @@ import {
   readdirSync,
   renameSync,
   rmSync,
+  statSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
@@ -17,6 +18,7 @@ import { fsck } from '../fsck/fsck.ts';
 import type { Checksum } from '../objects/checksum.ts';
 import { loosePath } from '../objects/type.ts';
 import { Repo } from './repo.ts';
+import type { Stager } from './stager.ts';
 import { NEW_OBJECTS } from './staging.ts';
 import type { Transaction } from './transaction.ts';
 
@@ -92,4 +94,39 @@ test('objects go to folders that are there and to new ones alike', async () => {
   }
   assert.deepEqual([...repo.listObjects()].map(({ checksum }) => checksum).sort(), wanted.sort());
   assert.deepEqual((await fsck(repo)).problems, []);
+});
+
+test('transactions beside each other have what both write on the disk once, and each goes on without the other', async () => {
+  const repo = Repo.create(join(scratch, 'beside'), { mode: 'bare-user-only' });
+  const beside = new Set<Stager>();
+  const begin = () => repo.begin({ resumable: false, discard: true, beside });
+  const large = Buffer.alloc(3 << 20, 'large');
+  const stream = async (transaction: Transaction) => {
+    const chunks = (async function* () {
+      for (let at = 0; at < large.length; at += 1 << 18) yield large.subarray(at, at + (1 << 18));
+    })();
+    return transaction.writeContent({ header, size: large.length, source: chunks });
+  };
+  const path = (transaction: Transaction, checksum: Checksum) => transaction.stager.stagedPath('file', checksum);
+  await using kept = await begin();
+  {
+    await using gone = await begin();
+    for (const make of [(one: Transaction) => write(one, 'small'), stream]) {
+      const checksum = await make(gone);
+      assert.equal(await make(kept), checksum);
+      assert.notEqual(path(kept, checksum), path(gone, checksum));
+      assert.equal(statSync(path(kept, checksum)).ino, statSync(path(gone, checksum)).ino);
+    }
+    await write(gone, 'only there');
+  }
+  // What the other had is of no use any more, and is written again.
+  const again = await write(kept, 'only there');
+  assert.equal(statSync(path(kept, again)).nlink, 1);
+  await using third = await begin();
+  const [small, big] = [await write(third, 'small'), await stream(third)];
+  await kept.commit();
+  await third.commit();
+  for (const checksum of [small, big, again]) assert.equal(statSync(repo.objectPath('file', checksum)).nlink, 1);
+  assert.deepEqual((await fsck(repo)).problems, []);
+  assert.deepEqual(readdirSync(join(repo.path, 'tmp')), ['cache']);
 });

@@ -203,7 +203,8 @@ export function adoptWhole(
   checkExpected(checksum, expected);
   if (stager.has('file', checksum)) return { checksum, size, isNew: false };
   checkStorable(stager.target.mode, checksum, header);
-  stager.adopt('file', checksum, aside);
+  if (stager.linkTwin(checksum)) rmSync(aside);
+  else stager.adopt('file', checksum, aside);
   return { checksum, size, isNew: true };
 }
 

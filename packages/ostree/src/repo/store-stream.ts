@@ -27,7 +27,7 @@ export async function storeStream(
     try {
       if (archive) writeFully(fd, archiveHeaderBytes(header, size));
       const deflater = new PieceDeflater(zlibLevel);
-      for await (const piece of inPieces(source)) {
+      for await (const piece of archive ? inPieces(source) : source) {
         seen += piece.length;
         if (seen > size) break;
         hasher.update(piece);
@@ -64,9 +64,12 @@ async function* inPieces(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint
   if (length > 0) yield joined(chunks, length);
 }
 
-function joined(chunks: readonly Uint8Array[], length: number): Uint8Array {
+function joined(chunks: readonly Uint8Array[], length: number): Buffer {
   const [first] = chunks;
-  return chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks, length);
+  // Most files of an archive lie within one chunk of it: to copy them all would keep the garbage collector busy.
+  return chunks.length === 1 && first !== undefined
+    ? Buffer.from(first.buffer, first.byteOffset, first.byteLength)
+    : Buffer.concat(chunks, length);
 }
 
 /** All of a stream of exactly `size` bytes; throws `corrupt` when it has more or fewer. */
@@ -83,7 +86,7 @@ export async function gather(
     if (seen > size) break;
   }
   if (seen !== size) throw wrongSize(expected, size);
-  return Buffer.concat(chunks);
+  return joined(chunks, size);
 }
 
 const wrongSize = (expected: Checksum | undefined, size: number) =>

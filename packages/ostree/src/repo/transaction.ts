@@ -70,17 +70,20 @@ export class Transaction implements AsyncDisposable {
     this.#space = space;
     this.#discard = options.discard === true;
     const payloadThreshold = payloadLinkThreshold(repo);
-    this.stager = new Stager({
-      repo: repo.path,
-      mode: repo.mode,
-      stageDir: staging.path,
-      zlibLevel: Number(repo.config.get('archive', 'zlib-level') ?? 6),
-      fsyncObjects: repo.fsync && repo.config.getBoolean('core', 'per-object-fsync') === true,
-      takesContent: repo.mode !== 'bare-split-xattrs' || repo.options.splitXattrs === true,
-      // Payload links are found by the names of what they point to.
-      resumable: options.resumable !== false || payloadThreshold !== null,
-      payloadThreshold,
-    });
+    this.stager = new Stager(
+      {
+        repo: repo.path,
+        mode: repo.mode,
+        stageDir: staging.path,
+        zlibLevel: Number(repo.config.get('archive', 'zlib-level') ?? 6),
+        fsyncObjects: repo.fsync && repo.config.getBoolean('core', 'per-object-fsync') === true,
+        takesContent: repo.mode !== 'bare-split-xattrs' || repo.options.splitXattrs === true,
+        // Payload links are found by the names of what they point to.
+        resumable: options.resumable !== false || payloadThreshold !== null,
+        payloadThreshold,
+      },
+      options.beside,
+    );
     for (const { type, checksum } of listStaged(staging.path)) this.#staged.set(type, checksum, true);
   }
 
