@@ -3,7 +3,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 NODE := node_modules/.bin/node
 
-.PHONY: help setup demo test test-fast lint format typecheck bench man clean build conformance conformance-full faults huge pack power-test rpm-test layers-test quadlet-conformance containers-test images-test arm64-test
+.PHONY: help setup demo test test-fast lint format typecheck bench man clean build conformance conformance-full faults huge pack power-test rpm-test layers-test machines-test quadlet-conformance containers-test images-test arm64-test
 
 help: ## list the targets
 	@echo 'usage: make TARGET'
@@ -41,10 +41,13 @@ faults: build ## break commit, pull and prune with every error at every system c
 	@FAULTS=all TOGETHER_SECONDS=300 $(NODE) --disable-warning=ExperimentalWarning --test tests/faults/*.test.ts
 
 power-test: build ## cut the power of a machine N times (100) while it upgrades, switches and rolls back; no time limit
-	@ATOMIC_POWER_CUTS=$(or $(N),100) ATOMIC_POWER_MINUTES=100000 REPLAY=all $(NODE) --disable-warning=ExperimentalWarning --test --test-concurrency=1 tests/power/*.test.ts
+	@ATOMIC_POWER_CUTS=$(or $(N),100) ATOMIC_POWER_MINUTES=100000 ATOMIC_POWER_PARALLEL=2 REPLAY=all $(NODE) --disable-warning=ExperimentalWarning --test --test-concurrency=1 tests/power/*.test.ts
 
 rpm-test: build ## make a small distribution of RPMs, compose a host of it, boot it, upgrade it, layer packages on it (20 minutes)
 	@RPM_MACHINE=1 $(NODE) --disable-warning=ExperimentalWarning --test --test-concurrency=1 tests/compose/rpm-layering.test.ts tests/vm/rpm.test.ts
+
+machines-test: build ## boot machines for what make test leaves out: GRUB from a BIOS, a boot that hangs, try, apply-live, reset (15 minutes)
+	@MACHINES=all $(NODE) --disable-warning=ExperimentalWarning --test --test-concurrency=1 tests/vm/adjust.test.ts tests/vm/bootloaders.test.ts tests/vm/health.test.ts
 
 layers-test: build ## layer packages on a machine: install, upgrade beneath, override, modules, a conflict, reset, power cuts (an hour)
 	@LAYERS_MACHINE=1 LAYERS_CUTS=$(or $(LAYERS_CUTS),10) $(NODE) --disable-warning=ExperimentalWarning --test --test-concurrency=1 tests/compose/layering.test.ts tests/vm/layers.test.ts tests/power/layering-disk.test.ts tests/power/layering.test.ts

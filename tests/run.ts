@@ -1,6 +1,6 @@
 /**
  * Runs the tests with Node's own runner, in groups one after another, for two cores. One closing summary for all.
- * `--fast` leaves the slow ones out; other arguments name files.
+ * `--fast` leaves the slow ones out, `--slow` the fast ones; other arguments name files.
  */
 import { globSync } from 'node:fs';
 import path from 'node:path';
@@ -12,6 +12,8 @@ const MINUTE = 60_000;
 
 interface Group {
   patterns: string[];
+  /** Run at the same time as the others, one after another. */
+  beside?: string[];
   concurrency: number;
   /** For one file, in milliseconds. */
   timeout: number;
@@ -33,20 +35,14 @@ const GROUPS: Group[] = [
     timeout: 8 * MINUTE,
     fast: true,
   },
-  // Longest first, so that the last ones end together. A machine that boots waits a good part of its time.
+  // Machines in one lane: two at a time would take as long as one after another. What is limited in time comes first.
   {
-    patterns: [
-      'tests/vm/**/*.test.ts',
-      'tests/faults/**/*.test.ts',
-      'tests/power/replay.test.ts',
-      'tests/compose/**/*.test.ts',
-    ],
-    concurrency: 2,
+    patterns: ['tests/power/!(replay).test.ts', 'tests/vm/**/*.test.ts'],
+    beside: ['tests/faults/**/*.test.ts', 'tests/compose/**/*.test.ts', 'tests/power/replay.test.ts'],
+    concurrency: 1,
     timeout: 30 * MINUTE,
     fast: false,
   },
-  // Two machines at a time by itself.
-  { patterns: ['tests/power/!(replay).test.ts'], concurrency: 1, timeout: 30 * MINUTE, fast: false },
 ];
 
 /** The counts of Node's closing lines, in their order. */
@@ -61,6 +57,12 @@ const NAMES: Record<(typeof COUNTS)[number], string> = {
   todo: 'todo',
 };
 
+interface Lane {
+  files: string[];
+  concurrency: number;
+  timeout: number;
+}
+
 const started = performance.now();
 const totals: Record<(typeof COUNTS)[number], number> = {
   tests: 0,
@@ -73,25 +75,38 @@ const totals: Record<(typeof COUNTS)[number], number> = {
 };
 let good = true;
 
-/** Everything the groups report, save each group's own closing lines; then the closing lines of all. */
-async function* events(groups: { files: string[]; concurrency: number; timeout: number }[]) {
-  for (const { files, concurrency, timeout } of groups) {
-    if (files.length === 0) continue;
-    for await (const event of run({ files, concurrency, timeout, cwd: root })) {
-      if (event.type === 'test:summary') {
-        if (event.data.file !== undefined) continue;
-        good &&= event.data.success;
-        for (const name of COUNTS) totals[name] += event.data.counts[name];
-        continue;
-      }
-      if (event.type === 'test:diagnostic' && event.data.nesting === 0 && isClosingLine(event.data.message)) continue;
-      yield event;
+/** What one run of Node's runner reports, save its own closing lines, which are counted. */
+async function* eventsOf({ files, concurrency, timeout }: Lane) {
+  if (files.length === 0) return;
+  for await (const event of run({ files, concurrency, timeout, cwd: root })) {
+    if (event.type === 'test:summary') {
+      if (event.data.file !== undefined) continue;
+      good &&= event.data.success;
+      for (const name of COUNTS) totals[name] += event.data.counts[name];
+      continue;
     }
+    if (event.type === 'test:diagnostic' && event.data.nesting === 0 && isClosingLine(event.data.message)) continue;
+    yield event;
+  }
+}
+
+/** Everything the groups report; a lane beside another is shown when that one has ended. */
+async function* events(groups: { lane: Lane; beside: Lane }[]) {
+  for (const { lane, beside } of groups) {
+    const later = collect(eventsOf(beside));
+    yield* eventsOf(lane);
+    yield* await later;
   }
   const lines = COUNTS.map((name) => `${NAMES[name]} ${totals[name]}`);
   for (const message of [...lines, `duration_ms ${performance.now() - started}`]) {
     yield { type: 'test:diagnostic', data: { nesting: 0, message, level: 'info' } } as const;
   }
+}
+
+async function collect<T>(from: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const one of from) all.push(one);
+  return all;
 }
 
 function isClosingLine(message: string): boolean {
@@ -100,18 +115,22 @@ function isClosingLine(message: string): boolean {
 
 const args = process.argv.slice(2);
 const named = args.filter((arg) => !arg.startsWith('--'));
+const filesOf = (patterns: readonly string[]): string[] =>
+  patterns.flatMap((pattern) =>
+    globSync(pattern, { cwd: root })
+      .map((file) => path.join(root, file))
+      .sort(),
+  );
+const none = { files: [], concurrency: 1, timeout: MINUTE };
 const groups =
   named.length > 0
-    ? [{ files: named.map((file) => path.resolve(file)), concurrency: 1, timeout: 15 * MINUTE }]
-    : GROUPS.filter((group) => group.fast || !args.includes('--fast')).map(({ patterns, concurrency, timeout }) => ({
-        files: patterns.flatMap((pattern) =>
-          globSync(pattern, { cwd: root })
-            .map((file) => path.join(root, file))
-            .sort(),
-        ),
-        concurrency,
-        timeout,
-      }));
+    ? [{ lane: { files: named.map((file) => path.resolve(file)), concurrency: 1, timeout: 15 * MINUTE }, beside: none }]
+    : GROUPS.filter(({ fast }) => !args.includes(fast ? '--slow' : '--fast')).map(
+        ({ patterns, beside = [], concurrency, timeout }) => ({
+          lane: { files: filesOf(patterns), concurrency, timeout },
+          beside: { files: filesOf(beside), concurrency, timeout },
+        }),
+      );
 
 const reporter = new spec();
 reporter.pipe(process.stdout);

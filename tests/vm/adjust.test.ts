@@ -3,9 +3,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Host, Lab, scenarios, skip } from './lab.ts';
+import { type Host, Lab, scenarios, skipInCi } from './lab.ts';
 
-describe('changes of a running host', { skip, concurrency: 1, timeout: 30 * 60_000 }, () => {
+describe('changes of a running host', { skip: skipInCi, concurrency: 1, timeout: 30 * 60_000 }, () => {
   let lab: Lab;
   let host: Host;
   before(async () => {

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { z } from 'zod';
-import { type Host, Lab, skip } from './lab.ts';
+import { type Host, Lab, skip, skipInCi } from './lab.ts';
 
 const Report = z.object({
   state: z.string(),
@@ -109,7 +109,7 @@ test('a kernel that panics: the boot loader goes back, and the next boot knows w
   await host.expectBooted(lab.v1.commit, '1');
 });
 
-test('a boot that hangs: its deadline ends it', TIMEOUT, async (t) => {
+test('a boot that hangs: its deadline ends it', { ...TIMEOUT, skip: skipInCi }, async (t) => {
   await using host = await lab.host({ loader: 'grub-bios' });
   await lab.commit({
     version: '5',

@@ -36,6 +36,9 @@ const run = promisify(execFile);
 /** Why machines cannot be tested here; false when they can. */
 export const skip = whatIsMissing() ?? false;
 
+/** The same for what CI has no time for, since other machines go much the same way. */
+export const skipInCi = skip || (process.env['MACHINES'] === 'all' ? false : 'takes minutes: make machines-test');
+
 /**
  * How a machine boots. `direct`: QEMU loads the kernel that the disk's first boot entry names, which is fastest; the
  * others go through firmware and the disk's own boot loader.
