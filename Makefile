@@ -41,7 +41,7 @@ faults: build ## break commit, pull and prune with every error at every system c
 	@FAULTS=all TOGETHER_SECONDS=300 $(NODE) --disable-warning=ExperimentalWarning --test tests/faults/*.test.ts
 
 power-test: build ## cut the power of a machine N times (100) while it upgrades, switches and rolls back; no time limit
-	@ATOMIC_POWER_CUTS=$(or $(N),100) ATOMIC_POWER_MINUTES=100000 ATOMIC_POWER_PARALLEL=2 REPLAY=all $(NODE) --disable-warning=ExperimentalWarning --test --test-concurrency=1 tests/power/*.test.ts
+	@ATOMIC_POWER_CUTS=$(or $(N),100) ATOMIC_POWER_MINUTES=100000 REPLAY=all $(NODE) --disable-warning=ExperimentalWarning --test --test-concurrency=1 tests/power/*.test.ts
 
 rpm-test: build ## make a small distribution of RPMs, compose a host of it, boot it, upgrade it, layer packages on it (20 minutes)
 	@RPM_MACHINE=1 $(NODE) --disable-warning=ExperimentalWarning --test --test-concurrency=1 tests/compose/rpm-layering.test.ts tests/vm/rpm.test.ts

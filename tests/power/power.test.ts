@@ -70,8 +70,8 @@ const KINDS: Kind[] = [
 
 const missing = whatIsMissing();
 
-// Cuts at a time: a machine that boots keeps a processor busy, and in CI other tests run beside this one.
-const PARALLEL = Number(process.env['ATOMIC_POWER_PARALLEL'] ?? '1');
+// Cuts at a time: a machine that boots keeps a processor busy.
+const PARALLEL = Number(process.env['ATOMIC_POWER_PARALLEL'] ?? '2');
 
 describe('power cuts', { skip: missing ?? false, timeout: (MINUTES + 20) * 60_000, concurrency: PARALLEL }, () => {
   const state = stateFolder('power');
