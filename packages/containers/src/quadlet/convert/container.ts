@@ -15,40 +15,17 @@ import {
 import { absolutePath, type Conversion, refuse, resolveImage, text } from './conversion.ts';
 import { resolveMount } from './mount.ts';
 import { containerName } from './resources.ts';
-import { each, flag, list, pairs, type Row, rowWords, value, words } from './rows.ts';
+import { flag, list, pairs, type Row, rowWords, value, words } from './rows.ts';
+import { REPEATED, SINGLE, security, whenOn } from './shared-rows.ts';
 
-const security =
-  (name: string) =>
-  (content: string): string[] => ['--security-opt', `${name}${content}`];
-/** A flag that is worth a word only when it is on. */
-const whenOn =
-  (...made: string[]) =>
-  (content: string): string[] =>
-    content === 'true' ? made : [];
 const health = (name: string): string => `--health-${name}`;
 
 const RESOURCES: readonly Row[] = [
   value('Timezone', '--tz'),
-  value('PidsLimit', '--pids-limit'),
-  value('ShmSize', '--shm-size'),
-  value('WorkingDir', '--workdir'),
-  value('IP', '--ip'),
-  value('IP6', '--ip6'),
-  value('HostName', '--hostname'),
-  value('StopSignal', '--stop-signal'),
-  value('StopTimeout', '--stop-timeout'),
-  value('Pull', '--pull'),
-  value('Memory', '--memory'),
+  ...SINGLE,
   value('Retry', '--retry'),
   value('RetryDelay', '--retry-delay'),
-  each('NetworkAlias', '--network-alias'),
-  each('Ulimit', '--ulimit'),
-  each('DNS', '--dns'),
-  each('DNSOption', '--dns-option'),
-  each('DNSSearch', '--dns-search'),
-  each('GroupAdd', '--group-add'),
-  each('AddHost', '--add-host'),
-  each('Tmpfs', '--tmpfs'),
+  ...REPEATED,
   flag('RunInit', '--init'),
   flag('EnvironmentHost', '--env-host'),
   flag('HttpProxy', '--http-proxy'),

@@ -3,40 +3,17 @@ import { deviceWords, exposedPorts, userWords } from '../convert/container.ts';
 import { absolutePath, type Conversion, refuse, resolveImage, text } from '../convert/conversion.ts';
 import { resolveMount } from '../convert/mount.ts';
 import { containerName } from '../convert/resources.ts';
-import { each, flag, list, pairs, type Row, rowWords, value } from '../convert/rows.ts';
+import { flag, list, pairs, type Row, rowWords, value } from '../convert/rows.ts';
+import { REPEATED, SINGLE, security, whenOn } from '../convert/shared-rows.ts';
 import { quoteWords } from '../words.ts';
 import { keysOf, requireHonoured } from './honoured.ts';
-
-const security =
-  (name: string) =>
-  (content: string): string[] => ['--security-opt', `${name}${content}`];
-const whenOn =
-  (...made: string[]) =>
-  (content: string): string[] =>
-    content === 'true' ? made : [];
 
 const OPTIONS: readonly Row[] = [
   value('LogDriver', '--log-driver'),
   list('LogOpt', '--log-opt'),
-  value('PidsLimit', '--pids-limit'),
-  value('ShmSize', '--shm-size'),
-  value('WorkingDir', '--workdir'),
-  value('IP', '--ip'),
-  value('IP6', '--ip6'),
-  value('HostName', '--hostname'),
-  value('StopSignal', '--stop-signal'),
-  value('StopTimeout', '--stop-timeout'),
-  value('Pull', '--pull'),
-  value('Memory', '--memory'),
+  ...SINGLE,
   value('UserNS', '--userns'),
-  each('NetworkAlias', '--network-alias'),
-  each('Ulimit', '--ulimit'),
-  each('DNS', '--dns'),
-  each('DNSOption', '--dns-option'),
-  each('DNSSearch', '--dns-search'),
-  each('GroupAdd', '--group-add'),
-  each('AddHost', '--add-host'),
-  each('Tmpfs', '--tmpfs'),
+  ...REPEATED,
   flag('RunInit', whenOn('--init')),
   flag('NoNewPrivileges', whenOn('--security-opt', 'no-new-privileges')),
   flag('SecurityLabelDisable', whenOn('--security-opt', 'label=disable')),
