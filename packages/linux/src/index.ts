@@ -2,6 +2,7 @@ export * from './copy-content.ts';
 export * from './crypt.ts';
 export * from './error.ts';
 export * from './inode-flags.ts';
+export * from './kernel-locks.ts';
 export * from './kexec.ts';
 export * from './lock.ts';
 export * from './lz4.ts';

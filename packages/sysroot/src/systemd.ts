@@ -12,11 +12,9 @@ export const FINALIZE_UNIT = 'atomic-finalize-staged.service';
 /** The unit of the same purpose that comes with stock ostree. */
 export const STOCK_FINALIZE_UNIT = 'ostree-finalize-staged.service';
 
-const run = promisify(execFile);
-
 async function systemctl(...args: string[]): Promise<void> {
   try {
-    await run('systemctl', args);
+    await promisify(execFile)('systemctl', args);
   } catch (error) {
     const detail = error instanceof Error && 'stderr' in error ? String(error.stderr).trim() : '';
     throw new AtomicError('failed', `systemctl ${args.join(' ')} failed${detail === '' ? '' : `: ${detail}`}`, {

@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync, readlinkSync, realpathSync, statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { kernelLocks } from '@atomic/linux';
 import { AtomicError } from '@atomic/ostree';
 
 /**
@@ -53,12 +54,12 @@ interface LockFile {
 }
 
 /** Whether the kernel lists a write lock on the file: 'maybe' for one with that inode number on another device. */
-function kernelSays({ dev, ino }: LockFile): 'held' | 'maybe' | 'free' {
+function kernelSays({ dev, ino }: LockFile, locks: string): 'held' | 'maybe' | 'free' {
   const major = ((dev / 0x1000) & 0xfffff000) | ((dev >>> 8) & 0xfff);
   const minor = ((dev >>> 12) & 0xffffff00) | (dev & 0xff);
   const hex = (n: number) => n.toString(16).padStart(2, '0');
   let answer: 'maybe' | 'free' = 'free';
-  for (const line of readFileSync('/proc/locks', 'latin1').split('\n')) {
+  for (const line of locks.split('\n')) {
     const fields = line.trim().split(/\s+/);
     // Those who wait are listed beneath the holder with an arrow.
     if (fields[1] === '->' || fields[3] !== 'WRITE') continue;
@@ -86,12 +87,15 @@ function searchHolder(lock: LockFile): number | null {
   return null;
 }
 
-/** Who changes the deployments of the sysroot with this lock file; null when nobody does. Needs no privileges. */
-export function activeTransaction(lockPath: string): Transaction | null {
+/**
+ * Who changes the deployments of the sysroot with this lock file; null when nobody does. Needs no privileges. `locks`: the
+ * kernel's list, when it was read already.
+ */
+export function activeTransaction(lockPath: string, locks?: string): Transaction | null {
   const stat = statSync(lockPath, { throwIfNoEntry: false });
   if (stat === undefined) return null;
   const lock: LockFile = { path: realpathSync(lockPath), dev: stat.dev, ino: stat.ino };
-  const said = kernelSays(lock);
+  const said = kernelSays(lock, locks ?? kernelLocks());
   if (said === 'free') return null;
   let text = '';
   try {

@@ -1,3 +1,4 @@
+import { createRequire } from 'node:module';
 import { AtomicError } from '@atomic/ostree';
 import type { Plugin } from 'esbuild';
 import { directImports } from './direct-imports.ts';
@@ -16,47 +17,51 @@ export interface Bundle {
   inputs: string[];
 }
 
-// CommonJS starts several milliseconds sooner than ES modules. Node's larger modules are loaded on their first use: most
-// commands need few of them, and each costs up to 3 ms.
-const BANNER = `require = (load => {
-  const lazy = new Set(${JSON.stringify(
-    [
-      'child_process',
-      'crypto',
-      'dns',
-      'fs/promises',
-      'http',
-      'http2',
-      'https',
-      'module',
-      'net',
-      'os',
-      'readline',
-      'sqlite',
-      'stream',
-      'stream/promises',
-      'timers/promises',
-      'tls',
-      'tty',
-      'util',
-      'worker_threads',
-      'zlib',
-    ].map((name) => `node:${name}`),
-  )});
+/** Node's larger modules: most commands need few of them, and each costs up to 4 ms. */
+const LAZY = [
+  'child_process',
+  'crypto',
+  'dns',
+  'fs/promises',
+  'http',
+  'http2',
+  'https',
+  'module',
+  'net',
+  'os',
+  'readline',
+  'sqlite',
+  'stream',
+  'stream/promises',
+  'timers/promises',
+  'tls',
+  'tty',
+  'util',
+  'worker_threads',
+  'zlib',
+];
+
+/** What the lazy modules export: an import of one whole asks for the names, which must not load it. */
+function lazyNames(): Record<string, string[]> {
+  const load = createRequire(import.meta.url);
+  return Object.fromEntries(LAZY.map((name) => [`node:${name}`, Object.keys(load(`node:${name}`))]));
+}
+
+// CommonJS starts several milliseconds sooner than ES modules.
+const banner = (): string => `require = (load => {
+  const lazy = ${JSON.stringify(lazyNames())};
   const seen = new Map();
   return id => {
-    if (!lazy.has(id)) return load(id);
+    if (!Object.hasOwn(lazy, id)) return load(id);
     if (!seen.has(id)) {
       let loaded;
       const get = () => loaded ??= load(id);
       seen.set(id, new Proxy({}, {
         get: (_, key) => get()[key],
-        has: (_, key) => key in get(),
-        ownKeys: () => Reflect.ownKeys(get()),
-        getOwnPropertyDescriptor: (_, key) => {
-          const found = Reflect.getOwnPropertyDescriptor(get(), key);
-          return found && { ...found, configurable: true };
-        },
+        has: (_, key) => lazy[id].includes(key),
+        ownKeys: () => lazy[id],
+        getOwnPropertyDescriptor: (_, key) =>
+          lazy[id].includes(key) ? { configurable: true, enumerable: true, get: () => get()[key] } : undefined,
       }));
     }
     return seen.get(id);
@@ -92,7 +97,7 @@ export async function bundle(root: string, entry: keyof typeof ENTRIES): Promise
     keepNames: false,
     legalComments: 'none',
     external: ['koffi', 'esbuild'],
-    banner: { js: BANNER },
+    banner: { js: banner() },
     plugins: [directImports(root), ENGLISH_ONLY],
     logLevel: 'silent',
   }).catch((error: unknown) => {

@@ -115,6 +115,8 @@ export interface StatusOptions {
   /** Only deployments of this system. */
   os?: string | undefined;
   trust?: TrustOptions | undefined;
+  /** The kernel's list of locks, when it is being read already; it takes its time. */
+  locks?: Promise<string> | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -298,7 +300,7 @@ export async function statusReport(sysroot: Sysroot, options: StatusOptions = {}
   const os = state.booted?.os ?? (systems.size === 1 ? chooseOs(state, options.os ?? [...systems][0]) : undefined);
   const update = os === undefined ? null : availableUpdate(sysroot, os, state);
   const health = healthReport(sysroot, state, options.os);
-  const transaction = activeTransaction(sysroot.layout.lock);
+  const transaction = activeTransaction(sysroot.layout.lock, await options.locks);
   const json: HostStatus = {
     deployments: [],
     transaction:

@@ -5,8 +5,6 @@ import { errnoCode } from '@atomic/linux';
 import { AtomicError } from '@atomic/ostree';
 import { fieldsOf } from '../health/files.ts';
 
-const run = promisify(execFile);
-
 /** Asks the system bus: arguments of busctl(1) in, its JSON out. Tests give their own. */
 export type Bus = (args: readonly string[]) => Promise<string>;
 
@@ -22,7 +20,9 @@ export function systemBus(runFolder = '/run'): Bus | null {
   if (!existsSync(`${runFolder}/dbus/system_bus_socket`)) return null;
   return async (args) => {
     try {
-      const { stdout } = await run('busctl', ['--json=short', '--auto-start=no', ...args], { timeout: 20_000 });
+      const { stdout } = await promisify(execFile)('busctl', ['--json=short', '--auto-start=no', ...args], {
+        timeout: 20_000,
+      });
       return stdout;
     } catch (error) {
       if (errnoCode(error) === 'ENOENT') throw new AtomicError('not-found', 'there is no busctl', { cause: error });
