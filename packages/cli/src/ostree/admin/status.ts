@@ -1,5 +1,6 @@
 import { AtomicError, metadataString, parseRefspec, type Repo } from '@atomic/ostree';
 import type { Deployment, SysrootState } from '@atomic/sysroot';
+import { isTerminal } from '../../terminal.ts';
 import { trustFromEnvironment } from '../trust.ts';
 import type { Call, Verb } from '../verb.ts';
 import { ADMIN, ADMIN_COMMON, openSysroot } from './sysroot.ts';
@@ -68,7 +69,7 @@ async function print(repo: Repo, deployment: Deployment, call: Call): Promise<vo
   if (version !== undefined) ctx.print(`    Version: ${version}`);
   if (unlocked !== 'none') {
     const text = `Unlocked: ${unlocked}`;
-    ctx.print(`    ${process.stdout.isTTY === true ? `\x1b[31m\x1b[1m${text}\x1b[22m\x1b[0m` : text}`);
+    ctx.print(`    ${isTerminal(1) ? `\x1b[31m\x1b[1m${text}\x1b[22m\x1b[0m` : text}`);
   }
   if (deployment.pinned) ctx.print('    Pinned: yes');
   const refspec = origin?.get('origin', 'refspec');
