@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { AtomicError, fsck, prune, Repo, type RepoMode } from '@atomic/ostree';
+import { BLOB_HEADER } from './blob-commit.ts';
 import { BlobStore } from './blob-store.ts';
 import { splitDigest } from './digest.ts';
 
@@ -91,6 +92,26 @@ test('an upload goes on after its process is gone, and is a blob only when it is
   assert.equal(store.has(digest), false);
   assert.equal((await store.adopt(upload, digest)).size, bytes.length);
   assert.deepEqual(await all(store.open(await store.put(pieces(bytes), digest))), bytes);
+});
+
+test('a process that ends while an upload becomes a blob leaves it to be ended again, and nothing more may be added', async () => {
+  const repo = Repo.create(join(root, 'ended'), { mode: 'bare-user' });
+  const store = new BlobStore(repo);
+  const bytes = randomBytes(300_000);
+  const digest = digestOf(bytes);
+  using upload = store.uploads.create('app');
+  await upload.append(pieces(bytes));
+  {
+    // Given up before its commit, as by a kill.
+    await using transaction = await repo.begin({ resumable: false });
+    transaction.adoptContent(upload.path, BLOB_HEADER, await upload.verify(digest));
+    await assert.rejects(upload.append(pieces(Buffer.from('more'))), code('exists'));
+  }
+  assert.equal(store.has(digest), false);
+  const blob = await store.adopt(upload, digest);
+  assert.deepEqual(await all(store.open(blob)), bytes);
+  assert.deepEqual(leftovers(repo), []);
+  assert.deepEqual((await fsck(repo)).problems, []);
 });
 
 test('too much is refused, lies are refused, and nothing is left of either', async () => {

@@ -59,7 +59,10 @@ export class Upload implements Disposable {
     return this.#size;
   }
 
-  /** Writes more at the end. What arrived before `source` failed stays, so that one can go on from there. */
+  /**
+   * Writes more at the end. What arrived before `source` failed stays, so that one can go on from there. Throws `exists`
+   * when it had ended and became a blob, or was about to: the store's object would change with it.
+   */
   async append(source: AsyncIterable<Uint8Array>, { limit, signal }: AppendOptions = {}): Promise<void> {
     const tally = this.#tally();
     const file = await open(this.path, 'a');
@@ -73,6 +76,8 @@ export class Upload implements Disposable {
       batch = [];
       length = 0;
       if (bytes === 0) return;
+      if (lstatSync(this.path).nlink > 1)
+        throw new AtomicError('exists', `all of the upload ${this.id} has come already; only its digest is awaited`);
       if (this.#size - checked >= SPACE_STEP) {
         if (freeBytes(this.#repo) < bytes) throw new AtomicError('no-space', 'the disk of the store is full');
         checked = this.#size;

@@ -133,6 +133,7 @@ async function append({ limits }: Registry, { request, signal }: Exchange, uploa
     if (!(cause instanceof AtomicError)) throw cause;
     if (cause.code === 'invalid') throw new RegistryError(413, 'SIZE_INVALID', cause.message, { cause });
     if (cause.code === 'no-space') throw new RegistryError(507, 'SIZE_INVALID', cause.message, { cause });
+    if (cause.code === 'exists') throw new RegistryError(416, 'BLOB_UPLOAD_INVALID', cause.message, { cause });
     throw cause;
   }
   const length = request.headers['content-length'];

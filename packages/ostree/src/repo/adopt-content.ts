@@ -1,4 +1,4 @@
-import { closeSync, constants, openSync, renameSync, rmSync } from 'node:fs';
+import { closeSync, constants, linkSync, openSync } from 'node:fs';
 import type { Checksum } from '../objects/checksum.ts';
 import type { FileHeader } from '../objects/file.ts';
 import type { Stager, Stored } from './stager.ts';
@@ -7,8 +7,9 @@ import { storeLarge } from './store-file.ts';
 
 /**
  * Makes a file of the repository's own file system a content object, without a copy where the repository keeps plain
- * files; it is gone from `path` then. `checksum` was counted while the file was written, over `fileHeaderBytes(header)`
- * and its content; an archive repository compresses the file and so checks it once more.
+ * files: by a hard link, so that whoever wrote it can begin again when the transaction never ends. Nothing may be written
+ * to `path` any more, and it is the caller's to remove after the commit. `checksum` was counted while the file was
+ * written, over `fileHeaderBytes(header)` and its content; an archive repository compresses the file and so checks it once more.
  */
 export function adoptContent(
   stager: Stager,
@@ -17,23 +18,17 @@ export function adoptContent(
   { checksum, size }: { checksum: Checksum; size: number },
 ): Stored {
   const { mode } = stager.target;
-  let stored: Stored = { checksum, size, isNew: false };
-  if (!stager.has('file', checksum)) {
-    checkStorable(mode, checksum, header);
-    const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
-    try {
-      if (mode === 'archive') stored = storeLarge(stager, fd, header, size, checksum);
-      else {
-        finishBareFile(mode, fd, header);
-        const aside = stager.aside();
-        renameSync(path, aside);
-        stager.adopt('file', checksum, aside);
-        stored = { checksum, size, isNew: true };
-      }
-    } finally {
-      closeSync(fd);
-    }
+  if (stager.has('file', checksum)) return { checksum, size, isNew: false };
+  checkStorable(mode, checksum, header);
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  try {
+    if (mode === 'archive') return storeLarge(stager, fd, header, size, checksum);
+    finishBareFile(mode, fd, header);
+    const aside = stager.aside();
+    linkSync(path, aside);
+    stager.adopt('file', checksum, aside);
+    return { checksum, size, isNew: true };
+  } finally {
+    closeSync(fd);
   }
-  rmSync(path, { force: true });
-  return stored;
 }

@@ -156,7 +156,7 @@ export class Transaction implements AsyncDisposable {
     return this.noteStored(await storeContentSource(this.stager, content, expected));
   }
 
-  /** Stages a file that lies on the repository's file system, by moving it; see {@link adoptContent}. */
+  /** Stages a file that lies on the repository's file system, by a link; see {@link adoptContent}. */
   adoptContent(path: string, header: FileHeader, known: { checksum: Checksum; size: number }): Checksum {
     return this.noteStored(adoptContent(this.stager, path, header, known));
   }
