@@ -56,7 +56,7 @@ mkdirSync(folder, { recursive: true });
 const worker = await bundle(root, 'worker');
 writeAside('worker.cjs', worker.code);
 const kept = new Set<string>();
-for (const program of ['ostree', 'atomic'] as const) {
+for (const program of ['ostree', 'whole', 'atomic'] as const) {
   const { code, inputs } = await bundle(root, program);
   const name = `${program}-${digest(code).slice(0, 16)}`;
   const sources = [...inputs, ...worker.inputs].filter((path) => !path.startsWith('node_modules/'));

@@ -1,3 +1,5 @@
-import { start } from './start.ts';
+import { groupOf, isElsewhere } from './groups.ts';
 
-void start(async () => (await import('./main.ts')).main);
+// A bundle holds machine.ts; whole.ts is another, beside it.
+if (isElsewhere(groupOf(process.argv.slice(2)))) void import('./whole.ts');
+else void import('./machine.ts');

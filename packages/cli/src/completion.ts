@@ -159,6 +159,7 @@ export async function modelFor(name: string): Promise<CommandModel> {
   const ostree = await ostreeModel();
   if (name === 'ostree') return ostree;
   const { buildProgram } = await import('./main.ts');
-  const model = modelOf(await buildProgram('all'));
+  const { ALL_GROUPS } = await import('./all-groups.ts');
+  const model = modelOf(await buildProgram(ALL_GROUPS, 'all'));
   return { ...model, commands: model.commands.map((command) => (command.name === 'ostree' ? ostree : command)) };
 }

@@ -1,26 +1,8 @@
 import type { Command } from 'commander';
-import { VERBS } from './containers/index.ts';
+import { VERBS } from './containers/verbs.ts';
+import { type Group, groupOf } from './groups.ts';
 import { writeErr, writeOut } from './terminal.ts';
 import { VERSION } from './version.ts';
-
-/** The command groups. Only the one named on the command line is imported, so that starting stays fast. */
-const GROUPS: { name: string; summary: string; load: () => Promise<{ register: (program: Command) => void }> }[] = [
-  { name: 'host', summary: 'show, upgrade, roll back and deploy this machine', load: () => import('./host/index.ts') },
-  { name: 'compose', summary: 'make trees and disk images from a treefile', load: () => import('./compose/index.ts') },
-  {
-    name: 'db',
-    summary: 'which packages are in commits, and how they differ (dpkg and rpm)',
-    load: () => import('./db/index.ts'),
-  },
-  {
-    name: 'changeset',
-    summary: 'what was written on top of a tree: show, apply, compare, export',
-    load: () => import('./changeset/index.ts'),
-  },
-  { name: 'vm', summary: 'run disk images in a virtual machine', load: () => import('./vm.ts') },
-  { name: 'completion', summary: 'print a completion script for a shell', load: () => import('./completion.ts') },
-  ...VERBS,
-];
 
 const EXAMPLES = `
 Examples:
@@ -38,7 +20,7 @@ Examples:
 Run \`atomic GROUP --help\` for the commands of a group.`;
 
 /** Builds the program with the groups named in `load`, or all of them; the others are there by name only. */
-export async function buildProgram(load: 'all' | readonly string[]): Promise<Command> {
+export async function buildProgram(groups: readonly Group[], load: 'all' | readonly string[]): Promise<Command> {
   const { Command, Option } = await import('commander');
   const program = new Command('atomic')
     .description('Builds, ships, runs and rolls back image-based Linux hosts, and the containers on them.')
@@ -55,8 +37,9 @@ export async function buildProgram(load: 'all' | readonly string[]): Promise<Com
     .configureOutput({ writeOut, writeErr: (text) => writeErr(text.replace(/\n$/, '')) })
     .showHelpAfterError('  hint: add --help to see what is allowed')
     .exitOverride();
-  for (const group of GROUPS) {
-    if (load === 'all' || load.includes(group.name)) (await group.load()).register(program);
+  for (const group of groups) {
+    if (group.load !== undefined && (load === 'all' || load.includes(group.name)))
+      (await group.load()).register(program);
     else program.command(group.name).description(group.summary);
   }
   if (load === 'all' || !load.includes('ostree')) {
@@ -67,7 +50,7 @@ export async function buildProgram(load: 'all' | readonly string[]): Promise<Com
       .allowUnknownOption()
       .argument('[args...]');
   }
-  const verbs = new Set(VERBS.map(({ name }) => name));
+  const verbs = new Set<string>(VERBS.map(({ name }) => name));
   for (const command of program.commands) if (verbs.has(command.name())) command.helpGroup('Containers:');
   inherit(program);
   return program;
@@ -81,19 +64,18 @@ function inherit(command: Command): void {
   }
 }
 
-/** Runs `atomic` with the arguments after its name; resolves to the exit status. */
-export async function main(argv: readonly string[]): Promise<number> {
-  const words = argv.filter((arg) => !arg.startsWith('-'));
-  if (words.length === 0 && argv.includes('--version')) {
+/** Runs `atomic` of these groups with the arguments after its name; resolves to the exit status. */
+export async function main(groups: readonly Group[], argv: readonly string[]): Promise<number> {
+  const group = groupOf(argv);
+  if (group === undefined && argv.includes('--version')) {
     writeOut(`atomic:\n Version: '${VERSION}'\n Node: '${process.versions.node}'\n`);
     return 0;
   }
-  const group = words[0] === 'help' ? words[1] : words[0];
   if (group === 'ostree') {
     const { ostreeMain } = await import('./ostree/main.ts');
     return ostreeMain(argv.slice(argv.indexOf('ostree') + 1));
   }
-  const program = await buildProgram(group === undefined ? [] : [group]);
+  const program = await buildProgram(groups, group === undefined ? [] : [group]);
   if (argv.length === 0) {
     program.outputHelp({ error: true });
     return 1;

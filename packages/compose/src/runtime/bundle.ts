@@ -3,9 +3,13 @@ import { AtomicError } from '@atomic/ostree';
 import type { Plugin } from 'esbuild';
 import { directImports } from './direct-imports.ts';
 
-/** What can be bundled: the two programs (`atomic ostree …` is in the first too), and the threads' entry. */
+/**
+ * What can be bundled: the two programs (`atomic ostree …` is in the first too), what the first needs beside it for the
+ * verbs of containers, and the threads' entry.
+ */
 const ENTRIES = {
   atomic: 'packages/cli/src/atomic.ts',
+  whole: 'packages/cli/src/whole.ts',
   ostree: 'packages/cli/src/ostree.ts',
   worker: 'packages/ostree/src/workers/worker.ts',
 } as const;
@@ -79,6 +83,16 @@ const ENGLISH_ONLY: Plugin = {
   },
 };
 
+/** The other bundle is found at run time. */
+const WHOLE_BESIDE: Plugin = {
+  name: 'whole-beside',
+  setup(build) {
+    build.onResolve({ filter: /^\.\/whole\.ts$/ }, ({ kind }) =>
+      kind === 'dynamic-import' ? { path: './whole.cjs', external: true } : undefined,
+    );
+  },
+};
+
 /** Bundles one part of a checkout; the same sources give the same bytes. Throws AtomicError 'failed'. */
 export async function bundle(root: string, entry: keyof typeof ENTRIES): Promise<Bundle> {
   const { build } = await import('esbuild');
@@ -98,7 +112,9 @@ export async function bundle(root: string, entry: keyof typeof ENTRIES): Promise
     legalComments: 'none',
     external: ['koffi', 'esbuild'],
     banner: { js: banner() },
-    plugins: [directImports(root), ENGLISH_ONLY],
+    // What is imported from outside is a CommonJS file too.
+    supported: { 'dynamic-import': false },
+    plugins: [directImports(root), ENGLISH_ONLY, WHOLE_BESIDE],
     logLevel: 'silent',
   }).catch((error: unknown) => {
     throw new AtomicError(

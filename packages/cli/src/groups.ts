@@ -1,0 +1,41 @@
+import type { Command } from 'commander';
+import { VERBS } from './containers/verbs.ts';
+
+/** A group of commands; one without `load` belongs to another program, see {@link isElsewhere}. */
+export interface Group {
+  name: string;
+  summary: string;
+  load?: () => Promise<{ register: (program: Command) => void }>;
+}
+
+/** About machines. Only the group named on the command line is imported, so that starting stays fast. */
+export const MACHINE_GROUPS: readonly Group[] = [
+  { name: 'host', summary: 'show, upgrade, roll back and deploy this machine', load: () => import('./host/index.ts') },
+  { name: 'compose', summary: 'make trees and disk images from a treefile', load: () => import('./compose/index.ts') },
+  {
+    name: 'db',
+    summary: 'which packages are in commits, and how they differ (dpkg and rpm)',
+    load: () => import('./db/index.ts'),
+  },
+  {
+    name: 'changeset',
+    summary: 'what was written on top of a tree: show, apply, compare, export',
+    load: () => import('./changeset/index.ts'),
+  },
+  { name: 'vm', summary: 'run disk images in a virtual machine', load: () => import('./vm.ts') },
+];
+
+export const COMPLETION: Group = { name: 'completion', summary: 'print a completion script for a shell' };
+
+/**
+ * Whether a command is in whole.ts only: the containers' verbs, and what needs the definitions of all. The others start
+ * without reading them, a quarter of the code.
+ */
+export const isElsewhere = (group: string | undefined): boolean =>
+  group === COMPLETION.name || VERBS.some(({ name }) => name === group);
+
+/** The first word of a command line that names a group. */
+export function groupOf(argv: readonly string[]): string | undefined {
+  const words = argv.filter((arg) => !arg.startsWith('-'));
+  return words[0] === 'help' ? words[1] : words[0];
+}
