@@ -15,13 +15,14 @@ export interface SystemKindOptions {
   user?: boolean | undefined;
   /** Of a command whose options say how registries are reached. */
   reach?: ReachOptions;
-  choose?: ReturnType<typeof chooser>;
+  /** Asked for when something has to be fetched: looking for a terminal costs more than finding an image. */
+  choose?: () => ReturnType<typeof chooser>;
   title?: string;
 }
 
 /** Opens the containers that systemd runs; nothing is read or made before it is asked for. */
 export async function openSystem(options: SystemKindOptions = {}, at: Places = places()): Promise<SystemKind> {
-  const { Lifecycle, placesOf, pull, readConfiguration, SystemContainers, Systemd, systemBackend } = await import(
+  const { Lifecycle, placesOf, readConfiguration, SystemContainers, Systemd, systemBackend } = await import(
     '@atomic/containers'
   );
   const { env } = process;
@@ -63,11 +64,12 @@ export async function openSystem(options: SystemKindOptions = {}, at: Places = p
       const from = known !== undefined && /^[a-z-]+:/.test(known.origin) ? known.origin : name;
       const reach = await reachOf(options.reach ?? {});
       const named = from === name ? {} : { name: known?.name };
+      const { pull } = await import('@atomic/containers');
       const { image } = await pull(from, {
         store: images,
         ...reach,
         ...named,
-        choose: options.choose,
+        choose: options.choose?.(),
         signal,
         progress,
       });
@@ -119,7 +121,7 @@ export async function installSystem(ctx: Context, image: string, flags: InstallS
     });
   }
   const title = `atomic install ${image}`;
-  const { containers } = await openSystem({ user, reach: flags, choose: chooser(ctx), title });
+  const { containers } = await openSystem({ user, reach: flags, choose: () => chooser(ctx), title });
   const changed = await containers.install(image, {
     name: flags.name,
     set: await readSettings(flags.set),

@@ -27,8 +27,9 @@ function origins(file: string, seen: Set<string>): Map<string, string> {
 }
 
 /**
- * Lets `import { Repo } from '@atomic/ostree'` load the module that defines Repo instead of the whole package: a bundle
- * runs each module it loads, and a start should run few. Statements it does not understand stay as they are.
+ * Lets `import { Repo } from '@atomic/ostree'`, and `const { Repo } = await import(…)`, load the module that defines Repo
+ * instead of the whole package: a bundle runs each module it loads, and a start should run few. Statements it does not
+ * understand stay as they are.
  */
 export function directImports(root: string): Plugin {
   const packages = new Map<string, Map<string, string>>();
@@ -37,25 +38,36 @@ export function directImports(root: string): Plugin {
     packages.set(name, known);
     return known;
   };
-  const rewrite = (statement: string, names: string, name: string): string => {
-    const lines: string[] = [];
-    for (const part of names.split(',').map((word) => word.trim())) {
+  /** The names of an import, each with the file that defines it; null when one is not understood. */
+  const located = (names: string, name: string, rename: RegExp): [part: string, origin: string][] | null => {
+    const parts = names.split(',').map((word) => word.trim());
+    const found: [string, string][] = [];
+    for (const part of parts) {
       if (part === '' || part.startsWith('type ')) continue;
-      const origin = originsOf(name).get(part.split(/\s+as\s+/)[0] ?? '');
-      if (origin === undefined) return statement;
-      lines.push(`import { ${part} } from ${JSON.stringify(origin)};`);
+      const origin = originsOf(name).get(part.split(rename)[0] ?? '');
+      if (origin === undefined) return null;
+      found.push([part, origin]);
     }
-    return lines.join(' ');
+    return found;
+  };
+  const rewriteStatic = (statement: string, names: string, name: string): string =>
+    located(names, name, /\s+as\s+/)
+      ?.map(([part, origin]) => `import { ${part} } from ${JSON.stringify(origin)};`)
+      .join(' ') ?? statement;
+  const rewriteDynamic = (statement: string, names: string, name: string): string => {
+    const found = located(names, name, /\s*:\s*/);
+    if (found === null || found.length === 0) return statement;
+    const loads = found.map(([, origin]) => `import(${JSON.stringify(origin)})`);
+    return `const [${found.map(([part]) => `{ ${part} }`).join(', ')}] = await Promise.all([${loads.join(', ')}])`;
   };
   return {
     name: 'direct-imports',
     setup(build) {
       build.onLoad({ filter: /\/packages\/[a-z]+\/src\/.*\.ts$/ }, ({ path }) => ({
         loader: 'ts',
-        contents: readFileSync(path, 'utf8').replace(
-          /^import \{([^}]*)\} from '@atomic\/([a-z]+)';$/gm,
-          (statement, names: string, name: string) => rewrite(statement, names, name),
-        ),
+        contents: readFileSync(path, 'utf8')
+          .replace(/^import \{([^}]*)\} from '@atomic\/([a-z]+)';$/gm, rewriteStatic)
+          .replace(/\bconst \{([^{}]*)\} = await import\(\s*'@atomic\/([a-z]+)',?\s*\)/g, rewriteDynamic),
       }));
     },
   };
