@@ -1,3 +1,4 @@
+import { DNF_MAIN } from './dnf-main.ts';
 import { DNF5_PROGRAM } from './dnf5-program.ts';
 
 /**
@@ -258,56 +259,30 @@ def fetched(base, packages):
         'installed': [dict(described(pkg), path=pkg.localPkg()) for pkg in packages],
     }
 
-def main():
-    action = ask['action']
-    base = open_base()
-    if action == 'refresh':
-        fill(base)
-        return {'repositories': repositories(base)}
-    fill(base)
-    if action == 'search':
-        found = {}
-        query = base.sack.query().available().latest()
-        def matching(**kinds):
-            result = query
-            for word in ask['words']:
-                result = result.filter(**{kind: '*%s*' % word for kind in kinds})
-            return set(pkg.name for pkg in result.filter(arch__neq=['src', 'nosrc']))
-        names, summaries = matching(name__glob=1), set()
-        for pkg in query:
-            if pkg.arch not in ('src', 'nosrc') and all(word.lower() in (pkg.summary or '').lower() for word in ask['words']):
-                summaries.add(pkg.name)
-        text = {pkg.name: pkg.summary or '' for pkg in query if pkg.name in names or pkg.name in summaries}
-        return {'found': [{'name': name, 'summary': text.get(name, ''), 'matched': 'name+summary' if name in names and name in summaries else 'name' if name in names else 'summary'} for name in sorted(names | summaries)]}
-    if action == 'describe':
-        names = set(ask['words'])
-        return {'described': [described(pkg) for pkg in base.sack.query().available() if nevra(pkg) in names]}
-    if action == 'files':
-        found = []
-        for word in ask['words']:
-            name, _, wanted = word.partition('=')
-            known = base.sack.query().available().filter(name=name)
-            chosen = [pkg for pkg in known if version(pkg) == wanted] if wanted else list(known.latest())
-            if not chosen:
-                raise Failed('no-package', '', word)
-            found += chosen
-        return fetched(base, found)
-    if action == 'advisories':
-        return {'advisories': advisories(base, set(ask['words']))}
-    if ask.get('hold'):
-        hold_base(base)
-    keep_to_lock(base)
+def available(base):
+    return base.sack.query().available()
+
+def searched(base):
+    query = available(base).latest()
+    result = query
+    for word in ask['words']:
+        result = result.filter(name__glob='*%s*' % word)
+    names, summaries = set(pkg.name for pkg in result.filter(arch__neq=['src', 'nosrc'])), set()
+    for pkg in query:
+        if pkg.arch not in ('src', 'nosrc') and all(word.lower() in (pkg.summary or '').lower() for word in ask['words']):
+            summaries.add(pkg.name)
+    text = {pkg.name: pkg.summary or '' for pkg in query if pkg.name in names or pkg.name in summaries}
+    return matches(names, summaries, text)
+
+def chosen(base, name, wanted):
+    known = available(base).filter(name=name)
+    return [pkg for pkg in known if version(pkg) == wanted] if wanted else list(known.latest())
+
+def resolve(base):
     inactive = mark(base)
     base.resolve(allow_erasing=bool(ask.get('remove')))
-    comes, goes = gather(base)
-    result = {'inactive': inactive, 'removed': [described(pkg) for pkg in goes]}
-    if action == 'fetch':
-        result.update(fetched(base, comes))
-        result['advisories'] = advisories(base, set(nevra(pkg) for pkg in comes))
-    else:
-        result['installed'] = [described(pkg) for pkg in comes]
-    return result
-
+    return (inactive, *gather(base))
+${DNF_MAIN}
 try:
     answer(main())
 except Failed as error:

@@ -1,3 +1,5 @@
+import { DNF_MAIN } from './dnf-main.ts';
+
 /**
  * The same as {@link file://./dnf-program.ts}, asked of dnf 5's library (https://dnf5.readthedocs.io/en/stable/api): what
  * that file runs where there is no dnf 4. `answer`, `Failed` and `ask` are there already.
@@ -337,49 +339,18 @@ def searched(base):
         if all(word in summary.lower() for word in words):
             summaries.add(name)
         text[name] = summary
-    return [{'name': name, 'summary': text[name], 'matched': 'name+summary' if name in names and name in summaries else 'name' if name in names else 'summary'} for name in sorted(names | summaries)]
+    return matches(names, summaries, text)
 
 def reason(error):
     return ' '.join(str(error).split())
 
-def main():
-    action = ask['action']
-    base = open_base()
-    fill(base)
-    if action == 'refresh':
-        return {'repositories': repositories(base)}
-    if action == 'search':
-        return {'found': searched(base)}
-    if action == 'describe':
-        names = set(ask['words'])
-        return {'described': [described(pkg) for pkg in available(base) if nevra(pkg) in names]}
-    if action == 'files':
-        found = []
-        for word in ask['words']:
-            name, _, wanted = word.partition('=')
-            query = available(base)
-            query.filter_name([name])
-            if not wanted:
-                query.filter_latest_evr()
-            chosen = [pkg for pkg in query if not wanted or version(pkg) == wanted]
-            if not chosen:
-                raise Failed('no-package', '', word)
-            found += chosen
-        return fetched(base, found)
-    if action == 'advisories':
-        return {'advisories': advisories(base, set(ask['words']))}
-    if ask.get('hold'):
-        hold_base(base)
-    keep_to_lock(base)
-    inactive, comes, goes = resolve(base)
-    result = {'inactive': inactive, 'removed': [described(pkg) for pkg in goes]}
-    if action == 'fetch':
-        result.update(fetched(base, comes))
-        result['advisories'] = advisories(base, set(nevra(pkg) for pkg in comes))
-    else:
-        result['installed'] = [described(pkg) for pkg in comes]
-    return result
-
+def chosen(base, name, wanted):
+    query = available(base)
+    query.filter_name([name])
+    if not wanted:
+        query.filter_latest_evr()
+    return [pkg for pkg in query if not wanted or version(pkg) == wanted]
+${DNF_MAIN}
 try:
     answer(main())
 except Failed as error:
