@@ -12,19 +12,10 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { composeTree, type LayerLimits, layerAssembler, loadTreefile } from '@atomic/compose';
-import { AtomicError, type Checksum, pullLocal, Repo } from '@atomic/ostree';
-import {
-  type AssembledLayer,
-  type AssembleOptions,
-  deploy,
-  initStateroot,
-  initSysroot,
-  type LayerRequests,
-  type LocalPackage,
-  makeOrigin,
-  Sysroot,
-} from '@atomic/sysroot';
+import { composeTree, loadTreefile } from '@atomic/compose';
+import { type Checksum, pullLocal, Repo } from '@atomic/ostree';
+import { deploy, initStateroot, initSysroot, type LocalPackage, makeOrigin, Sysroot } from '@atomic/sysroot';
+import { LayerDisk } from './layer-disk.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 const CACHE = join(process.env['ATOMIC_TEST_CACHE'] ?? join(ROOT, 'build'), 'cache');
@@ -59,20 +50,10 @@ export interface Deb {
   conffiles?: string[];
 }
 
-const NONE: LayerRequests = { install: [], local: [], localFileOverride: [], remove: [], replace: [], replaceFrom: [] };
-
 /** A disk with the tree in its repository, deployed; a folder of packages; an /etc whose only repository is that. */
-export class LayeringLab {
-  readonly work: string;
-  readonly sysroot: Sysroot;
-  readonly base: Checksum;
-  readonly etc: string;
-
+export class LayeringLab extends LayerDisk implements Disposable {
   private constructor(work: string, sysroot: Sysroot, base: Checksum) {
-    this.work = work;
-    this.sysroot = sysroot;
-    this.base = base;
-    this.etc = join(work, 'etc');
+    super(work, sysroot, base);
     mkdirSync(join(this.etc, 'apt/sources.list.d'), { recursive: true });
     mkdirSync(join(work, 'debs'));
   }
@@ -151,34 +132,7 @@ export class LayeringLab {
     return { name: `${name}_${version}_all`, sha256, path };
   }
 
-  async assemble(
-    requests: Partial<LayerRequests>,
-    options: AssembleOptions & { base?: Checksum; limits?: Partial<LayerLimits> } = {},
-  ): Promise<AssembledLayer> {
-    const { base = this.base, limits = {}, ...rest } = options;
-    const layers = await layerAssembler({ limits });
-    using _lock = await this.sysroot.lock();
-    return await layers.assemble(this.sysroot, base, { ...NONE, ...requests }, { mergeEtc: this.etc, ...rest });
-  }
-
-  /** Asserts that it fails, in one line, and that the disk is as it was. */
-  async fails(
-    requests: Partial<LayerRequests>,
-    message: RegExp,
-    options: AssembleOptions & { base?: Checksum; limits?: Partial<LayerLimits> } = {},
-  ): Promise<AtomicError> {
-    const error = await this.assemble(requests, options).then(
-      () => assert.fail('it did not fail'),
-      (reason: unknown) => reason,
-    );
-    assert.ok(error instanceof AtomicError, error instanceof Error ? error.stack : String(error));
-    assert.match(error.message, message);
-    assert.ok(!error.message.includes('\n'), 'one line');
-    this.assertNothingLeft();
-    return error;
-  }
-
-  assertNothingLeft(): void {
+  override assertNothingLeft(): void {
     const folder = join(this.sysroot.path, 'ostree/extensions/atomic');
     assert.deepEqual(readdirSync(folder).sort(), ['cache', 'lock']);
     assert.ok(!readFileSync('/proc/self/mountinfo', 'utf8').includes(folder), 'nothing is mounted');

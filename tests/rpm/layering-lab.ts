@@ -3,30 +3,19 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { composeTree, type LayerLimits, layerAssembler, loadTreefile } from '@atomic/compose';
-import { AtomicError, type Checksum, pullLocal, type Repo } from '@atomic/ostree';
-import {
-  type AssembledLayer,
-  type AssembleOptions,
-  initSysroot,
-  type LayerRequests,
-  type LocalPackage,
-  Sysroot,
-} from '@atomic/sysroot';
+import { composeTree, loadTreefile } from '@atomic/compose';
+import { type Checksum, pullLocal, type Repo } from '@atomic/ostree';
+import { initSysroot, type LocalPackage, Sysroot } from '@atomic/sysroot';
 import { type RepoServer, serveRepo } from '@atomic/vm';
+import { LayerDisk } from '../compose/layer-disk.ts';
 import { buildDistribution, type Distribution } from './distribution.ts';
 import { buildRpm, createRepository } from './rpm-package.ts';
 import { type TreeOptions, writeTree } from './trees.ts';
 
-const NONE: LayerRequests = { install: [], local: [], localFileOverride: [], remove: [], replace: [], replaceFrom: [] };
 type Composer = (options: TreeOptions) => Promise<Checksum>;
 type Rpm = Omit<Parameters<typeof buildRpm>[0], 'version'> & { version?: string };
 
-export class RpmLayeringLab implements AsyncDisposable {
-  readonly work: string;
-  readonly sysroot: Sysroot;
-  readonly base: Checksum;
-  readonly etc: string;
+export class RpmLayeringLab extends LayerDisk implements AsyncDisposable {
   readonly #composer: Composer;
   readonly #server: RepoServer;
   readonly #own: RepoServer;
@@ -39,10 +28,7 @@ export class RpmLayeringLab implements AsyncDisposable {
     server: RepoServer,
     own: RepoServer,
   ) {
-    this.work = work;
-    this.sysroot = sysroot;
-    this.base = base;
-    this.etc = join(work, 'etc');
+    super(work, sysroot, base);
     this.#composer = composer;
     this.#server = server;
     this.#own = own;
@@ -105,32 +91,9 @@ export class RpmLayeringLab implements AsyncDisposable {
     return { name: `${rpm.name}-${header.version}.${rpm.arch ?? 'noarch'}`, sha256, path };
   }
 
-  async assemble(
-    requests: Partial<LayerRequests>,
-    options: AssembleOptions & { base?: Checksum; limits?: Partial<LayerLimits> } = {},
-  ): Promise<AssembledLayer> {
-    const { base = this.base, limits = {}, ...rest } = options;
-    using _lock = await this.sysroot.lock();
-    const layers = await layerAssembler({ limits });
-    return await layers.assemble(this.sysroot, base, { ...NONE, ...requests }, { mergeEtc: this.etc, ...rest });
-  }
-
-  /** Asserts that it fails, in one line, and leaves nothing. */
-  async fails(
-    requests: Partial<LayerRequests>,
-    message: RegExp,
-    options: AssembleOptions & { base?: Checksum; limits?: Partial<LayerLimits> } = {},
-  ): Promise<AtomicError> {
-    const error = await this.assemble(requests, options).then(
-      () => assert.fail('it did not fail'),
-      (reason: unknown) => reason,
-    );
-    assert.ok(error instanceof AtomicError, error instanceof Error ? error.stack : String(error));
-    assert.match(error.message, message);
-    assert.ok(!error.message.includes('\n'), 'one line');
+  override assertNothingLeft(): void {
     const folder = join(this.sysroot.path, 'ostree/extensions/atomic');
     if (existsSync(folder)) assert.ok(!readdirSync(folder).includes('work'), 'nothing is left');
-    return error;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
