@@ -1,7 +1,8 @@
 import type { Changed, ContainerBackend, Services, SystemContainers } from '@atomic/containers';
 import type { Context } from '../context.ts';
+import { obtainer } from './obtain.ts';
 import { type Places, places } from './places.ts';
-import { chooser, openStore, type ReachOptions, reachOf } from './store.ts';
+import { chooser, openStore, type ReachOptions } from './store.ts';
 
 /** System containers, or those of the user who calls, as the verbs use them. */
 export interface SystemKind {
@@ -55,26 +56,7 @@ export async function openSystem(options: SystemKindOptions = {}, at: Places = p
     lifecycle,
     store,
     runtime: configuration.runtime,
-    obtain: async (name, { newest, signal, progress }) => {
-      const images = await store();
-      const there = newest ? undefined : images.find(name);
-      if (there !== undefined) return there;
-      // What was stored from a folder or an archive is looked for there again.
-      const known = newest ? images.find(name) : undefined;
-      const from = known !== undefined && /^[a-z-]+:/.test(known.origin) ? known.origin : name;
-      const reach = await reachOf(options.reach ?? {});
-      const named = from === name ? {} : { name: known?.name };
-      const { pull } = await import('@atomic/containers');
-      const { image } = await pull(from, {
-        store: images,
-        ...reach,
-        ...named,
-        choose: options.choose?.(),
-        signal,
-        progress,
-      });
-      return image;
-    },
+    obtain: obtainer(store, options),
   });
   return { containers, services, backend: systemBackend(containers, services) };
 }
@@ -147,10 +129,10 @@ export async function uninstallSystem(
   ctx: Context,
   { containers }: SystemKind,
   name: string,
-  flags: { display?: boolean },
+  { display = false, purge = false }: { display?: boolean; purge?: boolean },
 ): Promise<number> {
   const options = { signal: ctx.signal, wait: ctx.wait, onWait: (message: string) => ctx.onWait(message) };
-  const changed = await containers.uninstall(name, { ...options, ...(flags.display ? { dryRun: true } : {}) });
+  const changed = await containers.uninstall(name, { ...options, purge, dryRun: display });
   await tell(ctx, changed, `${name} is uninstalled`);
   return 0;
 }

@@ -8,6 +8,7 @@ interface UninstallFlags extends VerbFlags {
   name?: string;
   force?: boolean;
   keepImage?: boolean;
+  purge?: boolean;
 }
 
 /** Adds `atomic uninstall`. */
@@ -17,13 +18,15 @@ export function register(program: Command): void {
     'atomic uninstall --display rsyslog                   only print the commands',
     'atomic uninstall --name=log registry.example/rsyslog one of several installations',
     'atomic uninstall --force web                         with every container of the image',
+    'atomic uninstall --purge web                         a system container, with what it has stored',
   ]);
   labelVerb(program, uninstall)
     .argument('<image>', 'the image, by any of its names, or the name it was installed as')
     .argument('[args...]', "added to the label's command")
     .option('-n, --name <name>', 'the installation, when there are several')
     .option('-f, --force', 'with all containers of the image, and though its own command fails')
-    .option('--keep-image', 'leave the image')
+    .option('--keep-image', 'leave the image (that of a system container stays in any case)')
+    .option('--purge', 'a system container’s data too: the folders that were made for it')
     .action(containerAction(uninstallAction));
 }
 
@@ -34,6 +37,12 @@ async function uninstallAction(ctx: Context, image: string, args: string[], flag
     if (kind !== undefined) return await uninstallSystem(ctx, kind, installed, flags);
   }
   const { planUninstall } = await import('@atomic/containers');
+  if (flags.purge) {
+    const { AtomicError } = await import('@atomic/ostree');
+    throw new AtomicError('usage', `--purge is for system containers, and none is called ${flags.name ?? image}`, {
+      hint: "an engine's volumes are removed by the engine",
+    });
+  }
   await using verb = await openVerb(ctx, flags);
   const engine = await engineFor(verb.backends, image);
   const context = verb.context(engine);

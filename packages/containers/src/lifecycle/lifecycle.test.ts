@@ -48,6 +48,44 @@ test('installed, updated, rolled back, removed: nothing is left', async () => {
   );
 });
 
+test('data stays and is named, what nothing was written to goes, and --purge leaves nothing', async () => {
+  const host = new FakeHost();
+  const lines = (...paths: string[]): string => paths.map((path) => `${path} 0755 - - -\n`).join('');
+  mkdirSync(join(host.root, 'var/lib/theirs'), { recursive: true });
+  // As systemd-tmpfiles does it.
+  host.tmpfiles = async (what, files) => {
+    for (const file of what === 'create' ? files : []) {
+      for (const [, path = ''] of readFileSync(file, 'utf8').matchAll(/^d (\S+)/gm)) {
+        mkdirSync(join(host.root, path), { recursive: true });
+      }
+    }
+  };
+  const one = lines(
+    'd /var/lib/theirs',
+    'd /var/lib/demo/one/',
+    'd /var/lib/demo/empty',
+    'R /var/lib/demo',
+    'd /run/%H',
+  );
+  for (const purge of [false, true]) {
+    await host.deploy('1', { tmpfiles: one });
+    await host.deploy('2', { tmpfiles: lines('d /var/lib/demo/two') });
+    await host.lifecycle.rollback('demo');
+    for (const folder of ['theirs', 'demo/one', 'demo/two'])
+      writeFileSync(join(host.root, 'var/lib', folder, 'x'), 'x');
+    const planned = await host.lifecycle.remove('demo', { purge, dryRun: true });
+    const gone = await host.lifecycle.remove('demo', { purge });
+    const names = /^\/var\/lib\/demo\/one, \/var\/lib\/demo\/two: its data/;
+    assert.deepEqual([planned.notes.length, gone.notes.length], [1, purge ? 0 : 1]);
+    assert.match(gone.notes[0] ?? planned.notes[0] ?? '', purge ? /its data, goes too/ : names);
+    const left = purge
+      ? ['theirs', 'theirs/x']
+      : ['demo', 'demo/one', 'demo/one/x', 'demo/two', 'demo/two/x', 'theirs', 'theirs/x'];
+    assert.deepEqual(readdirSync(join(host.root, 'var/lib'), { recursive: true }).sort(), left);
+    // Who installs it again has it again: it is still its data, which the second round finds.
+  }
+});
+
 test('a version that is not well is taken back, dependants run again, and the reason is kept', async () => {
   const host = new FakeHost();
   await host.deploy('1', { start: 'yes' });

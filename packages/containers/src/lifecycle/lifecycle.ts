@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import { type FileLock, LockedError, syncfsPath } from '@atomic/linux';
 import { AtomicError, type BeginOptions } from '@atomic/ostree';
 import { lockWithWord, releaseLock, removeTree, writeJson } from '@atomic/sysroot';
+import { remainingData } from './data.ts';
 import { checkName, type Deployed, findDeployed, listDeployed, openJournals, readHistory } from './deployments.ts';
 import { hostState } from './host-file.ts';
 import { planChange } from './plan.ts';
@@ -117,7 +118,8 @@ export class Lifecycle {
         options.signal?.throwIfAborted();
         const staging = this.#record({ name, id, options, staged, folder });
         const start = options.start ?? 'as-before';
-        const plan = await planChange(ground, { from: old, to: staging, staged: true, start });
+        const left = old === null ? this.#left(name) : undefined;
+        const plan = await planChange(ground, { from: old, to: staging, staged: true, start, left });
         const notes = [...(staged.notes ?? []), ...plan.notes];
         const steps = stepsOf(plan.change, id);
         const result = { name, from: old?.id ?? null, to: id, steps, notes, record: plan.to };
@@ -152,8 +154,11 @@ export class Lifecycle {
     });
   }
 
-  /** Stops it and removes all of it; files that were changed on the host stay, and are named. */
-  async remove(name: string, options: BeginOptions & { dryRun?: boolean } = {}): Promise<Changed> {
+  /**
+   * Stops it and removes all of it; files that were changed on the host stay, and are named, and so does its data unless
+   * `purge` is set.
+   */
+  async remove(name: string, options: BeginOptions & { purge?: boolean; dryRun?: boolean } = {}): Promise<Changed> {
     return await this.#locked(options, name, async () => {
       const there = this.find(name) ?? this.#unknown(name);
       const ground = groundOf(this.#options, name);
@@ -161,9 +166,21 @@ export class Lifecycle {
       const steps = stepsOf(plan.change, null);
       const notes = [...plan.notes];
       if (there.record === null) notes.push(`${name}: its record could not be read; files on the host are left`);
+      const { purge = false } = options;
+      // Of every version: one that was gone back from made some as well.
+      const data = [...new Set(there.deployments.flatMap(({ record }) => record?.data ?? []))];
       const result = { name, from: there.active, to: null, steps, notes, record: there.record };
-      if (options.dryRun === true) return { ...result, outcome: 'planned' };
-      await this.#transition.go({ verb: 'uninstall', ground, plan: plan.change, place: null, to: null, options });
+      const tell = (paths: readonly string[], what: string): void => {
+        if (paths.length > 0) notes.push(`${paths.join(', ')}: ${what}`);
+      };
+      const stays = 'its data, which stays (--purge removes it too)';
+      if (options.dryRun === true) {
+        tell(remainingData(data, ground.root, !purge), purge ? 'its data, goes too' : stays);
+        return { ...result, outcome: 'planned' };
+      }
+      const drop = { data, purge };
+      await this.#transition.go({ verb: 'uninstall', ground, plan: plan.change, place: null, to: null, options, drop });
+      tell(remainingData(data, ground.root), purge ? 'its data, which could not be removed' : stays);
       return { ...result, outcome: 'done' };
     });
   }
@@ -237,6 +254,11 @@ export class Lifecycle {
     throw new AtomicError('not-found', `${name} is not installed`, { hint: 'see: atomic containers list --all' });
   }
 
+  /** What was left when it was uninstalled the last time. */
+  #left(name: string): HistoryEvent | undefined {
+    return this.history(name).find(({ verb, outcome }) => verb === 'uninstall' && outcome === 'done');
+  }
+
   #nextId(name: string): number {
     const used = (this.find(name)?.deployments ?? []).map(({ id }) => id);
     return Math.max(-1, ...used) + 1;
@@ -267,6 +289,7 @@ export class Lifecycle {
       folders: [],
       units: [...staged.units],
       tmpfiles: [...(staged.tmpfiles ?? [])],
+      data: [],
       health: { ...DEFAULT_HEALTH, ...staged.health },
       details: staged.details,
     });

@@ -1,6 +1,7 @@
 import { existsSync, lstatSync, mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { AtomicError } from '@atomic/ostree';
+import { newData } from './data.ts';
 import { hostState, placeFile } from './host-file.ts';
 import type { Change, DeploymentRecord, FileChange, HostFile } from './record.ts';
 import { type Ground, stagingOf } from './steps.ts';
@@ -20,6 +21,8 @@ export interface PlanOptions {
   staged: boolean;
   /** What is in use is not known: its record is damaged. */
   damaged?: number | undefined;
+  /** What an earlier installation left. */
+  left?: Pick<DeploymentRecord, 'data' | 'folders'> | undefined;
   /** Start it: always, or only where the one before ran. */
   start: 'as-before' | 'yes' | 'no';
 }
@@ -38,7 +41,10 @@ function parents(paths: readonly string[]): string[] {
  * was put there is replaced, what was changed or removed here stays so. Throws `exists` where something else already
  * has the name of a unit.
  */
-export async function planChange(ground: Ground, { from, to, staged, start, damaged }: PlanOptions): Promise<Planned> {
+export async function planChange(
+  ground: Ground,
+  { from, to, staged, start, damaged, left }: PlanOptions,
+): Promise<Planned> {
   const { services, folder, root } = ground;
   const notes: string[] = [];
   const staging = to === null ? '' : staged ? stagingOf(ground, to.id) : join(folder, folderOf(to));
@@ -81,17 +87,19 @@ export async function planChange(ground: Ground, { from, to, staged, start, dama
     });
   }
 
-  const needed = parents(files.filter(({ after }) => after !== null).map(({ path }) => path));
-  const kept = new Set(parents([...after.keys()]));
+  const made = newData(staged && to !== null ? to.tmpfiles.map((file) => join(staging, file)) : [], root);
+  const data = [...new Set([...(left?.data ?? []), ...(from?.data ?? []), ...(to?.data ?? []), ...made])];
+  const needed = parents([...files.filter(({ after }) => after !== null).map(({ path }) => path), ...made]);
+  const kept = new Set(parents([...after.keys(), ...(to === null ? [] : data)]));
   const makeFolders = needed.filter((path) => !existsSync(root + path));
   for (const path of needed) {
     if (existsSync(root + path) && !isFolder(root + path)) {
       throw new AtomicError('exists', `${path} is no folder on this machine, and the image has files below it`);
     }
   }
-  const madeBefore = from?.folders ?? [];
+  const madeBefore = from?.folders ?? left?.folders ?? [];
   const dropFolders = madeBefore.filter((path) => !kept.has(path));
-  const folders = [...madeBefore.filter((path) => kept.has(path)), ...makeFolders];
+  const folders = [...new Set([...madeBefore.filter((path) => kept.has(path)), ...makeFolders])];
 
   // Of one that is damaged the units are as they are of the one it goes to, as far as anybody knows.
   const oldUnits = from?.units ?? (damaged === undefined ? [] : (to?.units ?? []));
@@ -131,7 +139,7 @@ export async function planChange(ground: Ground, { from, to, staged, start, dama
   if (to === null && change.dependants.length > 0) {
     notes.push(`${change.dependants.join(', ')} needed it and stopped with it`);
   }
-  return { change, to: to === null ? null : { ...to, files: found, folders }, notes };
+  return { change, to: to === null ? null : { ...to, files: found, folders, data }, notes };
 }
 
 const missing = (): never => {

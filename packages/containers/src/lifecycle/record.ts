@@ -64,6 +64,8 @@ const deploymentRecord = z.object({
   units: z.array(deployedUnit),
   /** Relative to the folder: files for systemd-tmpfiles. */
   tmpfiles: z.array(z.string()),
+  /** What these made on the host, and those before them: its data, which stays when it goes. */
+  data: z.array(path).default([]),
   health,
   /** What the room keeps for itself; it knows its form. */
   details: z.unknown(),
@@ -119,6 +121,9 @@ const journal = z.object({
   change,
   /** Deployments removed at the end. */
   discard: z.array(id),
+  /** Data removed at the end: all of it, or (`purge` false) what is empty. */
+  data: z.array(path).default([]),
+  purge: z.boolean().default(false),
 });
 /** A change under way. Until `finishing` with the outcome `done`, whoever finds it goes back to `from`. */
 export type Journal = z.output<typeof journal>;
@@ -133,6 +138,9 @@ const event = z.object({
   outcome: z.enum(['done', 'unhealthy', 'failed', 'interrupted']),
   /** Why it went back. */
   reason: z.string().nullable(),
+  /** Its data that an uninstallation left, and the folders made for it: who installs it again has them again. */
+  data: z.array(path).default([]),
+  folders: z.array(path).default([]),
 });
 /** A change that is over. */
 export type HistoryEvent = z.output<typeof event>;

@@ -24,7 +24,8 @@ export type Step =
   | { do: 'start'; units: readonly string[] };
 
 const depth = (path: string): number => path.split('/').length;
-const sorted = (paths: readonly string[], order: 1 | -1): string[] =>
+/** Folders with those they lie in before them (1) or after them (-1). */
+export const byDepth = (paths: readonly string[], order: 1 | -1): string[] =>
   [...paths].sort((a, b) => order * (depth(a) - depth(b)) || (a < b ? -1 : 1));
 
 /** What a change takes, in the order in which it is done. */
@@ -37,10 +38,10 @@ export function stepsOf(change: Change, place: number | null): Step[] {
   units('stop', change.stop);
   if (change.clearTmpfiles.length > 0) steps.push({ do: 'clear-tmpfiles', files: change.clearTmpfiles });
   units('disable', change.disable);
-  for (const path of sorted(change.makeFolders, 1)) steps.push({ do: 'make-folder', path });
+  for (const path of byDepth(change.makeFolders, 1)) steps.push({ do: 'make-folder', path });
   for (const file of change.files) steps.push({ do: 'file', change: file });
   steps.push({ do: 'point', to: change.to });
-  for (const path of sorted(change.dropFolders, -1)) steps.push({ do: 'drop-folder', path });
+  for (const path of byDepth(change.dropFolders, -1)) steps.push({ do: 'drop-folder', path });
   steps.push({ do: 'reload' });
   if (change.createTmpfiles.length > 0) steps.push({ do: 'create-tmpfiles', files: change.createTmpfiles });
   units('enable', change.enable);

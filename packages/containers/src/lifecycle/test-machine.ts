@@ -50,7 +50,10 @@ export class FakeHost implements Services, Prober {
   }
 
   /** Installs or updates `demo`: a unit, a configuration file, and a file of its own that says `version`. */
-  deploy(version: string, options: Partial<DeployOptions> & { files?: Record<string, string> } = {}) {
+  deploy(
+    version: string,
+    options: Partial<DeployOptions> & { files?: Record<string, string>; tmpfiles?: string } = {},
+  ) {
     const files: Record<string, string> = {
       '/etc/systemd/system/demo.service': `[Service]\nExecStart=/bin/demo ${version}\n`,
       '/etc/demo/demo.conf': `version = ${version}\n`,
@@ -65,7 +68,9 @@ export class FakeHost implements Services, Prober {
           mkdirSync(join(folder, 'host', path, '..'), { recursive: true });
           writeFileSync(join(folder, 'host', path), text);
         }
+        if (options.tmpfiles !== undefined) writeFileSync(join(folder, 'tmpfiles.conf'), options.tmpfiles);
         return {
+          ...(options.tmpfiles === undefined ? {} : { tmpfiles: ['tmpfiles.conf'] }),
           files: Object.keys(files).map((path) => ({
             path,
             source: `host${path}`,
@@ -118,7 +123,7 @@ export class FakeHost implements Services, Prober {
   async disable(units: readonly string[]): Promise<void> {
     for (const unit of units) this.enabled.delete(unit);
   }
-  async tmpfiles(): Promise<void> {}
+  async tmpfiles(_what: 'create' | 'remove', _files: readonly string[]): Promise<void> {}
 
   clock(): number {
     return this.time;

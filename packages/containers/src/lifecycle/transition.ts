@@ -4,11 +4,13 @@ import { fsyncPath } from '@atomic/linux';
 import { AtomicError, type BeginOptions } from '@atomic/ostree';
 import { removeTree, writeJson } from '@atomic/sysroot';
 import { OutcomeError } from '../outcome.ts';
+import { dropData } from './data.ts';
 import { activeId, findDeployed, historyPath, journalPath, readHistory } from './deployments.ts';
 import { type Prober, thisMachine, whyUnwell } from './health.ts';
-import type { DeploymentRecord, HistoryEvent, Journal, Verb } from './record.ts';
+import { dropFolder } from './host-file.ts';
+import type { DeploymentRecord, Journal, Verb } from './record.ts';
 import type { Services } from './services.ts';
-import { type Ground, inverse, type Step, stepsOf, take } from './steps.ts';
+import { byDepth, type Ground, inverse, type Step, stepsOf, take } from './steps.ts';
 
 export interface LifecycleOptions {
   /** Where the deployments are. */
@@ -65,8 +67,10 @@ export class Transition {
     place: number | null;
     to: DeploymentRecord | null;
     options: BeginOptions;
+    /** Data that is of no use afterwards. */
+    drop?: Pick<Journal, 'data' | 'purge'>;
   }): Promise<void> {
-    const { verb, ground, plan, place, to, options } = task;
+    const { verb, ground, plan, place, to, options, drop = { data: [], purge: false } } = task;
     const { services, prober = thisMachine, now = () => new Date(), onStep } = this.#options;
     const { name } = ground;
     const journal: Journal = {
@@ -80,6 +84,7 @@ export class Transition {
       reason: null,
       change: plan,
       discard: this.#superfluous(name, plan.to),
+      ...drop,
     };
     writeJson(journalPath(this.folder, name), journal);
     let failure: { error: unknown; reason: string; unwell: boolean };
@@ -161,6 +166,11 @@ export class Transition {
     writeJson(path, journal);
     this.#remember(journal, title);
     for (const id of journal.discard) this.#discard(name, id);
+    if (journal.outcome === 'done' && journal.data.length > 0) {
+      const { root } = groundOf(this.#options, name);
+      dropData(journal.data, root, journal.purge);
+      for (const path of byDepth(journal.change.dropFolders, -1)) dropFolder(root + path);
+    }
     rmSync(path, { force: true });
     fsyncPath(join(this.folder, '.journal'));
   }
@@ -170,7 +180,9 @@ export class Transition {
     const events = readHistory(this.folder, name);
     if (events.some(({ at }) => at === started)) return;
     const { from, to } = change;
-    const event: HistoryEvent = { at: started, verb, from, to, identity, title: title ?? '', outcome, reason };
+    const data = journal.purge ? [] : journal.data;
+    const folders = data.length > 0 ? change.dropFolders : [];
+    const event = { at: started, verb, from, to, identity, title: title ?? '', outcome, reason, data, folders };
     writeJson(historyPath(this.folder, name), { version: 1, events: [event, ...events].slice(0, MAX_EVENTS) });
   }
 

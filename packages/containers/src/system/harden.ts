@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import type { RuntimeSpec, Seccomp } from './runtime-spec.ts';
 
 /** What of the kernel's means to confine a process this machine has. */
@@ -31,6 +31,15 @@ export function hostSecurity(): HostSecurity {
     apparmor: on ? new Set(loaded) : null,
     apparmorParser: parser,
   };
+}
+
+/** Takes a container's profile out of the kernel, when it is gone: one that stays confines nobody, but is left over. */
+export function unloadProfile(name: string): void {
+  try {
+    writeFileSync('/sys/kernel/security/apparmor/.remove', profileName(name));
+  } catch {
+    // It was never loaded, or has been taken out.
+  }
 }
 
 /** With this one a container can undo what else confines it; images that ask for it mean to run the machine. */

@@ -5,6 +5,7 @@ import { AtomicError, type BeginOptions, type Progress, runProgram } from '@atom
 import type { ImageStore } from '../images/image-store.ts';
 import { type StoredImage, storedConfig } from '../images/stored-image.ts';
 import { type Changed, checkName, type Deployed, type DeploymentRecord, type Lifecycle } from '../lifecycle/index.ts';
+import { profileName, unloadProfile } from './harden.ts';
 import { healthOfImage } from './image-health.ts';
 import { findRuntime } from './runtimes.ts';
 import { parseDetails, type SystemDetails, type SystemHost, settingsOf, stageSystem } from './stage.ts';
@@ -132,11 +133,14 @@ export class SystemContainers {
     return changed;
   }
 
-  /** Stops and removes it with all its files; those that were changed here stay. */
-  async uninstall(name: string, options: BeginOptions & { dryRun?: boolean } = {}): Promise<Changed> {
+  /** Stops and removes it with all its files; those that were changed here stay, and so does its data without `purge`. */
+  async uninstall(name: string, options: BeginOptions & { purge?: boolean; dryRun?: boolean } = {}): Promise<Changed> {
     this.#known(name);
     const changed = await this.lifecycle.remove(name, options);
-    if (changed.outcome === 'done') await this.#keepImages(name);
+    if (changed.outcome === 'done') {
+      await this.#keepImages(name);
+      if (this.host.user === null && this.host.security.apparmor?.has(profileName(name))) unloadProfile(name);
+    }
     return changed;
   }
 
