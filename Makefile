@@ -77,8 +77,8 @@ format: setup ## rewrite the code in the project's style
 typecheck: setup ## check the types
 	@node_modules/.bin/tsc --noEmit
 
-bench: build ## measure against stock tools on a real tree; writes bench/RESULTS.md
-	@$(NODE) --disable-warning=ExperimentalWarning bench/run.ts $(if $(ONLY),--only="$(ONLY)")
+bench: build ## measure against stock tools on a real tree; writes bench/RESULTS.md (ONLY=WORDS: some rows, printed; KEEP=1: written too; RUNS=N)
+	@$(NODE) --disable-warning=ExperimentalWarning bench/run.ts $(if $(ONLY),--only="$(ONLY)") $(if $(KEEP),--keep) $(if $(RUNS),--runs=$(RUNS))
 
 man: setup ## write the manual pages from the commands' definitions to build/man
 	@$(NODE) --disable-warning=ExperimentalWarning tools/man.ts build/man

@@ -5,9 +5,10 @@
  *   --only=WORDS   only rows whose name matches (a regular expression); the report is then printed, not written
  *   --runs=N       pairs of each row, at most (5)
  *   --out=FILE     the report (bench/RESULTS.md)
+ *   --keep         with --only: the report keeps its other rows, and gets these
  */
 import { spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, totalmem } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
@@ -15,6 +16,7 @@ import { parseArgs } from 'node:util';
 import { changesetTable, makeChangesetRows } from './changeset-rows.ts';
 import { makeHostRows } from './host-rows.ts';
 import { makeImageRows } from './images-rows.ts';
+import { keepRows } from './keep-rows.ts';
 import { makeLayeringRows } from './layering-rows.ts';
 import { measure, median, run, type Usage } from './measure.ts';
 import { makeRegistryRows } from './registry-rows.ts';
@@ -28,6 +30,7 @@ const { values } = parseArgs({
     only: { type: 'string', default: '' },
     runs: { type: 'string', default: '5' },
     out: { type: 'string', default: path.join(root, 'bench/RESULTS.md') },
+    keep: { type: 'boolean', default: false },
   },
 });
 const only = new RegExp(values.only, 'i');
@@ -108,6 +111,7 @@ function measureRow(row: Row, index: number): Measured | undefined {
   return measured;
 }
 
+const today = new Date().toISOString().slice(0, 10);
 const of = (usage: readonly Usage[], key: keyof Usage): number => median(usage.map((one) => one[key]));
 const seconds = (value: number): string => value.toFixed(value < 0.995 ? 3 : 2);
 
@@ -120,7 +124,7 @@ function line({ row, used, bytes }: Measured): string {
     bytes.ours === undefined || bytes.stock === undefined
       ? ''
       : `; ${mb(bytes.stock.stock)}, ours ${mb(bytes.ours.stock)}, for our own clients ${mb(bytes.ours.own)}`;
-  return `| ${row.name}${size} | ${seconds(stock)} | ${seconds(ours)} | ${ratio.toFixed(2)} | ${verdict} | ${of(used.stock, 'cpu').toFixed(2)} / ${of(used.ours, 'cpu').toFixed(2)} | ${Math.round(of(used.stock, 'peak'))} / ${Math.round(of(used.ours, 'peak'))} | ${used.ours.length} |`;
+  return `| ${row.name}${size} | ${seconds(stock)} | ${seconds(ours)} | ${ratio.toFixed(2)} | ${verdict} | ${of(used.stock, 'cpu').toFixed(2)} / ${of(used.ours, 'cpu').toFixed(2)} | ${Math.round(of(used.stock, 'peak'))} / ${Math.round(of(used.ours, 'peak'))} | ${used.ours.length} | ${today} |`;
 }
 
 const setting = { root, work, trees, port, slow };
@@ -155,17 +159,17 @@ const stockVersion = /Version: '(.*)'/.exec(run(work, TOOLS.stock, '--version'))
 const report = `# Measurements
 
 Written by \`make bench\`: wall seconds, medians of alternating runs, warm cache, process start included; \`sync\` before
-each. Above 1 ours is faster; ✗ marks what falls short of its aim, and [BOUNDS.md](BOUNDS.md) says what bounds it. Memory is
+each; some rows are newer than others. Above 1 ours is faster; ✗ marks what falls short of its aim, and [BOUNDS.md](BOUNDS.md) says what bounds it. Memory is
 the most a run held, in MiB.
 
-- ${new Date().toISOString().slice(0, 10)}, ${cpus().length} × ${cpus()[0]?.model ?? 'unknown'}, ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${run(work, 'sh', '-c', 'uname -r | cut -d. -f1,2')}, load at the end ${loadavg()[0]?.toFixed(1)}
+- ${cpus().length} × ${cpus()[0]?.model ?? 'unknown'}, ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${run(work, 'sh', '-c', 'uname -r | cut -d. -f1,2')}, load at the end of the last whole run ${loadavg()[0]?.toFixed(1)}
 - Node ${process.versions.node}, stock ostree ${stockVersion}, scratch on ${run(work, 'stat', '-f', '-c', '%T', '.')}
 - the tree: Debian 12 with kernel, systemd, SSH and Podman, ${files} files, ${megabytes} MB; the update: what its security archive has newer; the
   large tree: 100,000 files of 0.1 to 2 kB in 200 folders
 - the slow link: a network namespace behind two TUN devices joined at 20 Mbit/s each way, 50 ms there and back
 
-| operation | stock | ours | stock / ours | aim | CPU s, stock / ours | MiB, stock / ours | pairs |
-|---|---|---|---|---|---|---|---|
+| operation | stock | ours | stock / ours | aim | CPU s, stock / ours | MiB, stock / ours | pairs | day |
+|---|---|---|---|---|---|---|---|---|
 ${measured.map(line).join('\n')}
 
 ## Peak memory, MiB
@@ -174,7 +178,10 @@ ${measured.map(line).join('\n')}
 |---|---|---|---|---|
 ${memoryTable().join('\n')}
 ${changesets}`;
-if (values.only === '') {
+if (values.keep) {
+  writeFileSync(values.out, keepRows(readFileSync(values.out, 'utf8'), measured.map(line)));
+  console.log(`${measured.length} rows of ${path.relative(process.cwd(), values.out)} are new`);
+} else if (values.only === '') {
   writeFileSync(values.out, report);
   console.log(`written to ${path.relative(process.cwd(), values.out)}`);
 } else console.log(`\n${report}`);
