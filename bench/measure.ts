@@ -23,17 +23,23 @@ os.write(3, b'%f %f %d' % (time.perf_counter() - start, used.ru_utime + used.ru_
 sys.exit(os.waitstatus_to_exitcode(status) & 255)
 `;
 
-/** Runs a command and measures it; throws with what it said when it fails. */
-export function measure(command: readonly string[], cwd: string): Usage {
+/** Runs a command and measures it, whatever comes of it. */
+export function measureAny(command: readonly string[], cwd: string): Usage & { status: number | null; stderr: string } {
   const result = spawnSync('python3', ['-c', WAIT4, ...command], {
     cwd,
     stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
     encoding: 'utf8',
     maxBuffer: 1 << 26,
   });
-  if (result.status !== 0) throw new Error(`${command.join(' ')}: status ${result.status}: ${result.stderr}`);
   const [seconds = 0, cpu = 0, kib = 0] = (result.output[3] ?? '').split(' ').map(Number);
-  return { seconds, cpu, peak: kib / 1024 };
+  return { seconds, cpu, peak: kib / 1024, status: result.status, stderr: result.stderr };
+}
+
+/** Runs a command and measures it; throws with what it said when it fails. */
+export function measure(command: readonly string[], cwd: string): Usage {
+  const { status, stderr, ...usage } = measureAny(command, cwd);
+  if (status !== 0) throw new Error(`${command.join(' ')}: status ${status}: ${stderr}`);
+  return usage;
 }
 
 /** Runs a command; returns what it printed. */

@@ -8,6 +8,7 @@ import {
   serializeDirTree,
   type Transaction,
 } from '@atomic/ostree';
+import { Tally } from './limits.ts';
 
 /** Marks a folder of a layer that the layer says nothing of: what is below it says what it is. */
 const IMPLICIT = {
@@ -18,17 +19,23 @@ const IMPLICIT = {
 };
 const PLAIN = { ...IMPLICIT, xattrs: [] };
 
+const NO_FILES: ReadonlyMap<string, Checksum> = new Map();
+const NO_DIRS: ReadonlyMap<string, Folder> = new Map();
+
 /** A folder of a tree that is being made. One that is in the repository stays unread until something is laid into it. */
 export class Folder {
   /** Its dirmeta; null for one that nothing was said of. */
   meta: Checksum | null;
   readonly #repo: Repo;
+  readonly #tally: Tally;
   #origin: Checksum | null;
-  #files = new Map<string, Checksum>();
-  #dirs = new Map<string, Folder>();
+  // A million empty folders are a few hundred megabytes of empty maps.
+  #files: Map<string, Checksum> | undefined;
+  #dirs: Map<string, Folder> | undefined;
 
-  constructor(repo: Repo, meta: Checksum | null = null, origin: Checksum | null = null) {
+  constructor(repo: Repo, tally: Tally, meta: Checksum | null = null, origin: Checksum | null = null) {
     this.#repo = repo;
+    this.#tally = tally;
     this.meta = meta;
     this.#origin = origin;
   }
@@ -37,55 +44,72 @@ export class Folder {
     if (this.#origin === null) return;
     const { files, dirs } = this.#repo.loadDirTree(this.#origin);
     this.#origin = null;
-    for (const { name, checksum } of files) this.#files.set(name, checksum);
-    for (const { name, tree, meta } of dirs) this.#dirs.set(name, new Folder(this.#repo, meta, tree));
+    for (const { name, checksum } of files) this.setFile(name, checksum);
+    for (const { name, tree, meta } of dirs) this.placeDir(name, meta, tree);
   }
 
-  get files(): Map<string, Checksum> {
+  get files(): ReadonlyMap<string, Checksum> {
     this.#expand();
-    return this.#files;
+    return this.#files ?? NO_FILES;
   }
 
-  get dirs(): Map<string, Folder> {
+  get dirs(): ReadonlyMap<string, Folder> {
     this.#expand();
-    return this.#dirs;
+    return this.#dirs ?? NO_DIRS;
   }
 
   /** Empties it. */
   clear(): void {
     this.#origin = null;
-    this.#files.clear();
-    this.#dirs.clear();
+    this.#files = undefined;
+    this.#dirs = undefined;
+  }
+
+  /** Takes away what has that name, if anything. */
+  remove(name: string): void {
+    this.#expand();
+    this.#files?.delete(name);
+    this.#dirs?.delete(name);
   }
 
   setFile(name: string, checksum: Checksum): void {
-    this.dirs.delete(name);
+    this.#expand();
+    this.#dirs?.delete(name);
+    this.#files ??= new Map();
+    if (!this.#files.has(name)) this.#tally.add(name);
     this.#files.set(name, checksum);
+  }
+
+  /** Lays a folder of the repository here, unread. */
+  placeDir(name: string, meta: Checksum | null = null, tree: Checksum | null = null): Folder {
+    this.#expand();
+    this.#files?.delete(name);
+    this.#dirs ??= new Map();
+    if (!this.#dirs.has(name)) this.#tally.add(name);
+    const dir = new Folder(this.#repo, this.#tally, meta, tree);
+    this.#dirs.set(name, dir);
+    return dir;
   }
 
   /** The folder of that name, made where there is none; a file there goes. */
   ensureDir(name: string): Folder {
-    this.files.delete(name);
-    let dir = this.#dirs.get(name);
-    if (dir === undefined) {
-      dir = new Folder(this.#repo);
-      this.#dirs.set(name, dir);
-    }
-    return dir;
+    this.#expand();
+    this.#files?.delete(name);
+    return this.#dirs?.get(name) ?? this.placeDir(name);
   }
 
   /** Whether it was said of every folder in it what it is. */
   get stated(): boolean {
     if (this.#origin !== null) return true;
-    return [...this.#dirs.values()].every((dir) => dir.meta !== null && dir.stated);
+    return [...this.dirs.values()].every((dir) => dir.meta !== null && dir.stated);
   }
 
   /** Stages what is new of it; its dirtree. `undefinedMeta`: what a folder gets that nothing was said of. */
   write(transaction: Transaction, undefinedMeta: Checksum): Checksum {
     if (this.#origin !== null) return this.#origin;
     const tree: DirTree = { files: [], dirs: [] };
-    for (const [name, checksum] of this.#files) tree.files.push({ name, checksum });
-    for (const [name, dir] of this.#dirs)
+    for (const [name, checksum] of this.files) tree.files.push({ name, checksum });
+    for (const [name, dir] of this.dirs)
       tree.dirs.push({ name, tree: dir.write(transaction, undefinedMeta), meta: dir.meta ?? undefinedMeta });
     return transaction.writeMetadata('dirtree', serializeDirTree(tree));
   }
@@ -139,7 +163,7 @@ export function folderAt(
 
 /** The file at a path of a committed tree, links followed within it; undefined when there is none. */
 export function fileIn(repo: Repo, tree: Checksum, path: string): Checksum | undefined {
-  const root = new Folder(repo, null, tree);
+  const root = new Folder(repo, new Tally(), null, tree);
   const targetOf = (file: Checksum): string | null => repo.loadFile(file).header.target || null;
   let names = path.split('/').filter((name) => name !== '' && name !== '.');
   for (let hops = 0; hops <= MAX_HOPS; hops++) {

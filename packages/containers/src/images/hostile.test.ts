@@ -7,7 +7,7 @@ import { gzipSync } from 'node:zlib';
 import { canonicalJson, MEDIA, openSource, readImage } from '@atomic/oci';
 import { AtomicError, Repo } from '@atomic/ostree';
 import { ImageStore } from './image-store.ts';
-import { LIMITS } from './import-layer.ts';
+import { LIMITS } from './limits.ts';
 import { headerOf, layerOf, type Member, TestImage } from './test-image.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'atomic-hostile-'));
@@ -87,6 +87,20 @@ test('decompression bombs, too many entries, too many bytes: refused before they
   await refused(TestImage.of(bomb), /more than 1000000 bytes/, { ...LIMITS, bytes: 1_000_000 });
   const many = layerOf(...Array.from({ length: 2001 }, (_, i) => ({ name: `f${i}` })));
   await refused(TestImage.of(many), /more than 2000 entries/, { ...LIMITS, entries: 2000 });
+  // Each entry brings a hundred folders that are only on its way.
+  const deep = layerOf(...Array.from({ length: 20 }, (_, i) => ({ name: `${i}/${'d/'.repeat(100)}f` })));
+  await refused(TestImage.of(deep), /more than 1000 entries/, { ...LIMITS, entries: 1000 });
+  const links = layerOf(...Array.from({ length: 20 }, (_, i) => ({ name: `l${i}`, link: `${i}`.padEnd(900, '/') })));
+  await refused(TestImage.of(links), /more than 10000 bytes of names and links/, { ...LIMITS, names: 10_000 });
+  // No layer is too much, all of them are: those that come, and those that are there.
+  const part = (nth: number) => layerOf(...Array.from({ length: 600 }, (_, i) => ({ name: `${nth}-${i}` })));
+  const limits = { ...LIMITS, entries: 1000 };
+  await refused(TestImage.of(part(1), part(2)), /more than 1000 entries/, limits);
+  const store = newStore();
+  await store.pull(TestImage.of(part(1)), { name: 'localhost/one', limits });
+  const before = leftIn(store);
+  await assert.rejects(store.pull(TestImage.of(part(1), part(2)), { name: 'localhost/two', limits }), /1000 entries/);
+  assert.deepEqual(leftIn(store), before);
   // Headers without end ahead of one entry.
   const long = headerOf('././@LongLink', 'L');
   await refused(TestImage.of(layerOf(good, { raw: long }, { raw: Buffer.alloc(512, 'x') })), /checksum|damaged/i);

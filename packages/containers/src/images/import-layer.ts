@@ -23,27 +23,17 @@ import {
   type Transaction,
 } from '@atomic/ostree';
 import { Folder, folderAt, implicitMeta, plainMeta } from './folder.ts';
+import { type ImageLimits, LIMITS, Tally } from './limits.ts';
 import { layerRef } from './names.ts';
 import { keptXattrs, objectHeader, privilegesOf } from './privileges.ts';
-import { LAYER_SIZE } from './stored-image.ts';
+import { countMetadata, LAYER_SIZE } from './stored-image.ts';
 import { SplitWriter } from './tar-split.ts';
 import { pathKind } from './whiteouts.ts';
 
-/** What an image may have; more is refused. Of memory it takes about 300 bytes an entry. */
-export interface LayerLimits {
-  /** Entries in a layer. */
-  entries: number;
-  /** Bytes of a layer unpacked, whatever it is packed to. */
-  bytes: number;
-  /** From `ratioFrom` bytes on, how many times larger than packed a layer may be: gzip makes 1000 times of zeros. */
-  ratio: number;
-  ratioFrom: number;
-}
-
-export const LIMITS: LayerLimits = { entries: 500_000, bytes: 256 * 2 ** 30, ratio: 200, ratioFrom: 2 ** 30 };
-
 export interface ImportLayerOptions {
-  limits?: LayerLimits | undefined;
+  limits?: ImageLimits | undefined;
+  /** Of the image: what the layer has is counted there. */
+  tally?: Tally | undefined;
   signal?: AbortSignal | undefined;
   /** Told how many bytes of the packed layer were read. */
   onBytes?: ((bytes: number) => void) | undefined;
@@ -91,7 +81,7 @@ export async function importLayer(
 
 async function writeCommit(
   transaction: Transaction,
-  { root, extra, marked, privileged }: LayerReader,
+  { root, extra, marked, privileged, tally }: LayerReader,
   split: string,
   size: number,
 ): Promise<Checksum> {
@@ -109,6 +99,7 @@ async function writeCommit(
     [LAYER_SIZE, { type: 't', value: BigInt(size) }],
     [LAYER_PLAIN, stringVariant(!marked && root.stated ? 'yes' : 'no')],
     [LAYER_PRIVILEGED, stringVariant([...privileged].join(' '))],
+    ...countMetadata(tally),
   ]);
   const commit = { metadata, parent: null, subject: '', body: '', timestamp: 0, tree: top, meta };
   return transaction.writeMetadata('commit', serializeCommit(commit));
@@ -122,21 +113,23 @@ class LayerReader {
   /** It has whiteouts. */
   marked = false;
   readonly privileged = new Set<Checksum>();
+  readonly tally: Tally;
   readonly #transaction: Transaction;
   readonly #options: ImportLayerOptions;
-  readonly #limits: LayerLimits;
+  readonly #limits: ImageLimits;
   readonly #symlinks = new Map<Checksum, string>();
   readonly #metas = new Map<string, Checksum>();
   #whiteout: Checksum | undefined;
   #entries = 0;
 
   constructor(repo: Repo, transaction: Transaction, writer: SplitWriter, options: ImportLayerOptions) {
-    this.root = new Folder(repo);
-    this.extra = new Folder(repo);
+    this.#limits = options.limits ?? LIMITS;
+    this.tally = new Tally(this.#limits, options.tally);
+    this.root = new Folder(repo, this.tally);
+    this.extra = new Folder(repo, this.tally);
     this.writer = writer;
     this.#transaction = transaction;
     this.#options = options;
-    this.#limits = options.limits ?? LIMITS;
   }
 
   async read(packed: AsyncIterable<Uint8Array>): Promise<{ digest: string; size: number }> {
@@ -244,7 +237,10 @@ class LayerReader {
     const header = objectHeader({ uid, gid, mode: S_IFREG | mode, xattrs });
     const checksum = await this.#transaction.writeContent({ header, size, source: content });
     this.writer.content(checksum, size);
-    if (privilegesOf(header) !== undefined) this.privileged.add(checksum);
+    if (privilegesOf(header) !== undefined && !this.privileged.has(checksum)) {
+      this.tally.text(checksum.length);
+      this.privileged.add(checksum);
+    }
     this.#put(folder, name, checksum);
   }
 
@@ -266,6 +262,7 @@ class LayerReader {
     if (target === '' || target.length > 4095) throw new AtomicError('invalid', `${name}: a malformed symbolic link`);
     const header = { uid, gid, mode: S_IFLNK | 0o777, target, xattrs: keptXattrs(xattrs) };
     const checksum = await this.#transaction.writeContent({ header, size: 0, source: Buffer.alloc(0) });
+    if (!this.#symlinks.has(checksum)) this.tally.text(checksum.length + target.length);
     this.#symlinks.set(checksum, target);
     this.#put(folder, name, checksum);
   }

@@ -1,7 +1,7 @@
 export type { CheckoutImageOptions } from './checkout-image.ts';
 export { diffImages, type ImageDiff } from './diff-images.ts';
 export { ImageStore } from './image-store.ts';
-export { type LayerLimits, LIMITS } from './import-layer.ts';
+export { type ImageLimits, LIMITS } from './limits.ts';
 export { type MountOptions, mountImage, unmountImage } from './mount-image.ts';
 export { IMAGE_REFS, LAYER_REFS } from './names.ts';
 export { findImageStore, openImageStore, type StorePlace } from './open-store.ts';

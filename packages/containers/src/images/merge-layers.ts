@@ -1,6 +1,7 @@
 import { type Checksum, corrupt, metadataString, type Repo, type Transaction } from '@atomic/ostree';
 import { Folder, folderAt, implicitMeta, plainMeta } from './folder.ts';
 import { LAYER_PLAIN } from './import-layer.ts';
+import { type ImageLimits, Tally } from './limits.ts';
 import { markOf } from './whiteouts.ts';
 
 /** A tree in the repository: its dirtree and dirmeta. */
@@ -21,10 +22,15 @@ export function layerTree(repo: Repo, layer: Checksum): Tree & { plain: boolean 
  * The tree of an image: its layers laid over one another, the lowest first, by their listings alone; no file is read.
  * What a layer says nothing of (the folders on the way to its files) stays as it is below, links included.
  */
-export function mergeLayers(repo: Repo, transaction: Transaction, layers: readonly Checksum[]): Tree {
+export function mergeLayers(
+  repo: Repo,
+  transaction: Transaction,
+  layers: readonly Checksum[],
+  limits?: ImageLimits,
+): Tree {
   const implicit = implicitMeta(transaction);
   const meta = plainMeta(transaction);
-  const root = new Folder(repo, meta);
+  const root = new Folder(repo, new Tally(limits), meta);
   const merge = new Merge(repo, root, implicit);
   for (const layer of layers) {
     const { tree, meta: said, plain } = layerTree(repo, layer);
@@ -52,14 +58,13 @@ class Merge {
     if (marks.some(({ kind }) => kind === 'clears')) folder.clear();
     for (const mark of marks) {
       if (mark.kind !== 'removes') continue;
-      folder.files.delete(mark.name);
-      folder.dirs.delete(mark.name);
+      folder.remove(mark.name);
     }
     for (const { name, checksum } of files) if (markOf(name) === null) folder.setFile(name, checksum);
     for (const { name, tree: below, meta } of dirs) {
       const implicit = meta === this.#implicit;
       if (plain && !folder.dirs.has(name) && !folder.files.has(name)) {
-        folder.dirs.set(name, new Folder(this.#repo, meta, below));
+        folder.placeDir(name, meta, below);
         continue;
       }
       const into = this.#into(path, folder, name, implicit);

@@ -15,10 +15,11 @@ import {
 } from '@atomic/ostree';
 import { BlobStore } from '../blobs/blob-store.ts';
 import { plainMeta } from './folder.ts';
-import { importLayer, LAYER_PRIVILEGED, type LayerLimits } from './import-layer.ts';
+import { importLayer, LAYER_PRIVILEGED } from './import-layer.ts';
+import { type ImageLimits, Tally } from './limits.ts';
 import { mergeLayers, type Tree } from './merge-layers.ts';
 import { imageRef, layerRef } from './names.ts';
-import { imageMetadata, readStored, type StoredImage } from './stored-image.ts';
+import { imageMetadata, layerCount, readStored, type StoredImage } from './stored-image.ts';
 
 export interface PullOptions {
   /** Whole, with tag or digest. */
@@ -27,7 +28,7 @@ export interface PullOptions {
   origin?: string | undefined;
   /** Keep layers as they came, too: without, a compressed one cannot be given on with the digest it had. */
   keepBlobs?: boolean | undefined;
-  limits?: LayerLimits | undefined;
+  limits?: ImageLimits | undefined;
   signal?: AbortSignal | undefined;
   progress?: Progress | undefined;
 }
@@ -63,7 +64,10 @@ export async function pullImage(repo: Repo, source: ImageSource, options: PullOp
     return commit;
   });
   await using transaction = await repo.begin({ resumable: false, signal });
-  const commit = await writeImage(repo, transaction, image, layers, options.origin ?? source.name);
+  const commit = await writeImage(repo, transaction, image, layers, {
+    origin: options.origin ?? source.name,
+    limits: options.limits,
+  });
   transaction.setRef(ref, commit);
   signal?.throwIfAborted();
   await transaction.commit();
@@ -91,6 +95,13 @@ async function fetchLayers(repo: Repo, source: ImageSource, image: ReadImage, op
       ...descriptor,
       signal: options.signal,
     });
+  const { limits } = options;
+  // Those that are here already count like those that come: what is refused does not depend on what came before.
+  const tally = new Tally(limits);
+  for (const diffId of new Set(config.rootfs.diff_ids)) {
+    const layer = repo.readRef(layerRef(diffId));
+    if (layer !== null) tally.count(layerCount(repo, layer));
+  }
   const totalBytes = [...missing.values()].reduce((sum, { size }) => sum + size, 0);
   let bytes = 0;
   let done = 0;
@@ -109,7 +120,7 @@ async function fetchLayers(repo: Repo, source: ImageSource, image: ReadImage, op
       signal.throwIfAborted();
       const stored = blobs?.find(descriptor.digest);
       const bytes = stored === undefined || blobs === undefined ? source.blob(descriptor, signal) : blobs.open(stored);
-      staged.push(await importLayer(repo, bytes, diffId, { limits: options.limits, signal, onBytes, beside }));
+      staged.push(await importLayer(repo, bytes, diffId, { limits, tally, signal, onBytes, beside }));
       done++;
     }
   };
@@ -141,9 +152,9 @@ async function writeImage(
   transaction: Transaction,
   image: ReadImage,
   layers: readonly Checksum[],
-  origin: string,
+  { origin, limits }: { origin: string; limits: ImageLimits | undefined },
 ): Promise<Checksum> {
-  const rootfs = mergeLayers(repo, transaction, layers);
+  const rootfs = mergeLayers(repo, transaction, layers, limits);
   const header = { uid: 0, gid: 0, mode: S_IFREG | 0o644, target: '', xattrs: [] };
   const file = async (name: string, text: string) => {
     const source = Buffer.from(text);

@@ -8,10 +8,30 @@ import {
   type Repo,
   stringVariant,
 } from '@atomic/ostree';
+import type { Counted } from './limits.ts';
 import { layerRef } from './names.ts';
 
 /** Key in the metadata of a layer's commit: bytes of its archive. */
 export const LAYER_SIZE = 'atomic.layer.size';
+/** Keys there: what the layer has of what images may have only so much of. */
+const LAYER_ENTRIES = 'atomic.layer.entries';
+const LAYER_NAMES = 'atomic.layer.names';
+
+export const countMetadata = ({ entries, names }: Counted): Metadata =>
+  new Map([
+    [LAYER_ENTRIES, { type: 't', value: BigInt(entries) }],
+    [LAYER_NAMES, { type: 't', value: BigInt(names) }],
+  ]);
+
+/** What was counted in a layer when it was stored. */
+export function layerCount(repo: Repo, layer: Checksum): Counted {
+  const { metadata } = repo.loadCommit(layer);
+  const number = (key: string): number => {
+    const value = metadata.get(key)?.value;
+    return typeof value === 'bigint' ? Number(value) : 0;
+  };
+  return { entries: number(LAYER_ENTRIES), names: number(LAYER_NAMES) };
+}
 
 /** An image in the store, under one of its names. */
 export interface StoredImage {
