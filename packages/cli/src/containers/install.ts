@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { Context } from '../context.ts';
 import { add, collect, containerAction } from './common.ts';
 import { withRegistryAccess } from './registry-access.ts';
@@ -30,6 +30,8 @@ export function register(program: Command): void {
     .option('--set <name=value>', 'a value for the templates of a system container; may be repeated', collect, [])
     .option('--runtime <program>', 'what runs a system container (default: runc, else crun)')
     .option('--rootfs <container>', 'use the tree of another system container; only its settings are its own')
+    // Files on the host are followed without a package of the host's; asked for one, it is better said than not done.
+    .addOption(new Option('--system-package <how>').choices(['auto', 'no']).hideHelp())
     .option('--start', 'start the system container too')
     .option('--profile <name>', 'as a profile says, not the image: rsyslog, sadc, or one of your own')
     .action(containerAction(installAction));

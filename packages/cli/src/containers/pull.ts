@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { Context } from '../context.ts';
 import { add, containerAction } from './common.ts';
 import { withRegistryAccess } from './registry-access.ts';
@@ -27,6 +27,8 @@ export function register(program: Command): void {
     .option('--platform <os/arch>', 'of a list, the image for this platform')
     .option('--storage <engine>', 'into docker or podman, instead of the object store (atomic)')
     .option('--src-creds <user:password>', 'as --creds')
+    // The other kind was a registry of Atomic Enterprise.
+    .addOption(new Option('-t, --type <kind>').choices(['docker']).hideHelp())
     .action(containerAction(pullAction));
 }
 

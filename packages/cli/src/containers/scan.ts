@@ -1,5 +1,5 @@
 import type { Engine, Scanner, ScanResult, VerbContext } from '@atomic/containers';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { Context } from '../context.ts';
 import { add, collect, containerAction } from './common.ts';
 import { places } from './places.ts';
@@ -9,6 +9,9 @@ import { openVerb, type VerbFlags } from './verb.ts';
 interface ScanFlags extends VerbFlags {
   scanner?: string;
   scanType?: string;
+  /** As the original says it. */
+  scan_type?: string;
+  scanner_args: string[];
   list?: boolean;
   scannerArgs: string[];
   rootfs: string[];
@@ -35,6 +38,8 @@ export function register(program: Command): void {
     .option('-a, --all', 'all images and all containers')
     .option('--images', 'all images')
     .option('--containers', 'all containers')
+    .addOption(new Option('--scan_type <type>').hideHelp())
+    .addOption(new Option('--scanner_args <key=value>').argParser(collect).default([]).hideHelp())
     .option('--display', 'print what would be done, and do nothing')
     .option('-y, --yes', 'agree to what the scanner wants of this machine')
     .option('--storage <engine>', 'docker or podman')
@@ -58,8 +63,8 @@ async function scanAction(ctx: Context, names: string[], flags: ScanFlags): Prom
     return 0;
   }
   const { default_scanner } = readConfiguration(at.configuration);
-  const chosen = chooseScanner(scanners, flags.scanner ?? default_scanner, flags.scanType);
-  const more = flags.scannerArgs.map((text): [string, string] => {
+  const chosen = chooseScanner(scanners, flags.scanner ?? default_scanner, flags.scanType ?? flags.scan_type);
+  const more = [...flags.scannerArgs, ...flags.scanner_args].map((text): [string, string] => {
     const equals = text.indexOf('=');
     if (equals < 1) throw new AtomicError('usage', `--scanner-args must be KEY=VALUE, but is '${text}'`);
     return [text.slice(0, equals), text.slice(equals + 1)];

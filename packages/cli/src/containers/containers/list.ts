@@ -1,5 +1,5 @@
 import type { ContainerSummary } from '@atomic/containers';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { openBackends } from '../backends.ts';
 import { add, collect, containerAction } from '../common.ts';
 import { places } from '../places.ts';
@@ -9,6 +9,8 @@ interface ListFlags {
   all?: boolean;
   filter: string[];
   heading: boolean;
+  /** As the original says it. */
+  noheading?: boolean;
   trunc: boolean;
   storage?: string;
 }
@@ -58,6 +60,7 @@ export function register(containers: Command): void {
       [],
     )
     .option('-n, --no-heading', 'without the line of titles')
+    .addOption(new Option('--noheading').hideHelp())
     .option('--no-trunc', 'whole ids, names and commands')
     .option('--storage <engine>', 'only docker, podman or system')
     .action(
@@ -68,12 +71,17 @@ export function register(containers: Command): void {
         const scanned = readSummary(join(places().state, 'scans/scan_summary.json'));
         const lists = await Promise.all(backends.containers.map((one) => one.list({ signal: ctx.signal })));
         const all = lists.flat().map((one): Row => ({ ...one, vulnerable: scanned[one.imageId]?.vulnerable === true }));
-        const shown = flags.all === true ? all : all.filter(({ state }) => state === 'running');
+        // Who asks for a state means those, whether they run or not.
+        const every = flags.all === true || flags.filter.some((filter) => filter.startsWith('state='));
+        const shown = every ? all : all.filter(({ state }) => state === 'running');
         const rows = (await filterRows(shown, flags.filter, FIELDS)).sort((a, b) => b.created.localeCompare(a.created));
         if (ctx.json) ctx.printJson(rows);
         else if (ctx.quiet) for (const { id } of rows) ctx.print(flags.trunc ? shortId(id) : id);
         else {
-          const lines = tableLines(rows, COLUMNS, { heading: flags.heading, whole: !flags.trunc });
+          const lines = tableLines(rows, COLUMNS, {
+            heading: flags.heading && flags.noheading !== true,
+            whole: !flags.trunc,
+          });
           for (const line of lines) ctx.print(line);
         }
       }),

@@ -1,5 +1,5 @@
 import type { ImageSummary } from '@atomic/containers';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { openBackends } from '../backends.ts';
 import { add, collect, containerAction } from '../common.ts';
 import { places } from '../places.ts';
@@ -9,6 +9,8 @@ interface ListFlags {
   all?: boolean;
   filter: string[];
   heading: boolean;
+  /** As the original says it. */
+  noheading?: boolean;
   trunc: boolean;
   storage?: string;
 }
@@ -68,6 +70,7 @@ export function register(images: Command): void {
       [],
     )
     .option('-n, --no-heading', 'without the line of titles')
+    .addOption(new Option('--noheading').hideHelp())
     .option('--no-trunc', 'whole ids')
     .option('--storage <engine>', 'only docker, podman or atomic')
     .action(
@@ -108,7 +111,11 @@ export function register(images: Command): void {
           { title: 'SIZE', value: ({ size }) => formatSize(size) },
           { title: 'TYPE', value: ({ backend }) => backend },
         ];
-        for (const line of tableLines(rows, columns, { heading: flags.heading, whole: true })) ctx.print(line);
+        for (const line of tableLines(rows, columns, {
+          heading: flags.heading && flags.noheading !== true,
+          whole: true,
+        }))
+          ctx.print(line);
       }),
     );
 }

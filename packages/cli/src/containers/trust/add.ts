@@ -52,6 +52,7 @@ export function register(trust: Command): void {
       ).choices(TYPES),
     )
     .addOption(new Option('--key-type <type>', 'kind of the keys').choices(['gpg', 'sigstore', 'GPGKeys']))
+    .addOption(new Option('--keytype <type>').choices(['GPGKeys']).hideHelp())
     .option('--identity <identity>', `which image a signature must be about: ${IDENTITY_HELP}`)
     .option('--lookaside <url>', 'where signatures are read (http, https or file)')
     .option('--lookaside-staging <url>', 'where `atomic sign` writes them (file)')
