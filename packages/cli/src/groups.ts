@@ -1,5 +1,4 @@
 import type { Command } from 'commander';
-import { VERBS } from './containers/verbs.ts';
 
 /** A group of commands; one without `load` belongs to another program, see {@link isElsewhere}. */
 export interface Group {
@@ -28,11 +27,11 @@ export const MACHINE_GROUPS: readonly Group[] = [
 export const COMPLETION: Group = { name: 'completion', summary: 'print a completion script for a shell' };
 
 /**
- * Whether a command is in whole.ts only: the containers' verbs, and what needs the definitions of all. The others start
- * without reading them, a quarter of the code.
+ * Whether a command is for whole.ts: the containers' verbs under all their names, and what needs the definitions of all.
+ * The others start without reading them, a quarter of the code.
  */
 export const isElsewhere = (group: string | undefined): boolean =>
-  group === COMPLETION.name || VERBS.some(({ name }) => name === group);
+  group !== undefined && group !== 'ostree' && !MACHINE_GROUPS.some(({ name }) => name === group);
 
 /** The first word of a command line that names a group. */
 export function groupOf(argv: readonly string[]): string | undefined {

@@ -64,8 +64,15 @@ function inherit(command: Command): void {
   }
 }
 
-/** Runs `atomic` of these groups with the arguments after its name; resolves to the exit status. */
-export async function main(groups: readonly Group[], argv: readonly string[]): Promise<number> {
+/**
+ * Runs `atomic` of these groups with the arguments after its name; resolves to the exit status. `presets`: options of the
+ * command, where it has them, that are on.
+ */
+export async function main(
+  groups: readonly Group[],
+  argv: readonly string[],
+  presets: ReadonlySet<string> = new Set(),
+): Promise<number> {
   const group = groupOf(argv);
   if (group === undefined && argv.includes('--version')) {
     writeOut(`atomic:\n Version: '${VERSION}'\n Node: '${process.versions.node}'\n`);
@@ -80,6 +87,10 @@ export async function main(groups: readonly Group[], argv: readonly string[]): P
     program.outputHelp({ error: true });
     return 1;
   }
+  program.hook('preAction', (_program, command) => {
+    for (const option of command.options)
+      if (presets.has(option.attributeName())) command.setOptionValue(option.attributeName(), true);
+  });
   try {
     await program.parseAsync([...argv], { from: 'user' });
   } catch (error) {

@@ -6,7 +6,6 @@ import { places } from './places.ts';
 /** Adds `atomic unmount`. */
 export function register(program: Command): void {
   add(program, 'unmount', 'end what mount began', ['atomic unmount /mnt'])
-    .alias('umount')
     .argument('<folder>', 'the folder')
     .action(
       containerAction(async (ctx: Context, folder: string) => {

@@ -53,7 +53,7 @@ export async function mountImage(
 
 /** Ends what {@link mountImage} began. Throws `not-found` for a folder at which no image is. */
 export function unmountImage(folder: string, { state }: Pick<MountOptions, 'state'>): void {
-  const path = realpathSync(folder);
+  const path = realFolder(folder);
   const place = placeOf(state, path);
   if (statSync(place, { throwIfNoEntry: false }) === undefined)
     throw new AtomicError('not-found', `no image is mounted at ${path}`);
@@ -69,20 +69,23 @@ async function copyTo(store: ImageStore, image: StoredImage, path: string, user:
   await checkout(store.repo, image.commit, path, { subpath: '/rootfs', user, forceCopy: true, union: 'add', signal });
 }
 
-function emptyFolder(folder: string): string {
-  let path: string;
+function realFolder(folder: string): string {
   try {
-    path = realpathSync(folder);
+    return realpathSync(folder);
   } catch (cause) {
     throw new AtomicError('not-found', `there is no folder ${folder}`, { cause });
   }
+}
+
+function emptyFolder(folder: string): string {
+  const path = realFolder(folder);
   if (!statSync(path).isDirectory()) throw new AtomicError('invalid', `${path} is no folder`);
   if (readdirSync(path).length > 0) throw new AtomicError('exists', `${path} is not empty`);
   return path;
 }
 
 /** Whether something is mounted right there; paths in the list have blanks as octal numbers (proc(5)). */
-function isMounted(path: string): boolean {
+export function isMounted(path: string): boolean {
   return readFileSync('/proc/self/mountinfo', 'utf8')
     .split('\n')
     .some((line) => {
