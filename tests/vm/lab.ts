@@ -339,6 +339,12 @@ export class Host implements AsyncDisposable {
     return hostStatus(this.machine);
   }
 
+  /** Puts what a URL has at `path`. */
+  async fetch(url: string, path: string): Promise<void> {
+    const script = `fetch('${url}').then(async (r) => require('fs').writeFileSync('${path}', Buffer.from(await r.arrayBuffer())))`;
+    await this.check(`/usr/lib/atomic/node -e "${script}"`);
+  }
+
   /** Reboot and log in again. */
   async reboot(command = 'systemctl reboot'): Promise<void> {
     await this.machine.reboot(command, { timeoutSeconds: BOOT_SECONDS });

@@ -94,11 +94,7 @@ describe('packages layered on a running machine', { skip: whyNot, concurrency: 1
       arch: 'amd64',
       files: { 'usr/bin/ping': '#!/bin/sh\necho ours\n' },
     });
-    const from = `${debs.url}/${encodeURIComponent(file)}`;
-    await host.check(
-      `/usr/lib/atomic/node -e 'fetch("${from}").then(async (r) => ` +
-        `require("fs").writeFileSync("/root/${file}", Buffer.from(await r.arrayBuffer())))'`,
-    );
+    await host.fetch(`${debs.url}/${encodeURIComponent(file)}`, `/root/${file}`);
     await timed(`atomic host override replace /root/${file}`);
     await host.check(`rm /root/${file}`);
     // Those that another scenario layered, where this one runs alone.
