@@ -9,6 +9,7 @@ export * from './images/index.ts';
 export * from './installs/index.ts';
 export * from './labels/index.ts';
 export * from './lifecycle/index.ts';
+export { type NameLock, withNameLock } from './name-lock.ts';
 export * from './outcome.ts';
 export * from './policy/index.ts';
 export * from './pull.ts';

@@ -3,7 +3,17 @@ import type { Context } from '../context.ts';
 import { add, collect, containerAction } from './common.ts';
 import { withRegistryAccess } from './registry-access.ts';
 import { type InstallSystemFlags, installSystem } from './system.ts';
-import { carryOut, engineFor, ensureImage, labelVerb, openVerb, opts, profileNamed, type VerbFlags } from './verb.ts';
+import {
+  carryOut,
+  engineFor,
+  ensureImage,
+  labelVerb,
+  openVerb,
+  opts,
+  profileNamed,
+  type VerbFlags,
+  whileLocked,
+} from './verb.ts';
 
 interface InstallFlags extends VerbFlags, InstallSystemFlags {
   profile?: string;
@@ -39,20 +49,25 @@ export function register(program: Command): void {
 
 async function installAction(ctx: Context, image: string, args: string[], flags: InstallFlags): Promise<number> {
   if (flags.system || flags.user || (await isSystemImage(image, flags))) return await installSystem(ctx, image, flags);
-  const { planInstall } = await import('@atomic/containers');
+  const { containerName, planInstall } = await import('@atomic/containers');
   await using verb = await openVerb(ctx, flags);
   const engine = await engineFor(verb.backends, image);
   if (!(await ensureImage(ctx, engine, image, flags.display === true))) return 0;
   const context = verb.context(engine);
   const profile = await profileNamed(flags.profile);
   const name = flags.name ?? profile?.name;
-  const plan = await planInstall(context, { image, name, profile, args, opts: opts(flags) });
-  const status = await carryOut(ctx, context, plan, flags, `atomic install ${image}`);
-  if (status !== 0) {
-    ctx.warn(`the label INSTALL of ${plan.image} ended with status ${status}`);
-    ctx.warn(`  hint: try again, or undo what it did: atomic uninstall ${plan.name}`);
-  }
-  return status;
+  const title = `atomic install ${image}`;
+  const install = async (): Promise<number> => {
+    const plan = await planInstall(context, { image, name, profile, args, opts: opts(flags) });
+    const status = await carryOut(ctx, context, plan, flags, title);
+    if (status !== 0) {
+      ctx.warn(`the label INSTALL of ${plan.image} ended with status ${status}`);
+      ctx.warn(`  hint: try again, or undo what it did: atomic uninstall ${plan.name}`);
+    }
+    return status;
+  };
+  if (flags.display === true) return await install();
+  return await whileLocked(ctx, { backend: engine.kind, name: name ?? containerName(image), title }, install);
 }
 
 /** Whether the image is in the object store and says that it is a system container. */

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import type { Context } from '../context.ts';
 import { add, containerAction } from './common.ts';
 import { hasSystem, uninstallSystem } from './system.ts';
-import { carryOut, engineFor, labelVerb, openVerb, opts, type VerbFlags } from './verb.ts';
+import { carryOut, engineFor, labelVerb, openVerb, opts, type VerbFlags, whileLocked } from './verb.ts';
 
 interface UninstallFlags extends VerbFlags {
   name?: string;
@@ -36,7 +36,7 @@ async function uninstallAction(ctx: Context, image: string, args: string[], flag
     const kind = await hasSystem(installed);
     if (kind !== undefined) return await uninstallSystem(ctx, kind, installed, flags);
   }
-  const { planUninstall } = await import('@atomic/containers');
+  const { planUninstall, uninstallName } = await import('@atomic/containers');
   if (flags.purge) {
     const { AtomicError } = await import('@atomic/ostree');
     throw new AtomicError('usage', `--purge is for system containers, and none is called ${flags.name ?? image}`, {
@@ -47,11 +47,18 @@ async function uninstallAction(ctx: Context, image: string, args: string[], flag
   const engine = await engineFor(verb.backends, image);
   const context = verb.context(engine);
   const { name, force, keepImage } = flags;
-  const plan = await planUninstall(context, { image, name, args, force, keepImage, opts: opts(flags) });
-  const status = await carryOut(ctx, context, plan, flags, `atomic uninstall ${image}`);
-  if (status !== 0) {
-    ctx.warn(`the label UNINSTALL of ${plan.image} ended with status ${status}; the image stays`);
-    ctx.warn('  hint: --force goes on all the same');
-  }
-  return status;
+  const title = `atomic uninstall ${image}`;
+  const request = { image, name, args, force, keepImage, opts: opts(flags) };
+  const uninstall = async (): Promise<number> => {
+    const plan = await planUninstall(context, request);
+    const status = await carryOut(ctx, context, plan, flags, title);
+    if (status !== 0) {
+      ctx.warn(`the label UNINSTALL of ${plan.image} ended with status ${status}; the image stays`);
+      ctx.warn('  hint: --force goes on all the same');
+    }
+    return status;
+  };
+  if (flags.display === true) return await uninstall();
+  const what = { backend: engine.kind, name: await uninstallName(context, request), title };
+  return await whileLocked(ctx, what, uninstall);
 }

@@ -81,6 +81,19 @@ export async function profileNamed(name: string | undefined): Promise<Profile | 
   return findProfile(name, await profileFolders());
 }
 
+/** Does `work` while no other command changes what has this name in the engine. */
+export async function whileLocked<T>(
+  ctx: Context,
+  what: { backend: string; name: string; title: string },
+  work: () => Promise<T>,
+): Promise<T> {
+  const { withNameLock } = await import('@atomic/containers');
+  const { join } = await import('node:path');
+  const { wait, signal } = ctx;
+  const onWait = (message: string): void => ctx.onWait(message);
+  return await withNameLock({ ...what, folder: join(places().state, 'locks'), wait, signal, onWait }, work);
+}
+
 export const opts = (flags: VerbFlags): (string | undefined)[] => [flags.opt1, flags.opt2, flags.opt3];
 
 /** The engine that has the image, else the one to fetch it with. */

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { AtomicError } from '@atomic/ostree';
 import { z } from 'zod';
-import type { OperationOptions, UpdateOptions, UpdateReport } from '../backends/backend.ts';
+import type { ImageDetails, OperationOptions, UpdateOptions, UpdateReport } from '../backends/backend.ts';
 import { OutcomeError } from '../outcome.ts';
 import type { EngineApi } from './api.ts';
 import { type EngineContainers, nameOf } from './engine-containers.ts';
@@ -152,7 +152,7 @@ export async function updateContainer(tools: Tools, container: string, options: 
   }
   const reference = rebase ?? old.Config.Image;
   const local = await images.find(reference);
-  const isOurs = local !== undefined && (local.digests.length === 0 || /^localhost\//.test(local.names[0] ?? ''));
+  const isOurs = local !== undefined && wasMadeHere(local, reference);
   await images.pull(reference, { signal }).catch((error: unknown) => {
     signal?.throwIfAborted();
     // An image that was made here is in no registry.
@@ -257,6 +257,15 @@ export async function rollbackContainer(
   throw new OutcomeError('unhealthy', `${name}: the container before the update is not well either: ${why}`, {
     hint: `change back: atomic containers rollback ${name}`,
   });
+}
+
+/**
+ * Whether an image was not fetched by this name: it was built here, or tagged. Docker keeps a digest with the name an
+ * image was fetched by; podman keeps one with each of its names, and calls what is made here localhost's.
+ */
+function wasMadeHere({ digests, names }: ImageDetails, reference: string): boolean {
+  const repository = reference.replace(/@.*$/, '').replace(/:[^/:]*$/, '');
+  return !digests.some((one) => one.startsWith(`${repository}@`)) || /^localhost\//.test(names[0] ?? '');
 }
 
 const short = (id: string): string => id.replace(/^sha256:/, '').slice(0, 12);

@@ -1,6 +1,6 @@
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { AtomicError } from '@atomic/ostree';
+import { AtomicError, replaceFile } from '@atomic/ostree';
 import { fromLegacy, type InstallRecord, installRecord, legacyFile } from './record.ts';
 
 const isMissing = (error: unknown): boolean => error instanceof Error && 'code' in error && error.code === 'ENOENT';
@@ -66,11 +66,8 @@ export class Installs {
 
   #write(record: InstallRecord): void {
     mkdirSync(this.#folder, { recursive: true });
-    const path = join(this.#folder, this.#file(record));
-    // The name of what is written aside does not end in .json: a cut leaves nothing that is read.
-    const aside = `${path}.${process.pid}`;
-    writeFileSync(aside, `${JSON.stringify(record, null, 2)}\n`, { flush: true });
-    renameSync(aside, path);
+    // What a cut leaves of it aside is nothing that is read.
+    replaceFile(join(this.#folder, this.#file(record)), `${JSON.stringify(record, null, 2)}\n`);
   }
 
   #readLegacy(): InstallRecord[] {
@@ -92,7 +89,12 @@ export class Installs {
     if (this.#legacy === undefined || old.length === 0) return;
     const known = new Set(this.#files());
     for (const record of old) if (!known.has(this.#file(record))) this.#write(record);
-    renameSync(this.#legacy, `${this.#legacy}.taken-over`);
+    try {
+      renameSync(this.#legacy, `${this.#legacy}.taken-over`);
+    } catch (error) {
+      // Another command did the same.
+      if (!isMissing(error)) throw error;
+    }
   }
 }
 

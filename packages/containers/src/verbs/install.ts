@@ -69,6 +69,12 @@ export interface UninstallRequest {
   opts?: readonly (string | undefined)[] | undefined;
 }
 
+/** The name that `uninstall` is about: what is to be locked before {@link planUninstall} looks. */
+export async function uninstallName(context: VerbContext, request: UninstallRequest): Promise<string> {
+  const id = (await context.engine.images.find(request.image))?.id;
+  return request.name ?? findRecord(context, request, id)?.name ?? containerName(request.image);
+}
+
 /** What `uninstall` does now. */
 export async function planUninstall(context: VerbContext, request: UninstallRequest): Promise<RunPlan> {
   const { engine, installs } = context;
@@ -88,7 +94,7 @@ export async function planUninstall(context: VerbContext, request: UninstallRequ
   const owned = container !== undefined && (container.Image === imageId || container.Config.Image === reference);
   const users = (await engine.containers.list()).filter((one) => one.imageId === imageId && one.name !== name);
   const others = installs.find(engine.kind, undefined, imageId).filter((one) => one.name !== name);
-  if (users.length > 0 && request.force !== true && others.length === 0) {
+  if (users.length > 0 && request.force !== true && request.keepImage !== true && others.length === 0) {
     throw new AtomicError('locked', `${reference} is used by ${users.map((one) => one.name).join(', ')}`, {
       hint: 'delete these containers first, or use --force',
     });

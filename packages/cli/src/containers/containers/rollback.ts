@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { findContainer, openBackends } from '../backends.ts';
 import { add, containerAction } from '../common.ts';
+import { whileLocked } from '../verb.ts';
 
 /** Adds `atomic containers rollback`. */
 export function register(containers: Command): void {
@@ -30,7 +31,11 @@ export function register(containers: Command): void {
         if (backend.rollback === undefined) {
           throw new AtomicError('unsupported', `containers of ${backend.name} cannot be rolled back`);
         }
-        const report = await backend.rollback(container.name, { signal: ctx.signal, progress: ctx.progress });
+        const rollback = backend.rollback.bind(backend);
+        const what = { backend: backend.name, name: container.name, title: `atomic containers rollback ${name}` };
+        const report = await whileLocked(ctx, what, () =>
+          rollback(container.name, { signal: ctx.signal, progress: ctx.progress }),
+        );
         if (ctx.json) ctx.printJson(report);
         else ctx.print(`${report.name}: ${report.message}`);
       }),

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import type { Context } from '../../context.ts';
 import { chooseContainers, namesOrAll, openBackends } from '../backends.ts';
 import { add, collect, containerAction } from '../common.ts';
+import { whileLocked } from '../verb.ts';
 
 interface UpdateFlags {
   all?: boolean;
@@ -49,10 +50,13 @@ async function updateAction(ctx: Context, names: string[], flags: UpdateFlags): 
       // Whoever names a container wants it tried again; a timer does not want the same failure each night.
       const onlyUntried = flags.all === true;
       const options = { rebase: flags.rebase, onlyUntried, signal: ctx.signal, progress: ctx.progress };
-      const report = await backend.update(container.id, {
-        ...options,
-        ...(values.length === 0 ? {} : { set: Object.fromEntries(values) }),
-      });
+      const update = backend.update.bind(backend);
+      const { name } = container;
+      const what = { backend: backend.name, name, title: `atomic containers update ${name}` };
+      const report = await whileLocked(ctx, what, () =>
+        // By its name: another command may have made it anew meanwhile.
+        update(name, { ...options, ...(values.length === 0 ? {} : { set: Object.fromEntries(values) }) }),
+      );
       reports.push(report);
       if (!ctx.json) ctx.print(`${report.name}: ${report.message}`);
     } catch (error) {
