@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { OutcomeError, runInside, systemBackend } from '@atomic/containers';
 import { AtomicError } from '@atomic/ostree';
 import { freePort, lacks } from './lab.ts';
-import { type SystemLab, systemLab, webRecipe } from './system-lab.ts';
+import { crunOfOneKind, type SystemLab, systemLab, webRecipe } from './system-lab.ts';
 
 const skip = lacks('runc', 'crun', 'busybox', 'tar', 'systemd-tmpfiles') ?? false;
 const IMAGE = 'registry.example/group/web:1';
@@ -19,7 +19,7 @@ for (const runtime of ['runc', 'crun']) {
     const port = await freePort();
     await lab.publish(IMAGE, webRecipe({ version: 'one' }));
     const name = `web-${runtime}`;
-    const runs = runtime === 'crun' ? crunOfOneKind(root) : runtime;
+    const runs = runtime === 'crun' ? crunOfOneKind(join(root, 'run')) : runtime;
     const backend = systemBackend(containers, services);
     try {
       await assert.rejects(containers.install(IMAGE, { name, runtime: runs }), (error) => {
@@ -116,14 +116,6 @@ async function badUpdates(lab: SystemLab, name: string, port: number): Promise<v
   assert.deepEqual([left.outcome, left.notes.length], ['unchanged', 1], 'not tried again by itself');
   assert.equal(await fetchText(port), 'hey from two\n');
   await containers.rollback(name, { to: 1 });
-}
-
-/** crun refuses machines with both kinds of control groups, such as this may be: it gets to see one. */
-function crunOfOneKind(root: string): string {
-  const path = join(root, 'run/crun');
-  const hide = 'umount /sys/fs/cgroup/unified 2>/dev/null; exec crun --cgroup-manager=disabled "$@"';
-  writeFileSync(path, `#!/bin/sh\nexec unshare --mount sh -c '${hide}' crun "$@"\n`, { mode: 0o755 });
-  return path;
 }
 
 async function fetchSoon(port: number, wanted: RegExp): Promise<void> {

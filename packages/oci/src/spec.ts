@@ -52,6 +52,7 @@ const config = z.object({
       StopSignal: z.string().optional(),
       User: z.string().optional(),
       WorkingDir: z.string().optional(),
+      Volumes: z.record(z.string(), z.unknown()).nullish(),
       /** Docker's: NONE, CMD and words, or CMD-SHELL and a line; times in nanoseconds. */
       Healthcheck: z
         .object({

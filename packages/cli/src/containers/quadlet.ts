@@ -1,5 +1,7 @@
+import type { GeneratorOptions } from '@atomic/containers';
 import type { Command } from 'commander';
 import { add, collect, containerAction } from './common.ts';
+import { register as registerUnitVerbs } from './quadlet-units.ts';
 
 interface ScopeOptions {
   user?: boolean;
@@ -47,6 +49,25 @@ export async function chooseEngine(wanted: string | undefined): Promise<'podman'
   return !existsSync('/usr/bin/podman') && existsSync('/usr/bin/docker') ? 'docker' : 'podman';
 }
 
+/** What generated units shall run: `engine`, and where its things are. */
+async function generatorEngine(
+  wanted: string | undefined,
+): Promise<Pick<GeneratorOptions, 'engine' | 'runtime' | 'state'>> {
+  const { existsSync } = await import('node:fs');
+  const none = wanted === undefined && !['podman', 'docker'].some((name) => existsSync(`/usr/bin/${name}`));
+  if (!none && wanted !== 'runc' && wanted !== 'crun') return { engine: await chooseEngine(wanted) };
+  const { findRuntime, readConfiguration } = await import('@atomic/containers');
+  const { places } = await import('./places.ts');
+  const { configuration, state } = places();
+  try {
+    return { engine: 'runc', runtime: findRuntime(wanted ?? readConfiguration(configuration).runtime), state };
+  } catch (error) {
+    // A machine that runs no containers may still check sources for one that does.
+    if (wanted === undefined) return { engine: 'podman' };
+    throw error;
+  }
+}
+
 async function reload({ user }: ScopeOptions, wanted: boolean): Promise<void> {
   const { Systemd } = await import('@atomic/containers');
   if (wanted) await new Systemd({ user: user === true }).reload();
@@ -55,7 +76,7 @@ async function reload({ user }: ScopeOptions, wanted: boolean): Promise<void> {
 const SCOPE = ['--user', "the user's own, not the system's"] as const;
 const ENGINE = [
   '--engine <engine>',
-  'what runs them: podman, or docker (default: podman where it is installed)',
+  'what runs them: podman, docker, or runc or crun without an engine (default: the first that is installed)',
 ] as const;
 
 /** Adds `atomic quadlet`. */
@@ -168,7 +189,7 @@ export function register(program: Command): void {
         const run = runGenerator({
           folders: where,
           user: options.user,
-          engine: await chooseEngine(options.engine),
+          ...(await generatorEngine(options.engine)),
         });
         const units = run.units.filter(({ source }) => isWanted(basename(source)));
         const errors = run.errors.filter(({ source }) => isWanted(source));
@@ -194,7 +215,7 @@ export function register(program: Command): void {
         const run = runGenerator({
           folders: [...new Set(files.map((file) => dirname(resolve(file))))],
           user: options.user,
-          engine: await chooseEngine(options.engine),
+          ...(await generatorEngine(options.engine)),
         });
         const found = files.flatMap((file) => {
           const name = basename(file);
@@ -277,7 +298,7 @@ export function register(program: Command): void {
           throw new AtomicError('usage', 'missing output directory argument');
         }
         const where = await folders(options);
-        const run = runGenerator({ folders: where, user: options.user, engine: await chooseEngine(options.engine) });
+        const run = runGenerator({ folders: where, user: options.user, ...(await generatorEngine(options.engine)) });
         for (const message of run.messages) ctx.warn(message);
         if (run.sources.length === 0) ctx.warn(`No files parsed from [${where.join(' ')}]`);
         if (options.dryrun === true) {
@@ -287,4 +308,6 @@ export function register(program: Command): void {
         return run.failed ? 1 : 0;
       }),
     );
+
+  registerUnitVerbs(quadlet);
 }

@@ -1,16 +1,18 @@
 import { AtomicError } from '@atomic/ostree';
 import { convertContainer } from './convert/container.ts';
 import { type Conversion, type Surroundings, startUnit, type UnitInfo } from './convert/conversion.ts';
+import { cannot } from './convert/honoured.ts';
 import { convertArtifact, convertBuild, convertImage } from './convert/images.ts';
 import { convertKube } from './convert/kube.ts';
 import { convertPod } from './convert/pod.ts';
 import { unitInfo } from './convert/resources.ts';
 import { convertNetwork, convertVolume } from './convert/storage.ts';
 import { dockerContainer } from './docker/container.ts';
-import { notWithDocker } from './docker/honoured.ts';
 import { dockerBuild, dockerImage, dockerNetwork, dockerVolume } from './docker/resources.ts';
 import { installLinks, type UnitLink } from './install-links.ts';
 import { RISKY_SERVICE_KEYS } from './keys.ts';
+import { runcContainer } from './runc/container.ts';
+import { runcImage, runcVolume } from './runc/resources.ts';
 import type { UnitFile } from './unit-file.ts';
 import { GROUP_OF, type QuadletType, typeOrder } from './unit-names.ts';
 
@@ -57,10 +59,26 @@ const DOCKER: Converters = {
   network: dockerNetwork,
   image: dockerImage,
   build: dockerBuild,
-  pod: () => notWithDocker('docker has no pods: let the containers share a network, or install podman'),
-  kube: () => notWithDocker('docker does not play Kubernetes YAML: install podman'),
-  artifact: () => notWithDocker('docker does not pull artifacts: install podman'),
+  pod: () => cannot('docker has no pods: let the containers share a network, or install podman'),
+  kube: () => cannot('docker does not play Kubernetes YAML: install podman'),
+  artifact: () => cannot('docker does not pull artifacts: install podman'),
 };
+
+const NO_BRIDGES = 'only an engine makes networks: containers say Network=host or Network=none; or install podman';
+
+/** Units for runc or crun and the image store, on machines without an engine. */
+const RUNC: Converters = {
+  container: runcContainer,
+  volume: runcVolume,
+  image: runcImage,
+  network: () => cannot(NO_BRIDGES),
+  pod: () => cannot('there are no pods without an engine: let the containers use Network=host, or install podman'),
+  kube: () => cannot('without an engine there is nothing to play Kubernetes YAML: install podman'),
+  build: () => cannot('without an engine nothing builds images: build it elsewhere, and pull it'),
+  artifact: () => cannot('without an engine artifacts are not pulled: install podman'),
+};
+
+const CONVERTERS: Readonly<Record<Surroundings['engine'], Converters>> = { podman: PODMAN, docker: DOCKER, runc: RUNC };
 
 /** Whether a name means the same everywhere: an image's ID, or one that starts with a registry. */
 function isQualified(image: string): boolean {
@@ -92,7 +110,7 @@ function warningsOf(source: UnitFile, type: QuadletType): string[] {
  * Makes systemd units of sources. One that cannot be used is told in `errors` and gives no unit; the others do.
  */
 export function generate(sources: readonly UnitFile[], surroundings: Surroundings): Generated {
-  const converters = surroundings.engine === 'docker' ? DOCKER : PODMAN;
+  const converters = CONVERTERS[surroundings.engine];
   const generated: Generated = { units: [], warnings: [], errors: [] };
   const known = sources.flatMap((source) => {
     const info = unitInfo(source);
@@ -104,6 +122,9 @@ export function generate(sources: readonly UnitFile[], surroundings: Surrounding
     generated.warnings.push(...warningsOf(source, info.type));
     let conversion: Conversion | undefined;
     try {
+      if (surroundings.engine === 'runc' && surroundings.user) {
+        cannot('without an engine units run containers of the machine only: atomic install --user, or install podman');
+      }
       conversion = startUnit(source, info, units, surroundings);
       converters[info.type](conversion);
       const { unit } = conversion;

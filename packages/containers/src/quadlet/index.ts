@@ -1,4 +1,4 @@
-export type { Surroundings } from './convert/conversion.ts';
+export type { QuadletEngine, Surroundings } from './convert/conversion.ts';
 export { type Generated, type GeneratedUnit, generate } from './generate.ts';
 export type { UnitLink } from './install-links.ts';
 export {
@@ -13,6 +13,7 @@ export {
 export { KEYS as QUADLET_KEYS_OF } from './keys.ts';
 export { type LoadedSources, loadSources, type SourceProblem } from './load-sources.ts';
 export { type GeneratorOptions, type GeneratorRun, runGenerator, writeUnits } from './run-generator.ts';
+export * from './runc/index.ts';
 export { ADMIN_FOLDER, type SearchScope, searchFolders } from './search-folders.ts';
 export { splitQuadlets } from './split-quadlets.ts';
 export { UnitFile, UnitSyntaxError } from './unit-file.ts';

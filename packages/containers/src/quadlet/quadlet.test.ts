@@ -170,3 +170,70 @@ test('what docker cannot do is refused, by name', () => {
   });
   assert.equal(errors.length, 3);
 });
+
+const runc = (files: Record<string, string>, user = false) =>
+  generate(
+    Object.entries(files).map(([name, text]) => UnitFile.parse(text, name, `/src/${name}`)),
+    { engine: 'runc', user, program: '/usr/bin/atomic', exists: () => true },
+  );
+
+test('the same source without an engine', () => {
+  const { units, errors } = runc({
+    'web@.container':
+      '[Container]\nImage=i.image\nNetwork=host\nVolume=d.volume:/d:ro,Z\nReadOnly=yes\nEnvironment="A=b c"\nUser=%i\nGroup=7\nStopSignal=SIGINT\nExec=serve -v\n[Service]\nRestart=always\n',
+    'd.volume': '[Volume]\nUID=5\n',
+    'i.image': '[Image]\nImage=registry.example/i:1\nArch=arm64\nAuthFile=./auth.json\n',
+  });
+  assert.deepEqual(errors, []);
+  const unit = (name: string): UnitFile =>
+    UnitFile.parse(units.find((one) => one.name === name)?.text ?? assert.fail(name), name);
+  const words = (name: string, key: string): string[] => unit(name).command('Service', key)?.words ?? [];
+  assert.deepEqual(words('d-volume.service', 'ExecStart'), [
+    ...['/usr/bin/atomic', 'quadlet', 'volume', '--uid=5', '--', 'systemd-d'],
+  ]);
+  assert.deepEqual(words('i-image.service', 'ExecStart'), [
+    ...['/usr/bin/atomic', 'pull', '--platform=linux/arm64', '--authfile=/src/auth.json', '--', 'registry.example/i:1'],
+  ]);
+  const web = unit('web@.service');
+  assert.deepEqual(web.all('Unit', 'Requires'), ['d-volume.service', 'i-image.service']);
+  const prepare = words('web@.service', 'ExecStartPre');
+  assert.deepEqual(prepare.slice(0, 5), [
+    ...['/usr/bin/atomic', 'quadlet', 'prepare', '--runtime=/usr/bin/runc', '--network=host'],
+  ]);
+  assert.deepEqual(prepare.slice(-5), ['--', 'systemd-%p_%i', 'registry.example/i:1', 'serve', '-v']);
+  for (const part of ['--env=A=b c', '--user=%i:7', '--volume=systemd-d:/d:ro,Z', '--read-only', '--tmpfs=/tmp']) {
+    assert.ok(prepare.includes(part), `${part} in ${prepare.join(' ')}`);
+  }
+  assert.deepEqual(words('web@.service', 'ExecStart').slice(-3), [
+    ...['--bundle', '/var/lib/atomic/containers/quadlets/systemd-%p_%i', 'systemd-%p_%i'],
+  ]);
+  assert.deepEqual(
+    ['Restart', 'KillSignal', 'SuccessExitStatus'].map((key) => web.value('Service', key)),
+    ['always', 'SIGINT', '130'],
+  );
+});
+
+test('what needs an engine is refused without one, by name', () => {
+  const base = '[Container]\nImage=registry.example/i\n';
+  for (const [text, why] of [
+    ['', /Network= is not said.*say Network=host or Network=none/],
+    ['Network=n.network', /only an engine makes networks/],
+    ['Network=host\nPublishPort=8080:80', /nothing maps ports/],
+    ['Network=none\nPublishPort=80:80', /nothing is reached/],
+    ['Network=host\nPod=x.pod\nSecret=a', /Pod= \(there are no pods.*Secret= \(/],
+    ['Network=host\nHealthCmd=true', /say Notify=healthy too/],
+    ['Network=host\nNotify=yes', /Notify= \(/],
+    ['Network=host\nVolume=/a:/b:U', /Volume= \(the option U/],
+    ['Network=host\nPodmanArgs=--x\nAutoUpdate=registry', /PodmanArgs= .*AutoUpdate=/],
+    ['Network=host\nMount=type=bind,src=/a,dst=/b', /Mount= \(say it with Volume=/],
+    ['Network=host\nDNS=1.1.1.1', /DNS= \(a runtime without an engine has nothing like it/],
+  ] as const) {
+    const { units, errors } = runc({ 'x.container': `${base}${text}\n`, 'n.network': '[Network]\n' });
+    assert.deepEqual(units, []);
+    assert.match(errors.find(({ source }) => source === 'x.container')?.message ?? '', why);
+  }
+  const sources = { 'p.pod': '[Pod]\n', 'k.kube': '[Kube]\nYaml=x\n', 'b.build': '[Build]\nImageTag=x\n' };
+  const { errors } = runc({ ...sources, 'v.volume': '[Volume]\nDevice=/dev/x\n', 'n.network': '[Network]\n' });
+  assert.deepEqual(errors.map(({ source }) => source).sort(), ['b.build', 'k.kube', 'n.network', 'p.pod', 'v.volume']);
+  assert.match(runc({ 'x.container': `${base}Network=host\n` }, true).errors[0]?.message ?? '', /of the machine only/);
+});

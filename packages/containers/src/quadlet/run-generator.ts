@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import type { QuadletEngine } from './convert/conversion.ts';
 import { type Generated, generate } from './generate.ts';
 import { loadSources } from './load-sources.ts';
 import type { UnitFile } from './unit-file.ts';
@@ -10,9 +11,13 @@ export interface GeneratorOptions {
   /** Units of a user's own systemd. */
   user?: boolean | undefined;
   /** What runs containers here (podman). */
-  engine?: 'podman' | 'docker' | undefined;
-  /** Its program (/usr/bin/podman, /usr/bin/docker). */
+  engine?: QuadletEngine | undefined;
+  /** Its program (/usr/bin/podman, /usr/bin/docker; for runc ours, /usr/bin/atomic). */
   program?: string | undefined;
+  /** For runc: path of runc or crun (/usr/bin/runc). */
+  runtime?: string | undefined;
+  /** For runc: folder of the state of containers (/var/lib/atomic/containers). */
+  state?: string | undefined;
 }
 
 export interface GeneratorRun extends Generated {
@@ -24,11 +29,17 @@ export interface GeneratorRun extends Generated {
   failed: boolean;
 }
 
+const PROGRAMS: Readonly<Record<QuadletEngine, string>> = {
+  podman: '/usr/bin/podman',
+  docker: '/usr/bin/docker',
+  runc: '/usr/bin/atomic',
+};
+
 /** Reads the sources in folders and makes their units; writes nothing. */
 export function runGenerator(options: GeneratorOptions): GeneratorRun {
   const { sources, problems } = loadSources(options.folders);
-  const { engine = 'podman', user = false, program = `/usr/bin/${engine}` } = options;
-  const generated = generate(sources, { engine, user, program, exists: existsSync });
+  const { engine = 'podman', user = false, program = PROGRAMS[engine], runtime, state } = options;
+  const generated = generate(sources, { engine, user, program, runtime, state, exists: existsSync });
   const errors = generated.errors.map(({ source, message }) => `converting "${source}": ${message}`);
   return {
     ...generated,

@@ -18,16 +18,28 @@ export interface UnitInfo {
 
 export const serviceFile = (info: UnitInfo): string => `${info.service}.service`;
 
+/** What runs containers: an engine, or runc or crun with images of our own store. */
+export type QuadletEngine = 'podman' | 'docker' | 'runc';
+
 /** What the machine looks like, as far as units depend on it. */
 export interface Surroundings {
-  engine: 'podman' | 'docker';
+  engine: QuadletEngine;
   /** Units of a user's own systemd. */
   user: boolean;
-  /** The engine's program: /usr/bin/podman. */
+  /** The engine's program: /usr/bin/podman. For `runc`, which is no engine: ours, that prepares what is run. */
   program: string;
+  /** For `runc`: path of runc or crun (/usr/bin/runc). */
+  runtime?: string | undefined;
+  /** For `runc`: folder of the state of containers (/var/lib/atomic/containers). */
+  state?: string | undefined;
+  /** For `podman`: whether `volume create` and `network create` take --ignore (the default), as those since 4.4 do. */
+  ignores?: boolean | undefined;
   /** Whether a path is there: devices with a dash in front of them may be missing. */
   exists: (path: string) => boolean;
 }
+
+export const runtimeOf = ({ runtime = '/usr/bin/runc' }: Surroundings): string => runtime;
+export const stateOf = ({ state = '/var/lib/atomic/containers' }: Surroundings): string => state;
 
 /** One source on its way to a unit. */
 export interface Conversion {
@@ -97,6 +109,7 @@ export function startUnit(
   }
   if (source.path !== '') unit.add('Unit', 'SourcePath', source.path);
   if (surroundings.engine === 'podman') unit.add('Unit', 'RequiresMountsFor', '%t/containers');
+  else if (surroundings.engine === 'runc') unit.add('Unit', 'RequiresMountsFor', quoteWord(stateOf(surroundings)));
   else if (!surroundings.user) {
     unit.add('Unit', 'Requires', 'docker.service');
     unit.add('Unit', 'After', 'docker.service');

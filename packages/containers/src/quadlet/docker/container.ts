@@ -1,12 +1,13 @@
 import { engine, networkWords, PORTS, setDefault, volumeWords } from '../convert/common.ts';
 import { deviceWords, exposedPorts, userWords } from '../convert/container.ts';
 import { absolutePath, type Conversion, refuse, resolveImage, text } from '../convert/conversion.ts';
+import { isOn, keysOf, requireHonoured } from '../convert/honoured.ts';
 import { resolveMount } from '../convert/mount.ts';
 import { containerName } from '../convert/resources.ts';
 import { flag, list, pairs, type Row, rowWords, value } from '../convert/rows.ts';
 import { REPEATED, SINGLE, security, whenOn } from '../convert/shared-rows.ts';
 import { quoteWords } from '../words.ts';
-import { keysOf, requireHonoured } from './honoured.ts';
+import { DOCKER } from './reasons.ts';
 
 const OPTIONS: readonly Row[] = [
   value('LogDriver', '--log-driver'),
@@ -41,7 +42,6 @@ const OTHERS = [
 ];
 const HONOURED: ReadonlySet<string> = new Set([...keysOf(OPTIONS), ...OTHERS]);
 
-const isOn = (content: string): boolean => ['1', 'yes', 'true', 'on'].includes(content.toLowerCase());
 const only =
   (names: readonly string[], what: string) =>
   (content: string): string | undefined =>
@@ -79,7 +79,7 @@ function readOnlyWords({ source, group }: Conversion): string[] {
 
 /** A `.container` for docker: its client stays in the foreground, and what it starts goes with it. */
 export function dockerContainer(conversion: Conversion): void {
-  requireHonoured(conversion, HONOURED, LIMITS);
+  requireHonoured(DOCKER, conversion, HONOURED, LIMITS);
   const { source, group, unit, warnings } = conversion;
   const image = text(conversion, 'Image');
   if (image === undefined) throw refuse('no Image key specified');

@@ -1,11 +1,12 @@
 import { isAbsolute } from 'node:path';
 import { engine, oneshot, standsAlone, workingDirectory } from '../convert/common.ts';
 import { type Conversion, refuse, text } from '../convert/conversion.ts';
+import { cannot, keysOf, requireHonoured } from '../convert/honoured.ts';
 import { namedResource } from '../convert/resources.ts';
 import { each, flag, pairs, type Row, rowWords, value } from '../convert/rows.ts';
 import { subnetWords } from '../convert/storage.ts';
 import { quoteWord, quoteWords } from '../words.ts';
-import { keysOf, notWithDocker, requireHonoured } from './honoured.ts';
+import { DOCKER } from './reasons.ts';
 
 const whenOn =
   (...made: string[]) =>
@@ -28,7 +29,7 @@ const NETWORK_KEYS = new Set([
 
 /** A `.network` for docker, whose `create` has no `--ignore`: it may fail, if then the network is there. */
 export function dockerNetwork(conversion: Conversion): void {
-  requireHonoured(conversion, NETWORK_KEYS);
+  requireHonoured(DOCKER, conversion, NETWORK_KEYS);
   const { source, group, unit, info } = conversion;
   const name = namedResource(source, group, 'NetworkName');
   const create = engine(conversion, 'network', 'create');
@@ -56,7 +57,7 @@ const VOLUME_KEYS = new Set([
 
 /** A `.volume` for docker. */
 export function dockerVolume(conversion: Conversion): void {
-  requireHonoured(conversion, VOLUME_KEYS, {
+  requireHonoured(DOCKER, conversion, VOLUME_KEYS, {
     Driver: (driver) => (driver === 'image' ? 'docker has no volumes of images' : undefined),
   });
   const { source, group, unit, info } = conversion;
@@ -71,7 +72,7 @@ export function dockerVolume(conversion: Conversion): void {
     ...[text(conversion, 'Options')].filter((option) => option !== undefined),
   ];
   if (type !== undefined && device === undefined) throw refuse("key Type can't be used without Device");
-  if (options.length > 0 && device === undefined) notWithDocker('docker takes options of a mount only with Device=');
+  if (options.length > 0 && device === undefined) cannot('docker takes options of a mount only with Device=');
   const create = engine(conversion, 'volume', 'create', ...rowWords(conversion, [value('Driver', '--driver')]));
   // A folder is bound: podman's type for it is an option to mount(8).
   if (device !== undefined)
@@ -89,7 +90,7 @@ export function dockerVolume(conversion: Conversion): void {
 function platformWords(conversion: Conversion): string[] {
   const [os, arch, variant] = ['OS', 'Arch', 'Variant'].map((key) => text(conversion, key));
   if (os === undefined && arch === undefined && variant === undefined) return [];
-  if (arch === undefined) notWithDocker('docker takes OS= and Variant= only with Arch=');
+  if (arch === undefined) cannot('docker takes OS= and Variant= only with Arch=');
   return ['--platform', [os ?? 'linux', arch, ...(variant === undefined ? [] : [variant])].join('/')];
 }
 
@@ -97,7 +98,7 @@ const IMAGE_KEYS = new Set(['AllTags', 'Arch', 'Image', 'ImageTag', 'OS', 'Polic
 
 /** An `.image` for docker. */
 export function dockerImage(conversion: Conversion): void {
-  requireHonoured(conversion, IMAGE_KEYS, {
+  requireHonoured(DOCKER, conversion, IMAGE_KEYS, {
     Policy: (policy) => (policy === 'always' ? undefined : `docker pulls always, not ${policy}`),
   });
   const image = text(conversion, 'Image');
@@ -121,7 +122,7 @@ const BUILD_KEYS = new Set([...keysOf(BUILD), 'Arch', 'File', 'ServiceName', 'Se
 
 /** A `.build` for docker. */
 export function dockerBuild(conversion: Conversion): void {
-  requireHonoured(conversion, BUILD_KEYS, {
+  requireHonoured(DOCKER, conversion, BUILD_KEYS, {
     Network: (network) =>
       /\.(network|container)$/.test(network) ? 'docker builds in host, none or default' : undefined,
     Pull: (policy) => (/^(always|true|missing|false)$/.test(policy) ? undefined : `docker has no policy ${policy}`),
