@@ -24,17 +24,22 @@ interface ValueOptions extends AppOptions {
 
 /** The apps of the machine, or of the user. */
 async function openApps(ctx: Context, options: AppOptions): Promise<Apps> {
-  const { Apps, commandEngine, Systemd } = await import('@atomic/containers');
+  const { Apps, commandEngine, createIgnores, Systemd } = await import('@atomic/containers');
   const { join } = await import('node:path');
   const { homedir } = await import('node:os');
   const user = options.user ?? process.getuid?.() !== 0;
   const kind = await chooseEngine(options.engine);
   const config = process.env['XDG_CONFIG_HOME'] ?? join(homedir(), '.config');
+  const program = `/usr/bin/${kind}`;
+  const engine =
+    kind === 'docker'
+      ? { judge: await judging(ctx, options) }
+      : // podman has the same policy, and asks it itself.
+        { ignores: await createIgnores(program) };
   return new Apps({
     folder: join(places().state, 'apps'),
     services: new Systemd({ user }),
-    // podman has the same policy, and asks it itself.
-    engine: commandEngine(kind, `/usr/bin/${kind}`, kind === 'docker' ? { judge: await judging(ctx, options) } : {}),
+    engine: commandEngine(kind, program, engine),
     user,
     places: user ? { units: join(config, 'systemd/user'), config } : { units: '/etc/systemd/system', config: '/etc' },
     onStep: (name, step) => {

@@ -52,10 +52,15 @@ export async function chooseEngine(wanted: string | undefined): Promise<'podman'
 /** What generated units shall run: `engine`, and where its things are. */
 async function generatorEngine(
   wanted: string | undefined,
-): Promise<Pick<GeneratorOptions, 'engine' | 'runtime' | 'state'>> {
+): Promise<Pick<GeneratorOptions, 'engine' | 'runtime' | 'state' | 'ignores'>> {
   const { existsSync } = await import('node:fs');
   const none = wanted === undefined && !['podman', 'docker'].some((name) => existsSync(`/usr/bin/${name}`));
-  if (!none && wanted !== 'runc' && wanted !== 'crun') return { engine: await chooseEngine(wanted) };
+  if (!none && wanted !== 'runc' && wanted !== 'crun') {
+    const engine = await chooseEngine(wanted);
+    if (engine === 'docker') return { engine };
+    const { createIgnores } = await import('@atomic/containers');
+    return { engine, ignores: await createIgnores('/usr/bin/podman') };
+  }
   const { findRuntime, readConfiguration } = await import('@atomic/containers');
   const { places } = await import('./places.ts');
   const { configuration, state } = places();

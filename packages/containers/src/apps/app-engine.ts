@@ -1,6 +1,7 @@
 import { AtomicError, runProgram } from '@atomic/ostree';
 import { z } from 'zod';
 import { inspectByCommand } from '../engines/inspect-image.ts';
+import type { Surroundings } from '../quadlet/convert/conversion.ts';
 
 /** An image an app runs, as the engine has it. */
 export const appImage = z.object({
@@ -18,6 +19,7 @@ export interface AppEngine {
   readonly kind: 'docker' | 'podman';
   /** Path of its program, for units. */
   readonly program: string;
+  readonly ignores?: Surroundings['ignores'];
   find(image: string): Promise<AppImage | undefined>;
   pull(image: string, signal?: AbortSignal): Promise<void>;
   /** Reads an archive that `save` wrote. */
@@ -30,6 +32,7 @@ export interface AppEngine {
 export interface CommandEngineOptions {
   /** Words before each verb, such as `-H unix:///run/x.sock`. */
   words?: readonly string[] | undefined;
+  ignores?: Surroundings['ignores'];
   /** Decides on an image before an engine that knows no policy fetches it; returns the name with its digest. */
   judge?: ((image: string) => Promise<string>) | undefined;
 }
@@ -38,13 +41,14 @@ export interface CommandEngineOptions {
 export function commandEngine(
   kind: 'docker' | 'podman',
   program: string,
-  { words: options = [], judge }: CommandEngineOptions = {},
+  { words: options = [], ignores, judge }: CommandEngineOptions = {},
 ): AppEngine {
   const run = (words: readonly string[], signal?: AbortSignal): Promise<void> =>
     runProgram(program, [...options, ...words], { signal });
   return {
     kind,
     program,
+    ignores,
     async find(image) {
       const found = await inspectByCommand(program, options, image);
       if (found === undefined) return undefined;

@@ -4,6 +4,7 @@ import { containerName } from '../quadlet/convert/resources.ts';
 import { type GeneratedUnit, generate } from '../quadlet/generate.ts';
 import { UnitFile, UnitSyntaxError } from '../quadlet/unit-file.ts';
 import { quadletType, stem } from '../quadlet/unit-names.ts';
+import type { AppEngine } from './app-engine.ts';
 import type { Bundle } from './bundle.ts';
 import type { AppProbe } from './manifest.ts';
 import { nameSource, namespaced, renameReferences } from './namespace.ts';
@@ -23,7 +24,7 @@ export interface BuildOptions {
   app: string;
   bundle: Bundle;
   values: Values;
-  engine: { kind: 'docker' | 'podman'; program: string };
+  engine: Pick<AppEngine, 'kind' | 'program' | 'ignores'>;
   user: boolean;
   places: AppPlaces;
   /** Where the bundle's copy will lie. */
@@ -150,6 +151,7 @@ function made(
   const { units, errors } = generate(pinned.size === 0 ? ready : needed, {
     engine: engine.kind,
     program: engine.program,
+    ignores: engine.ignores,
     user,
     exists: () => true,
   });

@@ -116,10 +116,19 @@ export class Systemd implements Services {
   }
 
   async #describe(state: UnitState): Promise<string> {
-    const scope = this.#scope[0] === '--user' ? ['--user', '--user-unit'] : ['--unit'];
-    const log = await runBounded('journalctl', ['-q', '-n', '3', '-o', 'cat', '--no-pager', ...scope, state.name], ASK);
-    const last = log.kind === 'exited' && log.code === 0 ? log.output.split('\n').join(' / ') : '';
+    // What it said itself is the reason; systemd only says that there is one.
+    const user = this.#scope[0] === '--user';
+    const own = [`_SYSTEMD_${user ? 'USER_' : ''}UNIT=${state.name}`];
+    const all = [user ? '--user-unit' : '--unit', state.name];
+    const last = (await this.#lastLines(own)) || (await this.#lastLines(all));
     return `${state.name} is ${describeUnit(state)}${last === '' ? '' : `: ${last}`}`;
+  }
+
+  /** The last lines of a unit's log, in one. */
+  async #lastLines(which: readonly string[]): Promise<string> {
+    const scope = this.#scope[0] === '--user' ? ['--user'] : [];
+    const log = await runBounded('journalctl', ['-q', '-n', '3', '-o', 'cat', '--no-pager', ...scope, ...which], ASK);
+    return log.kind === 'exited' && log.code === 0 ? log.output.split('\n').join(' / ') : '';
   }
 
   async #quiet(verb: string, units: readonly string[]): Promise<void> {

@@ -123,6 +123,19 @@ test('mistakes are told with their lines', () => {
   assert.deepEqual(checkSource('[Unit]\n', 'x.pod'), [{ line: undefined, message: 'the group [Pod] is missing' }]);
 });
 
+test('for a podman that does not know --ignore: made unless it is there', () => {
+  const sources = { 'n.network': '[Network]\nSubnet=10.9.0.0/24\n', 'd.volume': '[Volume]\nLabel=a=b\n' };
+  const { units } = generate(
+    Object.entries(sources).map(([name, text]) => UnitFile.parse(text, name, `/src/${name}`)),
+    { engine: 'podman', user: false, program: '/usr/bin/podman', ignores: false, exists: () => true },
+  );
+  const commands = units.map(({ name, text }) => UnitFile.parse(text, name).all('Service', 'ExecStart'));
+  assert.deepEqual(commands.toSorted().reverse(), [
+    ['-/usr/bin/podman volume create --label a=b systemd-d', '/usr/bin/podman volume exists systemd-d'],
+    ['-/usr/bin/podman network create --subnet 10.9.0.0/24 systemd-n', '/usr/bin/podman network exists systemd-n'],
+  ]);
+});
+
 const docker = (files: Record<string, string>) =>
   generate(
     Object.entries(files).map(([name, text]) => UnitFile.parse(text, name, `/src/${name}`)),

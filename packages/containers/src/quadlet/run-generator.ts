@@ -18,6 +18,8 @@ export interface GeneratorOptions {
   runtime?: string | undefined;
   /** For runc: folder of the state of containers (/var/lib/atomic/containers). */
   state?: string | undefined;
+  /** For podman: whether its `create` takes --ignore (yes). */
+  ignores?: boolean | undefined;
 }
 
 export interface GeneratorRun extends Generated {
@@ -38,8 +40,8 @@ const PROGRAMS: Readonly<Record<QuadletEngine, string>> = {
 /** Reads the sources in folders and makes their units; writes nothing. */
 export function runGenerator(options: GeneratorOptions): GeneratorRun {
   const { sources, problems } = loadSources(options.folders);
-  const { engine = 'podman', user = false, program = PROGRAMS[engine], runtime, state } = options;
-  const generated = generate(sources, { engine, user, program, runtime, state, exists: existsSync });
+  const { engine = 'podman', user = false, program = PROGRAMS[engine], runtime, state, ignores } = options;
+  const generated = generate(sources, { engine, user, program, runtime, state, ignores, exists: existsSync });
   const errors = generated.errors.map(({ source, message }) => `converting "${source}": ${message}`);
   return {
     ...generated,

@@ -35,6 +35,15 @@ export function subnetWords({ source, group }: Conversion): string[] {
   });
 }
 
+/** Makes what is not there yet. */
+function addCreate(conversion: Conversion, kind: 'volume' | 'network', words: readonly string[], name: string): void {
+  const { unit, surroundings } = conversion;
+  const { ignores = true } = surroundings;
+  const create = quoteWords([...engine(conversion, kind, 'create', ...(ignores ? ['--ignore'] : [])), ...words, name]);
+  unit.add('Service', 'ExecStart', ignores ? create : `-${create}`);
+  if (!ignores) unit.add('Service', 'ExecStart', quoteWords(engine(conversion, kind, 'exists', name)));
+}
+
 /** A `.network`: a service that makes it. */
 export function convertNetwork(conversion: Conversion): void {
   const { source, group, unit, info } = conversion;
@@ -42,11 +51,9 @@ export function convertNetwork(conversion: Conversion): void {
   if (source.flag(group, 'NetworkDeleteOnStop') === true) {
     unit.add('Service', 'ExecStopPost', quoteWords(engine(conversion, 'network', 'rm', name)));
   }
-  const create = engine(conversion, 'network', 'create', '--ignore');
-  create.push(...rowWords(conversion, NETWORK), ...subnetWords(conversion));
-  create.push(...rowWords(conversion, [pairs('Options', '--opt'), pairs('Label', '--label')]));
-  create.push(...extraWords(conversion), name);
-  unit.add('Service', 'ExecStart', quoteWords(create));
+  const words = [...rowWords(conversion, NETWORK), ...subnetWords(conversion)];
+  words.push(...rowWords(conversion, [pairs('Options', '--opt'), pairs('Label', '--label')]));
+  addCreate(conversion, 'network', [...words, ...extraWords(conversion)], name);
   oneshot(conversion, true);
   info.resource = name;
 }
@@ -75,9 +82,9 @@ function mountOptions(conversion: Conversion): string[] {
 
 /** A `.volume`: a service that makes it. */
 export function convertVolume(conversion: Conversion): void {
-  const { source, group, unit, info } = conversion;
+  const { source, group, info } = conversion;
   const name = namedResource(source, group, 'VolumeName');
-  const create = engine(conversion, 'volume', 'create', '--ignore');
+  const create: string[] = [];
   for (const [key, option] of [
     ['UID', '--uid'],
     ['GID', '--gid'],
@@ -93,8 +100,8 @@ export function convertVolume(conversion: Conversion): void {
   } else {
     create.push(...mountOptions(conversion));
   }
-  create.push(...rowWords(conversion, [pairs('Label', '--label')]), ...extraWords(conversion), name);
-  unit.add('Service', 'ExecStart', quoteWords(create));
+  create.push(...rowWords(conversion, [pairs('Label', '--label')]), ...extraWords(conversion));
+  addCreate(conversion, 'volume', create, name);
   oneshot(conversion, true);
   info.resource = name;
 }
