@@ -6,7 +6,7 @@ import { runBounded } from '@atomic/sysroot';
 import type { ImageStore } from '../../images/image-store.ts';
 import { isMounted } from '../../images/mount-image.ts';
 import { type StoredImage, storedConfig } from '../../images/stored-image.ts';
-import { apparmorProfile, type HostSecurity, hardenSpec } from '../../system/harden.ts';
+import { apparmorProfile, type HostSecurity, hardenSpec, unloadProfile } from '../../system/harden.ts';
 import type { Mount } from '../../system/runtime-spec.ts';
 import { parseVolume, volumeMount } from './mounts.ts';
 import { type BundleRequest, RUNTIME_STATE } from './request.ts';
@@ -23,6 +23,10 @@ export interface BundleHost {
   environment: NodeJS.ProcessEnv;
   signal?: AbortSignal | undefined;
 }
+
+const PROFILE = 'apparmor-profile';
+/** What it is confined by: not the name of a system container, which may be the same. */
+const labelOf = (name: string): string => `quadlet-${name}`;
 
 /** Where what runs a container is while it runs. Throws `invalid` for what cannot be a name. */
 export function bundleFolder(state: string, name: string): string {
@@ -57,11 +61,10 @@ export async function prepareBundle(request: BundleRequest, host: BundleHost): P
       ],
       environment: host.environment,
     });
-    // Not the name of a system container, which may be the same.
-    const label = `quadlet-${request.name}`;
+    const label = labelOf(request.name);
     const { profile } = hardenSpec(spec, label, host.security);
     if (profile && host.security.apparmorParser !== null) {
-      const path = join(folder, 'apparmor-profile');
+      const path = join(folder, PROFILE);
       writeFileSync(path, apparmorProfile(label));
       await runProgram(host.security.apparmorParser, ['--replace', '--skip-cache', path], { signal });
     }
@@ -94,6 +97,7 @@ export async function removeBundle(
     });
   }
   if (lstatSync(folder, { throwIfNoEntry: false }) === undefined) return;
+  if (existsSync(join(folder, PROFILE))) unloadProfile(labelOf(name));
   const rootfs = join(folder, 'rootfs');
   if (isMounted(rootfs)) umount(rootfs, MNT.DETACH);
   rmSync(folder, { recursive: true, force: true });
