@@ -1,5 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { rmSync, writeFileSync } from 'node:fs';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { run } from './measure.ts';
 import type { Row, Run, Setting } from './rows.ts';
@@ -10,10 +10,11 @@ const NAME = `${REGISTRY}/bench/image:v1`;
 /**
  * An image of 500 MB in two layers, a Debian tree and its libraries once more: into our store, beside umoci's unpacking
  * and beside the docker engine's pull, which unpacks as well. (The engine's own processor time is its daemon's, and not
- * counted in the columns.)
+ * counted in the columns.) Then a system container of an image that is in the store already, and of a small one, beside
+ * `podman create`; where systemd runs, its `daemon-reload` comes on top of ours.
  */
 export function makeImageRows({ work, root, trees }: Setting): Row[] {
-  const missing = ['umoci', 'docker', 'dockerd', 'docker-registry', 'skopeo'].some(
+  const missing = ['umoci', 'docker', 'dockerd', 'docker-registry', 'skopeo', 'podman'].some(
     (program) => spawnSync('sh', ['-c', `command -v ${program}`]).status !== 0,
   );
   if (missing) return [];
@@ -101,7 +102,62 @@ export function makeImageRows({ work, root, trees }: Setting): Row[] {
   const makeStore = (one: Run): void => {
     if (one.who === 'ours') run(work, 'ostree', `--repo=${join(work, `store-${one.fresh}`)}`, 'init', '--mode=bare');
   };
+  const podman = ['--root', join(work, 'podman'), '--runroot', join(work, 'podman-run')];
+  const present = new Set<string>();
+  /** Puts the image of a layout into our store and podman's, once. */
+  const bring = (name: string, from: string): void => {
+    if (present.has(name)) return;
+    present.add(name);
+    const mine: Run = { who: 'ours', serial: 0, fresh: 'installs' };
+    if (present.size === 1) makeStore(mine);
+    const [program = '', ...args] = [...store(mine), atomic, 'pull', ...settings, `--name=${name}`, `oci:${from}:v1`];
+    run(work, program, ...args);
+    const storage = `containers-storage:[overlay@${join(work, 'podman')}+${join(work, 'podman-run')}]${name}`;
+    run(work, 'skopeo', '--insecure-policy', 'copy', '-q', `oci:${from}:v1`, storage);
+  };
+  const install = (what: string, image: string, layoutOf: () => string): Row => ({
+    name: `images: install as a system container of ${what} that is here already, beside podman create (aim: 0.3 s at most)`,
+    budget: 20,
+    tools: { ours: '/usr/bin/unshare', stock: '/usr/bin/podman' },
+    before: () => bring(image, layoutOf()),
+    args: ({ who, fresh, serial }) =>
+      who === 'stock'
+        ? [...podman, 'create', '--name', `c${fresh}`, image, 'true']
+        : [
+            // What it writes for systemd is not for this machine.
+            ...[
+              '-m',
+              'sh',
+              '-c',
+              'for i in systemd/system tmpfiles.d; do mount -t tmpfs none /etc/$i; done; exec "$@"',
+            ],
+            ...[
+              'sh',
+              ...store({ who, serial, fresh: 'installs' }),
+              `ATOMIC_OSTREE_CHECKOUT_PATH=${join(work, 'system')}`,
+            ],
+            ...[atomic, 'install', '--system', `--name=c${fresh}`, image],
+          ],
+  });
+  const small = (): string => {
+    const from = join(work, 'image-small');
+    if (!existsSync(from)) {
+      make();
+      const tar = join(work, 'small.tar');
+      run(work, 'umoci', 'init', '--layout', from);
+      run(work, 'umoci', 'new', '--image', `${from}:v1`);
+      run(work, 'tar', '--sort=name', '--numeric-owner', '-C', trees.tree, '-cf', tar, 'etc', 'usr/bin');
+      run(work, 'umoci', 'raw', 'add-layer', '--image', `${from}:v1`, tar);
+      rmSync(tar);
+    }
+    return from;
+  };
   return [
+    install('an image of 700 files', 'localhost/small:v1', small),
+    install('the image of 500 MB and 13,000 files', 'localhost/large:v1', () => {
+      make();
+      return layout;
+    }),
     {
       name: 'images: 500 MB from a layout, by umoci unpack into a folder and by atomic pull into the store',
       budget: 60,
