@@ -193,7 +193,7 @@ const runc = (files: Record<string, string>, user = false) =>
 test('the same source without an engine', () => {
   const { units, errors } = runc({
     'web@.container':
-      '[Container]\nImage=i.image\nNetwork=host\nVolume=d.volume:/d:ro,Z\nReadOnly=yes\nEnvironment="A=b c"\nUser=%i\nGroup=7\nStopSignal=SIGINT\nExec=serve -v\n[Service]\nRestart=always\n',
+      '[Container]\nImage=i.image\nNetwork=host\nVolume=d.volume:/d:ro,Z\nReadOnly=yes\nEnvironment="A=b c"\nUser=%i\nGroup=7\nStopSignal=SIGINT\nExec=serve -v\n[Service]\nRestart=always\nCPUSchedulingPolicy=idle\n',
     'd.volume': '[Volume]\nUID=5\n',
     'i.image': '[Image]\nImage=registry.example/i:1\nArch=arm64\nAuthFile=./auth.json\n',
   });
@@ -239,6 +239,8 @@ test('what needs an engine is refused without one, by name', () => {
     ['Network=host\nVolume=/a:/b:U', /Volume= \(the option U/],
     ['Network=host\nPodmanArgs=--x\nAutoUpdate=registry', /PodmanArgs= .*AutoUpdate=/],
     ['Network=host\nMount=type=bind,src=/a,dst=/b', /Mount= \(say it with Volume=/],
+    ['Network=host\n[Service]\nMemoryMax=1G', /MemoryMax= in \[Service\] .*say Memory=/],
+    ['Network=host\n[Service]\nPrivateTmp=yes', /PrivateTmp= in \[Service\]/],
     ['Network=host\nDNS=1.1.1.1', /DNS= \(a runtime without an engine has nothing like it/],
   ] as const) {
     const { units, errors } = runc({ 'x.container': `${base}${text}\n`, 'n.network': '[Network]\n' });

@@ -107,6 +107,26 @@ function writablePlaces({ source, group }: Conversion): string[] {
   return source.flag(group, 'VolatileTmp') === true ? option('tmpfs')('/tmp:rw,size=512M,mode=1777') : [];
 }
 
+/** Keys of [Service] that would not reach the container, or keep the runtime from what is made for it. */
+const SERVICE_KEYS: readonly (readonly [keys: RegExp, why: string])[] = [
+  [
+    /^(?:Startup)?(?:CPU(?!Scheduling|Affinity)|Memory(?!Deny)|Tasks|(?:Block)?IO(?!Scheduling)|Allowed(?:CPUs|MemoryNodes)|IPAddress|ManagedOOM|Device)/,
+    'the container is in a control group of its own: say Memory= and PidsLimit= in [Container]',
+  ],
+  [
+    /^(?:Private(?:Tmp|Devices|Mounts|Users|Network|IPC)|Protect|ProcSubset|Root(?:Directory|Image)|MountFlags|(?:ReadOnly|ReadWrite|Inaccessible|Exec|NoExec|Bind|BindReadOnly)Paths|TemporaryFileSystem|MountImages|ExtensionImages)/,
+    'it hides from the runtime what is mounted for the container, which is confined anyhow',
+  ],
+  [/^(?:User|Group|DynamicUser)$/, 'the runtime is started by root: say User= in [Container]'],
+];
+
+function refuseServiceKeys({ source }: Conversion): void {
+  for (const { key, value: content } of source.entries('Service')) {
+    const why = content === '' ? undefined : SERVICE_KEYS.find(([keys]) => keys.test(key))?.[1];
+    if (why !== undefined) throw refuse(`${key}= in [Service] (${why})`);
+  }
+}
+
 /** Signals by which a service that was told to end ends well, as exit codes. */
 const NUMBERS: Readonly<Record<string, number>> = { HUP: 1, INT: 2, QUIT: 3, USR1: 10, USR2: 12, TERM: 15, WINCH: 28 };
 
@@ -129,6 +149,7 @@ function stopping(conversion: Conversion): void {
 /** A `.container` for runc or crun: what it runs is made of the store's image before it starts, and goes when it ends. */
 export function runcContainer(conversion: Conversion): void {
   requireHonoured(WITHOUT_ENGINE, conversion, HONOURED, LIMITS);
+  refuseServiceKeys(conversion);
   const { source, group, unit, warnings, surroundings } = conversion;
   const { program } = surroundings;
   const runtime = runtimeOf(surroundings);
