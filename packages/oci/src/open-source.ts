@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { ArchiveFiles, FolderFiles, type ImageFiles } from './archive-files.ts';
 import { formatImageReference, type ImageReference } from './image-reference.ts';
 import { LayoutSource } from './layout-source.ts';
-import type { RegistryOptions } from './registry/client.ts';
+import type { RegistryOptions } from './registry/exchange.ts';
 import { skopeoCopy } from './skopeo.ts';
 import { type ImageSource, type Platform, thisPlatform } from './source.ts';
 

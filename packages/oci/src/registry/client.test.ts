@@ -6,7 +6,8 @@ import { AtomicError } from '@atomic/ostree';
 import { parseImageName } from '../image-name.ts';
 import { canonicalJson, type Descriptor, MEDIA } from '../spec.ts';
 import { parseChallenges } from './authorization.ts';
-import { RegistryClient, type RegistryOptions } from './client.ts';
+import { RegistryClient } from './client.ts';
+import type { RegistryOptions } from './exchange.ts';
 import { RegistrySource } from './registry-source.ts';
 
 type Answer = (request: IncomingMessage, response: ServerResponse, body: Buffer) => void;

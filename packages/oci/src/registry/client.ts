@@ -1,22 +1,11 @@
 import { createHash } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { AtomicError, corrupt } from '@atomic/ostree';
 import { z } from 'zod';
 import type { ImageName } from '../image-name.ts';
 import { MAX_JSON, type SourceManifest, verified } from '../source.ts';
 import { type Descriptor, digestPattern, MEDIA, parseIndex } from '../spec.ts';
-import { Authorizer } from './authorization.ts';
-import type { CredentialsFinder } from './credentials.ts';
-import { Http, type HttpAnswer, type HttpRequest, type HttpSettings, NoTlsError, PassingNetworkError } from './http.ts';
-
-export interface RegistryOptions extends HttpSettings {
-  credentials?: CredentialsFinder | undefined;
-  /** Attempts after the first at what failed in passing. */
-  retries?: number | undefined;
-  /** First pause between attempts (ms); it doubles each time. */
-  retryDelay?: number | undefined;
-  signal?: AbortSignal | undefined;
-}
+import { type Ask, Exchange, parseJson, type RegistryOptions, small } from './exchange.ts';
+import { type HttpAnswer, PassingNetworkError } from './http.ts';
 
 /** What is taken for a manifest: all kinds there are, so that a list stays a list. */
 const ACCEPT = [
@@ -26,54 +15,21 @@ const ACCEPT = [
   'application/vnd.docker.distribution.manifest.list.v2+json',
 ].join(', ');
 
-const MAX_REDIRECTS = 5;
-const MAX_WAIT = 30_000;
 /** Pages of a list of tags. */
 const MAX_PAGES = 1000;
 
-const errors = z.object({
-  errors: z.array(z.object({ code: z.string().optional(), message: z.string().optional() })).min(1),
-});
 const tagList = z.object({ tags: z.array(z.string()).nullish() });
-
-export const isLoopback = (host: string): boolean => /^(localhost|127(\.\d+){3}|\[::1\])(:\d+)?$/.test(host);
-
-interface Ask {
-  method: string;
-  path: string | URL;
-  headers?: Record<string, string | number> | undefined;
-  body?: (() => Uint8Array | AsyncIterable<Uint8Array>) | undefined;
-  /** What it will do with the repository. */
-  access: 'pull' | 'pull,push' | 'delete';
-  /** Other repository to be read from, for a mount. */
-  from?: string | undefined;
-  signal?: AbortSignal | undefined;
-}
 
 /** One repository of a registry (OCI distribution specification 1.1). */
 export class RegistryClient implements Disposable {
   /** Such as `registry.example/group/app`. */
   readonly name: string;
-  readonly #host: string;
-  readonly #repository: string;
-  readonly #options: RegistryOptions;
-  readonly #http: Http;
-  readonly #authorizer: Authorizer;
-  #protocol: 'https:' | 'http:' = 'https:';
+  readonly #exchange: Exchange;
 
   /** Throws `invalid` for a name without a registry. */
-  constructor({ registry, repository }: ImageName, options: RegistryOptions = {}) {
-    if (registry === undefined)
-      throw new AtomicError('invalid', `'${repository}' does not say in which registry it is`, {
-        hint: `such as registry.example/${repository}`,
-      });
-    const hub = registry === 'docker.io';
-    this.#host = hub ? 'registry-1.docker.io' : registry;
-    this.#repository = hub && !repository.includes('/') ? `library/${repository}` : repository;
-    this.name = `${registry}/${this.#repository}`;
-    this.#options = options;
-    this.#http = new Http(options);
-    this.#authorizer = new Authorizer(this.#http, async () => await options.credentials?.(this.name));
+  constructor(name: ImageName, options: RegistryOptions = {}) {
+    this.#exchange = new Exchange(name, options);
+    this.name = this.#exchange.name;
   }
 
   /** The manifest, or list, of a tag or digest; null where there is none. Throws `corrupt`, `permission`, `network`. */
@@ -85,9 +41,9 @@ export class RegistryClient implements Disposable {
       access: 'pull',
       signal,
     };
-    const answer = await this.#ask(ask);
+    const answer = await this.#exchange.ask(ask);
     if (answer.status === 404) return await absent(answer);
-    await this.#expect(answer, [200], `the manifest ${reference}`);
+    await this.#exchange.expect(answer, [200], `the manifest ${reference}`);
     const bytes = await small(answer, MAX_JSON, `the manifest ${reference} of ${this.name}`);
     const digest = `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
     if (digestPattern.test(reference) && digest !== reference)
@@ -98,7 +54,13 @@ export class RegistryClient implements Disposable {
   /** The digest that a tag has now, without fetching its manifest where the registry says it; null: no such tag. */
   async digestOf(reference: string, signal?: AbortSignal): Promise<string | null> {
     const headers = { Accept: ACCEPT };
-    const answer = await this.#ask({ method: 'HEAD', path: `manifests/${reference}`, headers, access: 'pull', signal });
+    const answer = await this.#exchange.ask({
+      method: 'HEAD',
+      path: `manifests/${reference}`,
+      headers,
+      access: 'pull',
+      signal,
+    });
     answer.discard();
     const digest = answer.header('docker-content-digest');
     if (answer.status === 200 && digest !== undefined && digestPattern.test(digest)) return digest;
@@ -114,12 +76,18 @@ export class RegistryClient implements Disposable {
     let at = 0;
     for (let failures = 0; ; ) {
       const headers = at === 0 ? {} : { Range: `bytes=${at}-` };
-      const answer = await this.#ask({ method: 'GET', path: `blobs/${digest}`, headers, access: 'pull', signal });
+      const answer = await this.#exchange.ask({
+        method: 'GET',
+        path: `blobs/${digest}`,
+        headers,
+        access: 'pull',
+        signal,
+      });
       if (answer.status === 404) {
         answer.discard();
         throw new AtomicError('not-found', `${this.name} has no blob ${digest}`);
       }
-      await this.#expect(answer, at === 0 ? [200] : [200, 206], `the blob ${digest}`);
+      await this.#exchange.expect(answer, at === 0 ? [200] : [200, 206], `the blob ${digest}`);
       // A server that knows no ranges begins anew: what is there already is passed over.
       let skip = answer.status === 200 ? at : 0;
       try {
@@ -136,17 +104,17 @@ export class RegistryClient implements Disposable {
         if (!(error instanceof PassingNetworkError)) throw error;
         if (at >= size) return;
       }
-      if (failures++ >= (this.#options.retries ?? 5))
+      if (failures++ >= this.#exchange.retries)
         throw new AtomicError('network', `${this.name}: the blob ${digest} breaks off at ${at} of ${size} bytes`);
-      await this.#pause(failures, 0, signal);
+      await this.#exchange.pause(failures, 0, signal);
     }
   }
 
   async hasBlob({ digest }: Descriptor, signal?: AbortSignal): Promise<boolean> {
-    const answer = await this.#ask({ method: 'HEAD', path: `blobs/${digest}`, access: 'pull,push', signal });
+    const answer = await this.#exchange.ask({ method: 'HEAD', path: `blobs/${digest}`, access: 'pull,push', signal });
     answer.discard();
     if (answer.status === 404) return false;
-    await this.#expect(answer, [200], `the blob ${digest}`);
+    await this.#exchange.expect(answer, [200], `the blob ${digest}`);
     return true;
   }
 
@@ -154,7 +122,7 @@ export class RegistryClient implements Disposable {
   async mountBlob(digest: string, from: string, signal?: AbortSignal): Promise<boolean> {
     const path = `blobs/uploads/?mount=${digest}&from=${encodeURIComponent(from)}`;
     const headers = { 'Content-Length': 0 };
-    const answer = await this.#ask({ method: 'POST', path, headers, access: 'pull,push', from, signal });
+    const answer = await this.#exchange.ask({ method: 'POST', path, headers, access: 'pull,push', from, signal });
     answer.discard();
     if (answer.status === 202) await this.#cancel(answer, signal);
     return answer.status === 201;
@@ -166,7 +134,7 @@ export class RegistryClient implements Disposable {
    */
   async putBlob(descriptor: Descriptor, open: () => AsyncIterable<Uint8Array>, signal?: AbortSignal): Promise<void> {
     const { digest, size } = descriptor;
-    const started = await this.#ask({
+    const started = await this.#exchange.ask({
       method: 'POST',
       path: 'blobs/uploads/',
       headers: { 'Content-Length': 0 },
@@ -174,12 +142,12 @@ export class RegistryClient implements Disposable {
       signal,
     });
     started.discard();
-    await this.#expect(started, [202], 'an upload');
-    let location = this.#location(started);
+    await this.#exchange.expect(started, [202], 'an upload');
+    let location = this.#exchange.location(started);
     let at = 0;
     for (let failures = 0; ; ) {
       try {
-        const answer = await this.#ask({
+        const answer = await this.#exchange.ask({
           method: at === 0 ? 'PUT' : 'PATCH',
           path: at === 0 ? withDigest(location, digest) : location,
           headers: {
@@ -192,22 +160,22 @@ export class RegistryClient implements Disposable {
           signal,
         });
         if (at === 0) {
-          await this.#expect(answer, [201, 204], `the blob ${digest}`);
+          await this.#exchange.expect(answer, [201, 204], `the blob ${digest}`);
           answer.discard();
           return;
         }
-        await this.#expect(answer, [202], `the blob ${digest}`);
+        await this.#exchange.expect(answer, [202], `the blob ${digest}`);
         answer.discard();
-        return await this.#finishUpload(this.#location(answer), digest, signal);
+        return await this.#finishUpload(this.#exchange.location(answer), digest, signal);
       } catch (error) {
-        if (!(error instanceof PassingNetworkError) || failures++ >= (this.#options.retries ?? 5)) throw error;
-        await this.#pause(failures, 0, signal);
-        const there = await this.#ask({ method: 'GET', path: location, access: 'pull,push', signal });
+        if (!(error instanceof PassingNetworkError) || failures++ >= this.#exchange.retries) throw error;
+        await this.#exchange.pause(failures, 0, signal);
+        const there = await this.#exchange.ask({ method: 'GET', path: location, access: 'pull,push', signal });
         there.discard();
-        await this.#expect(there, [204], 'the upload that broke off');
+        await this.#exchange.expect(there, [204], 'the upload that broke off');
         const end = /^(?:bytes=)?0-(\d+)$/.exec(there.header('range') ?? '')?.[1];
         at = end === undefined || Number(end) === 0 ? 0 : Number(end) + 1;
-        location = this.#location(there);
+        location = this.#exchange.location(there);
         if (at >= size) return await this.#finishUpload(location, digest, signal);
       }
     }
@@ -216,20 +184,25 @@ export class RegistryClient implements Disposable {
   async #finishUpload(location: URL, digest: string, signal?: AbortSignal): Promise<void> {
     const headers = { 'Content-Length': 0 };
     const path = withDigest(location, digest);
-    const answer = await this.#ask({ method: 'PUT', path, headers, access: 'pull,push', signal });
-    await this.#expect(answer, [201, 204], `the blob ${digest}`);
+    const answer = await this.#exchange.ask({ method: 'PUT', path, headers, access: 'pull,push', signal });
+    await this.#exchange.expect(answer, [201, 204], `the blob ${digest}`);
     answer.discard();
   }
 
   async #cancel(started: HttpAnswer, signal?: AbortSignal): Promise<void> {
-    const answer = await this.#ask({ method: 'DELETE', path: this.#location(started), access: 'pull,push', signal });
+    const answer = await this.#exchange.ask({
+      method: 'DELETE',
+      path: this.#exchange.location(started),
+      access: 'pull,push',
+      signal,
+    });
     answer.discard();
   }
 
   /** Stores a manifest under a tag, or under its digest alone. */
   async putManifest(manifest: SourceManifest, tag?: string, signal?: AbortSignal): Promise<void> {
     const { bytes, mediaType, digest } = manifest;
-    const answer = await this.#ask({
+    const answer = await this.#exchange.ask({
       method: 'PUT',
       path: `manifests/${tag ?? digest}`,
       headers: { 'Content-Type': mediaType, 'Content-Length': bytes.length },
@@ -237,7 +210,7 @@ export class RegistryClient implements Disposable {
       access: 'pull,push',
       signal,
     });
-    await this.#expect(answer, [201, 202], `the manifest ${tag ?? digest}`);
+    await this.#exchange.expect(answer, [201, 202], `the manifest ${tag ?? digest}`);
     answer.discard();
     const said = answer.header('docker-content-digest');
     if (said !== undefined && said !== digest)
@@ -249,18 +222,18 @@ export class RegistryClient implements Disposable {
     const found: string[] = [];
     let path: string | URL = 'tags/list';
     for (let page = 0; page < MAX_PAGES; page++) {
-      const answer: HttpAnswer = await this.#ask({ method: 'GET', path, access: 'pull', signal });
+      const answer: HttpAnswer = await this.#exchange.ask({ method: 'GET', path, access: 'pull', signal });
       if (answer.status === 404) {
         answer.discard();
         return found;
       }
-      await this.#expect(answer, [200], 'the list of tags');
+      await this.#exchange.expect(answer, [200], 'the list of tags');
       const parsed = tagList.safeParse(parseJson(await small(answer, MAX_JSON, `the tags of ${this.name}`)));
       if (!parsed.success) throw corrupt(`${this.name} answers with a malformed list of tags`);
       found.push(...(parsed.data.tags ?? []));
       const next = /<([^>]+)>\s*;\s*rel="?next"?/.exec(answer.header('link') ?? '')?.[1];
       if (next === undefined) return found;
-      path = new URL(next, this.#url('tags/list'));
+      path = new URL(next, this.#exchange.url('tags/list'));
     }
     return found;
   }
@@ -268,7 +241,12 @@ export class RegistryClient implements Disposable {
   /** What refers to a manifest (signatures, lists of contents), by the API or else by the tag that stands in for it. */
   async referrers(digest: string, artifactType?: string, signal?: AbortSignal): Promise<Descriptor[]> {
     const query = artifactType === undefined ? '' : `?artifactType=${encodeURIComponent(artifactType)}`;
-    const answer = await this.#ask({ method: 'GET', path: `referrers/${digest}${query}`, access: 'pull', signal });
+    const answer = await this.#exchange.ask({
+      method: 'GET',
+      path: `referrers/${digest}${query}`,
+      access: 'pull',
+      signal,
+    });
     if (answer.status === 200) return parseIndex(await small(answer, MAX_JSON, `the referrers of ${digest}`)).manifests;
     answer.discard();
     const fallback = await this.manifest(digest.replace(':', '-'), signal);
@@ -277,7 +255,12 @@ export class RegistryClient implements Disposable {
 
   /** Deletes a tag, or a manifest by its digest. Throws `not-found`, `unsupported` where the registry does not delete. */
   async deleteManifest(reference: string, signal?: AbortSignal): Promise<void> {
-    const answer = await this.#ask({ method: 'DELETE', path: `manifests/${reference}`, access: 'delete', signal });
+    const answer = await this.#exchange.ask({
+      method: 'DELETE',
+      path: `manifests/${reference}`,
+      access: 'delete',
+      signal,
+    });
     if (answer.status === 404) {
       answer.discard();
       throw new AtomicError('not-found', `${this.name} has no ${reference}`);
@@ -286,105 +269,12 @@ export class RegistryClient implements Disposable {
       answer.discard();
       throw new AtomicError('unsupported', `${this.name}: this registry does not delete ${reference}`);
     }
-    await this.#expect(answer, [202, 204], reference);
+    await this.#exchange.expect(answer, [202, 204], reference);
     answer.discard();
   }
 
-  #url(path: string | URL): URL {
-    return path instanceof URL ? path : new URL(`${this.#protocol}//${this.#host}/v2/${this.#repository}/${path}`);
-  }
-
-  #location(answer: HttpAnswer): URL {
-    const location = answer.header('location');
-    const url = location === undefined ? null : URL.parse(location, this.#url('').href);
-    if (url === null) throw new AtomicError('network', `${this.name} does not say where to upload to`);
-    return url;
-  }
-
-  #scope({ access, from }: Ask): string {
-    const own = `repository:${this.#repository}:${access}`;
-    return from === undefined ? own : `${own} repository:${from}:pull`;
-  }
-
-  /** Asks until there is an answer that is one: authorised, redirects followed, attempts repeated that failed in passing. */
-  async #ask(ask: Ask): Promise<HttpAnswer> {
-    const retries = this.#options.retries ?? 5;
-    const again = ['GET', 'HEAD', 'DELETE'].includes(ask.method);
-    const signal = ask.signal ?? this.#options.signal;
-    for (let failures = 0; ; failures++) {
-      // Another request may have found out meanwhile that there is no TLS.
-      const tried = this.#protocol;
-      try {
-        const answer = await this.#authorized(ask, signal);
-        const passing = answer.status === 429 || answer.status === 408 || (answer.status >= 500 && again);
-        if (!passing || failures >= retries) return answer;
-        answer.discard();
-        await this.#pause(failures + 1, Number(answer.header('retry-after') ?? 0) * 1000, signal);
-      } catch (error) {
-        const insecure = this.#options.insecure === true || isLoopback(this.#host);
-        const noTls = error instanceof NoTlsError || (error instanceof PassingNetworkError && this.#options.insecure);
-        if (noTls && insecure && tried === 'https:' && !(ask.path instanceof URL)) {
-          this.#protocol = 'http:';
-          continue;
-        }
-        if (!(error instanceof PassingNetworkError) || !again || failures >= retries) throw error;
-        await this.#pause(failures + 1, 0, signal);
-      }
-    }
-  }
-
-  async #authorized(ask: Ask, signal: AbortSignal | undefined): Promise<HttpAnswer> {
-    const scope = this.#scope(ask);
-    let header = this.#authorizer.header(scope);
-    for (let asked = 0; ; asked++) {
-      const url = this.#url(ask.path);
-      const answer = await this.#follow(ask, url, header, signal);
-      if (answer.status !== 401 || asked === 2) return answer;
-      answer.discard();
-      header = await this.#authorizer.answer(answer, url, scope, header);
-    }
-  }
-
-  async #follow(ask: Ask, start: URL, authorization: string | undefined, signal?: AbortSignal): Promise<HttpAnswer> {
-    let url = start;
-    for (let hops = 0; ; hops++) {
-      // Who one is, one says to the registry alone, never where it points.
-      const own = url.origin === start.origin && start.host === this.#host && authorization !== undefined;
-      const headers = { ...ask.headers, ...(own ? { Authorization: authorization } : {}) };
-      const request: HttpRequest = { method: ask.method, url, headers, body: ask.body?.(), signal };
-      const answer = await this.#http.send(request);
-      const location = answer.header('location');
-      if (![301, 302, 303, 307, 308].includes(answer.status) || location === undefined) return answer;
-      answer.discard();
-      const next = URL.parse(location, url.href);
-      if (hops === MAX_REDIRECTS || next === null || !['https:', 'http:'].includes(next.protocol))
-        throw new AtomicError('network', `${this.name} redirects to nowhere`);
-      if (url.protocol === 'https:' && next.protocol === 'http:' && this.#options.insecure !== true)
-        throw new AtomicError('network', `${this.name} redirects to a place without encryption, ${next.host}`);
-      url = next;
-    }
-  }
-
-  async #pause(failures: number, wait: number, signal: AbortSignal | undefined): Promise<void> {
-    const pause = (this.#options.retryDelay ?? 200) * 2 ** (failures - 1) * (0.75 + Math.random() / 2);
-    const most = Math.min(Math.max(wait, pause), MAX_WAIT);
-    await sleep(most, undefined, signal === undefined ? {} : { signal });
-  }
-
-  /** Throws what an answer that was not hoped for says. */
-  async #expect(answer: HttpAnswer, statuses: readonly number[], what: string): Promise<void> {
-    const { status } = answer;
-    if (statuses.includes(status)) return;
-    const parsed = errors.safeParse(parseJson(await small(answer, 1 << 16, 'an error').catch(() => Buffer.alloc(0))));
-    const said = parsed.success ? parsed.data.errors.map(({ code, message }) => message ?? code).join('; ') : '';
-    const message = `${this.name}: ${what}: ${said === '' ? `HTTP ${status}` : said}`;
-    if (status === 401 || status === 403)
-      throw new AtomicError('permission', message, { hint: `log in with: skopeo login ${this.#host}` });
-    throw new AtomicError(status === 404 ? 'not-found' : 'network', message);
-  }
-
   [Symbol.dispose](): void {
-    this.#http[Symbol.dispose]();
+    this.#exchange[Symbol.dispose]();
   }
 }
 
@@ -407,25 +297,6 @@ async function* after(bytes: AsyncIterable<Uint8Array>, start: number): AsyncGen
 async function absent(answer: HttpAnswer): Promise<null> {
   answer.discard();
   return null;
-}
-
-async function small(answer: HttpAnswer, limit: number, what: string): Promise<Buffer> {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of answer.body) {
-    size += chunk.length;
-    if (size > limit) throw corrupt(`${what} is larger than ${limit} bytes`);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
-}
-
-function parseJson(bytes: Buffer): unknown {
-  try {
-    return JSON.parse(bytes.toString('utf8'));
-  } catch {
-    return undefined;
-  }
 }
 
 /** What a manifest says it is counts; registries have been seen to say something else. */

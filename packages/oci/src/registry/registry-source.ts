@@ -9,7 +9,8 @@ import {
   thisPlatform,
 } from '../source.ts';
 import type { Descriptor } from '../spec.ts';
-import { RegistryClient, type RegistryOptions, referenceOf } from './client.ts';
+import { RegistryClient, referenceOf } from './client.ts';
+import type { RegistryOptions } from './exchange.ts';
 
 /** A place where an image can be: the registry it is named after, or a mirror of it. */
 export interface RegistryPlace {

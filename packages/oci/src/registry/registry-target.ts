@@ -1,7 +1,8 @@
 import { formatImageName, type ImageName } from '../image-name.ts';
 import type { ImageTarget, SourceManifest } from '../source.ts';
 import type { Descriptor } from '../spec.ts';
-import { RegistryClient, type RegistryOptions } from './client.ts';
+import { RegistryClient } from './client.ts';
+import type { RegistryOptions } from './exchange.ts';
 
 /** A place in a registry for an image. */
 export class RegistryTarget implements ImageTarget {

@@ -1,7 +1,7 @@
 import { AtomicError } from '@atomic/ostree';
 import { z } from 'zod';
 import { Authorizer } from './authorization.ts';
-import { isLoopback, type RegistryOptions } from './client.ts';
+import { isLoopback, type RegistryOptions } from './exchange.ts';
 import { Http, type HttpAnswer, NoTlsError } from './http.ts';
 
 /** One repository that a search found. */

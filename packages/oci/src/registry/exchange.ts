@@ -1,0 +1,189 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { AtomicError, corrupt } from '@atomic/ostree';
+import { z } from 'zod';
+import type { ImageName } from '../image-name.ts';
+import { Authorizer } from './authorization.ts';
+import type { CredentialsFinder } from './credentials.ts';
+import { Http, type HttpAnswer, type HttpRequest, type HttpSettings, NoTlsError, PassingNetworkError } from './http.ts';
+
+export interface RegistryOptions extends HttpSettings {
+  credentials?: CredentialsFinder | undefined;
+  /** Attempts after the first at what failed in passing. */
+  retries?: number | undefined;
+  /** First pause between attempts (ms); it doubles each time. */
+  retryDelay?: number | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+const MAX_REDIRECTS = 5;
+const MAX_WAIT = 30_000;
+
+const errors = z.object({
+  errors: z.array(z.object({ code: z.string().optional(), message: z.string().optional() })).min(1),
+});
+
+export const isLoopback = (host: string): boolean => /^(localhost|127(\.\d+){3}|\[::1\])(:\d+)?$/.test(host);
+
+/** A request about the repository. */
+export interface Ask {
+  method: string;
+  path: string | URL;
+  headers?: Record<string, string | number> | undefined;
+  body?: (() => Uint8Array | AsyncIterable<Uint8Array>) | undefined;
+  /** What it will do with the repository. */
+  access: 'pull' | 'pull,push' | 'delete';
+  /** Other repository to be read from, for a mount. */
+  from?: string | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+/** What is said to a registry about one of its repositories, until there is an answer that is one. */
+export class Exchange implements Disposable {
+  /** Such as `registry.example/group/app`. */
+  readonly name: string;
+  /** Attempts after the first. */
+  readonly retries: number;
+  readonly #host: string;
+  readonly #repository: string;
+  readonly #options: RegistryOptions;
+  readonly #http: Http;
+  readonly #authorizer: Authorizer;
+  #protocol: 'https:' | 'http:' = 'https:';
+
+  /** Throws `invalid` for a name without a registry. */
+  constructor({ registry, repository }: ImageName, options: RegistryOptions = {}) {
+    if (registry === undefined)
+      throw new AtomicError('invalid', `'${repository}' does not say in which registry it is`, {
+        hint: `such as registry.example/${repository}`,
+      });
+    const hub = registry === 'docker.io';
+    this.#host = hub ? 'registry-1.docker.io' : registry;
+    this.#repository = hub && !repository.includes('/') ? `library/${repository}` : repository;
+    this.name = `${registry}/${this.#repository}`;
+    this.#options = options;
+    this.retries = options.retries ?? 5;
+    this.#http = new Http(options);
+    this.#authorizer = new Authorizer(this.#http, async () => await options.credentials?.(this.name));
+  }
+
+  /** An address below the repository's own. */
+  url(path: string | URL): URL {
+    return path instanceof URL ? path : new URL(`${this.#protocol}//${this.#host}/v2/${this.#repository}/${path}`);
+  }
+
+  /** Where an upload goes on. Throws `network`. */
+  location(answer: HttpAnswer): URL {
+    const location = answer.header('location');
+    const url = location === undefined ? null : URL.parse(location, this.url('').href);
+    if (url === null) throw new AtomicError('network', `${this.name} does not say where to upload to`);
+    return url;
+  }
+
+  #scope({ access, from }: Ask): string {
+    const own = `repository:${this.#repository}:${access}`;
+    return from === undefined ? own : `${own} repository:${from}:pull`;
+  }
+
+  /** Asks until there is an answer that is one: authorised, redirects followed, attempts repeated that failed in passing. */
+  async ask(ask: Ask): Promise<HttpAnswer> {
+    const { retries } = this;
+    const again = ['GET', 'HEAD', 'DELETE'].includes(ask.method);
+    const signal = ask.signal ?? this.#options.signal;
+    for (let failures = 0; ; failures++) {
+      // Another request may have found out meanwhile that there is no TLS.
+      const tried = this.#protocol;
+      try {
+        const answer = await this.#authorized(ask, signal);
+        const passing = answer.status === 429 || answer.status === 408 || (answer.status >= 500 && again);
+        if (!passing || failures >= retries) return answer;
+        answer.discard();
+        await this.pause(failures + 1, Number(answer.header('retry-after') ?? 0) * 1000, signal);
+      } catch (error) {
+        const insecure = this.#options.insecure === true || isLoopback(this.#host);
+        const noTls = error instanceof NoTlsError || (error instanceof PassingNetworkError && this.#options.insecure);
+        if (noTls && insecure && tried === 'https:' && !(ask.path instanceof URL)) {
+          this.#protocol = 'http:';
+          continue;
+        }
+        if (!(error instanceof PassingNetworkError) || !again || failures >= retries) throw error;
+        await this.pause(failures + 1, 0, signal);
+      }
+    }
+  }
+
+  async #authorized(ask: Ask, signal: AbortSignal | undefined): Promise<HttpAnswer> {
+    const scope = this.#scope(ask);
+    let header = this.#authorizer.header(scope);
+    for (let asked = 0; ; asked++) {
+      const url = this.url(ask.path);
+      const answer = await this.#follow(ask, url, header, signal);
+      if (answer.status !== 401 || asked === 2) return answer;
+      answer.discard();
+      header = await this.#authorizer.answer(answer, url, scope, header);
+    }
+  }
+
+  async #follow(ask: Ask, start: URL, authorization: string | undefined, signal?: AbortSignal): Promise<HttpAnswer> {
+    let url = start;
+    for (let hops = 0; ; hops++) {
+      // Who one is, one says to the registry alone, never where it points.
+      const own = url.origin === start.origin && start.host === this.#host && authorization !== undefined;
+      const headers = { ...ask.headers, ...(own ? { Authorization: authorization } : {}) };
+      const request: HttpRequest = { method: ask.method, url, headers, body: ask.body?.(), signal };
+      const answer = await this.#http.send(request);
+      const location = answer.header('location');
+      if (![301, 302, 303, 307, 308].includes(answer.status) || location === undefined) return answer;
+      answer.discard();
+      const next = URL.parse(location, url.href);
+      if (hops === MAX_REDIRECTS || next === null || !['https:', 'http:'].includes(next.protocol))
+        throw new AtomicError('network', `${this.name} redirects to nowhere`);
+      if (url.protocol === 'https:' && next.protocol === 'http:' && this.#options.insecure !== true)
+        throw new AtomicError('network', `${this.name} redirects to a place without encryption, ${next.host}`);
+      url = next;
+    }
+  }
+
+  /** Waits before another attempt: twice as long each time, or as long as the registry asks for. */
+  async pause(failures: number, wait: number, signal: AbortSignal | undefined): Promise<void> {
+    const pause = (this.#options.retryDelay ?? 200) * 2 ** (failures - 1) * (0.75 + Math.random() / 2);
+    const most = Math.min(Math.max(wait, pause), MAX_WAIT);
+    await sleep(most, undefined, signal === undefined ? {} : { signal });
+  }
+
+  /** Throws what an answer that was not hoped for says. */
+  async expect(answer: HttpAnswer, statuses: readonly number[], what: string): Promise<void> {
+    const { status } = answer;
+    if (statuses.includes(status)) return;
+    const parsed = errors.safeParse(parseJson(await small(answer, 1 << 16, 'an error').catch(() => Buffer.alloc(0))));
+    const said = parsed.success ? parsed.data.errors.map(({ code, message }) => message ?? code).join('; ') : '';
+    const message = `${this.name}: ${what}: ${said === '' ? `HTTP ${status}` : said}`;
+    if (status === 401 || status === 403)
+      throw new AtomicError('permission', message, { hint: `log in with: skopeo login ${this.#host}` });
+    throw new AtomicError(status === 404 ? 'not-found' : 'network', message);
+  }
+
+  [Symbol.dispose](): void {
+    this.#http[Symbol.dispose]();
+  }
+}
+
+/** An answer's bytes. Throws `corrupt` above `limit`. */
+export async function small(answer: HttpAnswer, limit: number, what: string): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of answer.body) {
+    size += chunk.length;
+    if (size > limit) throw corrupt(`${what} is larger than ${limit} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+/** What a text says as JSON; undefined for what is none. */
+export function parseJson(bytes: Buffer): unknown {
+  try {
+    return JSON.parse(bytes.toString('utf8'));
+  } catch {
+    return undefined;
+  }
+}
