@@ -91,7 +91,7 @@ describe('layering that is cut short', { skip: whyNot, timeout: 90 * 60_000, con
     const old = booted === lab.v1.commit;
     const { code, output } = await machine.run('greeter && cat /etc/greeter.conf && stat -c %U /var/lib/greeter');
     if (old) assert.notEqual(code, 0);
-    else assert.equal(output, 'hello from a layer\ndefault\ngreeter');
+    else assert.equal(output, 'hello from a layer\ndefault\ngreeter\n');
     await again(machine);
     return old ? 'old' : 'new';
   }
