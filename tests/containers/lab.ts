@@ -226,6 +226,7 @@ export async function startRegistry(
   const host = `127.0.0.1:${await freePort()}`;
   const config = join(work.path, 'config.yml');
   const folder = join(work.path, 'data');
+  const { http, ...more } = extra;
   writeFileSync(
     config,
     // JSON is YAML.
@@ -233,8 +234,8 @@ export async function startRegistry(
       version: 0.1,
       log: { level: 'warn' },
       storage: { filesystem: { rootdirectory: folder }, delete: { enabled: true } },
-      http: { addr: host },
-      ...extra,
+      http: { addr: host, ...(typeof http === 'object' ? http : {}) },
+      ...more,
     }),
   );
   const { child, said, stop } = daemon('docker-registry', ['serve', config], { OTEL_TRACES_EXPORTER: 'none' });

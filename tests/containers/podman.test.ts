@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { atomic, lacks, makeImage, scratchFolder } from './lab.ts';
+import { atomic, lacks, makeImage, scratchFolder, startRegistry } from './lab.ts';
 
-const missing = lacks('podman', 'skopeo', 'busybox', 'runc');
+const missing = lacks('podman', 'skopeo', 'busybox', 'runc', 'docker-registry');
 const scratch = scratchFolder('podman');
-after(() => {
+let registry: Awaited<ReturnType<typeof startRegistry>> | undefined;
+after(async () => {
+  await registry?.[Symbol.asyncDispose]();
   if (missing === undefined) spawnSync('podman', ['rm', '-fa', '-t', '0'], { env: { ...process.env, ...env } });
   spawnSync('sh', ['-c', `grep -o '${scratch.path}[^ ]*' /proc/mounts | sort -r | xargs -r -n1 umount -l`]);
   scratch[Symbol.dispose]();
@@ -17,6 +20,7 @@ after(() => {
 const env: Record<string, string> = {
   CONTAINERS_CONF: join(scratch.path, 'containers.conf'),
   CONTAINERS_STORAGE_CONF: join(scratch.path, 'storage.conf'),
+  CONTAINERS_REGISTRIES_CONF: join(scratch.path, 'registries.conf'),
   ATOMIC_VAR_LIB: join(scratch.path, 'lib'),
   ATOMIC_CONF: join(scratch.path, 'atomic.conf'),
 };
@@ -26,6 +30,7 @@ let broken: string | undefined = missing;
 
 before(async () => {
   if (missing !== undefined) return;
+  writeFileSync(join(scratch.path, 'registries.conf'), 'unqualified-search-registries = []\n');
   writeFileSync(
     join(scratch.path, 'containers.conf'),
     '[containers]\ndefault_ulimits=["nofile=1024:4096","nproc=1000:2000"]\n[engine]\nruntime="runc"\ncgroup_manager="cgroupfs"\nevents_logger="file"\n',
@@ -66,6 +71,21 @@ function run(...args: string[]) {
   const at = ['images', 'containers'].includes(args[0] ?? '') ? 2 : 1;
   return atomic([...args.slice(0, at), '--storage=podman', ...args.slice(at)], { env });
 }
+const podman = (...args: string[]): string =>
+  execFileSync('podman', args, {
+    encoding: 'utf8',
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+
+/** A registry that podman may speak plain HTTP with. */
+async function ownRegistry() {
+  registry ??= await startRegistry();
+  const conf = `[[registry]]\nlocation = "${registry.host}"\ninsecure = true\n`;
+  writeFileSync(env['CONTAINERS_REGISTRIES_CONF'] ?? '', conf);
+  return registry;
+}
+
 function good(...args: string[]): string {
   const { status, out, err } = run(...args);
   assert.equal(status, 0, `atomic ${args.join(' ')}: ${err}`);
@@ -101,4 +121,84 @@ test('the life of a container of podman', { skip: missing ?? false }, (t) => {
   good('uninstall', '--yes', 'svc');
   assert.deepEqual(JSON.parse(good('containers', 'list', '--all', '--json')), []);
   assert.deepEqual(JSON.parse(good('images', 'list', '--json')), []);
+});
+
+test('a container of podman is updated, a bad version comes back by itself, rollback goes both ways, trim', {
+  skip: missing ?? false,
+}, async (t) => {
+  if (broken !== undefined) {
+    t.skip(broken);
+    return;
+  }
+  const registry = await ownRegistry();
+  const version = (n: string, command: string) =>
+    makeImage(join(scratch.path, `app-${n}`), 'v', {
+      cmd: ['sh', '-c', command],
+      files: { version: n },
+      env: ['PATH=/bin', `V=${n}`],
+    });
+  const name = `${registry.host}/lab/app:latest`;
+  registry.push((await version('1', 'sleep 600')).reference, 'lab/app:latest');
+  podman('run', '-d', '--network=host', '--name=app', '-e', 'MINE=kept', '--stop-timeout=1', name);
+  assert.match(good('containers', 'update', 'app'), /Latest version already installed/);
+  registry.push((await version('2', 'sleep 600')).reference, 'lab/app:latest');
+  assert.match(good('containers', 'update', 'app'), /^app: updated to \w{12}; \w{12} waits as app-previous$/m);
+  assert.equal(good('exec', 'app', 'sh', '-c', 'cat /version; echo $V $MINE'), '22 kept\n');
+  assert.equal(podman('inspect', '-f', '{{.HostConfig.NetworkMode}}', 'app').trim(), 'host');
+  registry.push((await version('3', 'exit 3')).reference, 'lab/app:latest');
+  const failed = run('containers', 'update', 'app');
+  assert.equal(failed.status, 4, failed.err);
+  assert.match(failed.err, /the old one is back: it ended with status 3/);
+  assert.equal(good('exec', 'app', 'cat', '/version'), '2');
+  good('containers', 'rollback', 'app');
+  assert.equal(good('exec', 'app', 'sh', '-c', 'cat /version; echo $V $MINE'), '11 kept\n');
+  good('containers', 'rollback', 'app');
+  assert.equal(good('exec', 'app', 'cat', '/version'), '2');
+  assert.match(good('containers', 'trim'), /^app: \S+/m);
+  good('containers', 'delete', '--force', '--yes', 'app', 'app-previous');
+  assert.deepEqual(JSON.parse(good('containers', 'list', '--all', '--json')), []);
+});
+
+test('a shell of one’s own in podman: made from a file, entered, made anew, removed', {
+  skip: missing ?? false,
+}, async (t) => {
+  if (broken !== undefined) {
+    t.skip(broken);
+    return;
+  }
+  const registry = await ownRegistry();
+  const push = async (n: string) =>
+    registry.push(
+      (await makeImage(join(scratch.path, `base-${n}`), 'v', { files: { version: n } })).reference,
+      'lab/base:v',
+    );
+  await push('1');
+  const definition = join(scratch.path, 'shell.yaml');
+  writeFileSync(
+    definition,
+    `name: work\nimage: ${registry.host}/lab/base:v\nnetwork: host\nenv: {EDITOR: vi}\nsetup: [echo made > /made]\n`,
+  );
+  const shell = (...args: string[]) => atomic(['shell', args[0] ?? '', '--storage=podman', ...args.slice(1)], { env });
+  const fine = (...args: string[]): string => {
+    const { status, out, err } = shell(...args);
+    assert.equal(status, 0, `${args.join(' ')}: ${err}`);
+    return out;
+  };
+  assert.equal(shell('create', definition).status, 2, 'nobody agrees');
+  fine('create', '--yes', '--quiet', definition);
+  const { homedir } = userInfo();
+  const inside = 'cat /made /version; echo " $EDITOR $HOME"; ls -A "$HOME" | busybox wc -l; ls -d /host/proc';
+  const names = readdirSync(homedir).length;
+  assert.equal(fine('enter', 'work', 'sh', '-c', inside), `made\n1 vi ${homedir}\n${names}\n/host/proc\n`);
+  assert.equal(shell('enter', 'work', 'sh', '-c', 'exit 5').status, 5);
+  await push('2');
+  const failed = shell('rebase', '--yes', '--quiet', '--package=git', 'work');
+  assert.equal(failed.status, 1);
+  assert.match(failed.err, /no package manager that is known/);
+  assert.equal(fine('enter', 'work', 'cat', '/version'), '1', 'the old one is back');
+  fine('rebase', '--yes', '--quiet', 'work');
+  assert.equal(fine('enter', 'work', 'cat', '/version', '/made'), '2made\n');
+  assert.match(fine('list'), /^work +\S+\/lab\/base:v +running/m);
+  fine('rm', '--yes', 'work');
+  assert.equal(podman('ps', '-aq'), '');
 });

@@ -64,7 +64,14 @@ async function recipe({ api }: Tools, old: EngineContainer, image: string): Prom
   });
   const endpoints = shares ? {} : { NetworkingConfig: { EndpointsConfig: Object.fromEntries(networks.slice(0, 1)) } };
   if (shares) for (const key of ['Hostname', 'Domainname', 'ExposedPorts', 'MacAddress']) delete config[key];
-  return { ...config, Image: image, HostConfig: old.HostConfig, ...endpoints };
+  return { ...config, Image: image, HostConfig: { ...old.HostConfig, ...limitsOf(old.HostConfig) }, ...endpoints };
+}
+
+/** Podman says `RLIMIT_NOFILE` of what it takes as `nofile` only. */
+function limitsOf({ Ulimits }: Readonly<Record<string, unknown>>): { Ulimits?: unknown } {
+  const limits = z.array(z.looseObject({ Name: z.string() })).safeParse(Ulimits);
+  if (!limits.success) return {};
+  return { Ulimits: limits.data.map((one) => ({ ...one, Name: one.Name.replace(/^RLIMIT_/, '').toLowerCase() })) };
 }
 
 const path = (container: string): string => `/containers/${encodeURIComponent(container)}`;

@@ -89,7 +89,6 @@ export function createWords(engine: readonly string[], user: ShellUser, one: She
     option('network', one.network),
     '--ipc=host',
     '--pid=host',
-    '--init',
     '--stop-timeout=1',
     ...['--security-opt', 'label=disable'],
     ...(one.host ? ['-v', `/:/host${slaveSuffix('/')}`, '-e', 'HOST=/host'] : []),

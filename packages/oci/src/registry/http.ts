@@ -77,10 +77,16 @@ export class Http implements Disposable {
         ...(signal === undefined ? {} : { signal }),
         ...(socketPath === undefined ? {} : { socketPath }),
       };
-      const made: ClientRequest =
-        url.protocol === 'https:'
-          ? tlsRequest(url, { ...options, agent: this.#tlsAgent() })
-          : plainRequest(url, { ...options, agent: this.#plainAgent() });
+      let made: ClientRequest;
+      try {
+        made =
+          url.protocol === 'https:'
+            ? tlsRequest(url, { ...options, agent: this.#tlsAgent() })
+            : plainRequest(url, { ...options, agent: this.#plainAgent() });
+      } catch (error) {
+        // A certificate or a key that is none.
+        throw explain(error, url);
+      }
       let answered = false;
       made.on('response', (message) => {
         answered = true;
@@ -161,6 +167,12 @@ const codeOf = (error: unknown): string =>
 
 const CERTIFICATE = /^(ERR_TLS|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO|HOSTNAME_MISMATCH)/;
 
+/** What a server says as it ends a TLS connection for what the client has shown, or has not. */
+const ALERT =
+  /alert[ _](?:number[ _])?(?:certificate|bad[ _]certificate|unsupported[ _]certificate|unknown[ _]ca|access[ _]denied)/i;
+/** OpenSSL's own words among numbers and places in its code. */
+const REASON = /SSL routines:[^:]*:([^:]*)/;
+
 /** A failure that another attempt may not meet. */
 export class PassingNetworkError extends AtomicError {}
 
@@ -172,6 +184,22 @@ function explain(error: unknown, url: URL): unknown {
   const text = error instanceof Error ? error.message : String(error);
   const code = codeOf(error);
   const message = `${url.host}: ${text || code}`;
+  const shown = `NAME.cert and NAME.key are in /etc/containers/certs.d/${url.host}, or in the folder of --cert-dir`;
+  // TLS is spoken there, and what we have shown does not do: certificates of clients are looked at last of all.
+  if (ALERT.test(code) || ALERT.test(text))
+    return new AtomicError(
+      'network',
+      `${url.host}: it wants to see a certificate of the client: ${REASON.exec(text)?.[1] ?? code}`,
+      {
+        hint: `one that it accepts, ${shown}`,
+        cause: error,
+      },
+    );
+  if (code.startsWith('ERR_OSSL'))
+    return new AtomicError('invalid', `the certificate to show to ${url.host} cannot be used: ${text}`, {
+      hint: `a certificate and its own key, as PEM: ${shown}`,
+      cause: error,
+    });
   if (code === 'EPROTO' || code.startsWith('ERR_SSL'))
     return new NoTlsError('network', message, {
       hint: 'if it speaks plain HTTP: --tls-verify=false, or insecure in registries.conf',
