@@ -1,19 +1,10 @@
 import type { ContainerSummary } from '@atomic/containers';
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import { openBackends } from '../backends.ts';
-import { add, collect, containerAction } from '../common.ts';
+import { add, containerAction } from '../common.ts';
+import { type ListFlags, listing, printTable } from '../listing.ts';
 import { places } from '../places.ts';
-import { type Column, filterRows, shortId, shortTime, tableLines } from '../table.ts';
-
-interface ListFlags {
-  all?: boolean;
-  filter: string[];
-  heading: boolean;
-  /** As the original says it. */
-  noheading?: boolean;
-  trunc: boolean;
-  storage?: string;
-}
+import { type Column, filterRows, shortId, shortTime } from '../table.ts';
 
 interface Row extends ContainerSummary {
   /** Its image, by the last scan. */
@@ -45,45 +36,33 @@ const FIELDS: Record<string, (row: Row) => string> = {
 
 /** Adds `atomic containers list`. */
 export function register(containers: Command): void {
-  add(containers, 'list', 'list the containers that run', [
+  const list = add(containers, 'list', 'list the containers that run', [
     'atomic containers list                            ! was found vulnerable by the last scan',
     'atomic containers list --all                      those that do not run too',
     'atomic containers list -a --filter state=exited --filter backend=docker',
     'atomic containers list -q                         their ids alone',
     'atomic containers list --all --json',
-  ])
-    .option('-a, --all', 'those that do not run too')
-    .option(
-      '-f, --filter <key=value>',
-      `only those that match: ${Object.keys(FIELDS).join(', ')}; may be repeated`,
-      collect,
-      [],
-    )
-    .option('-n, --no-heading', 'without the line of titles')
-    .addOption(new Option('--noheading').hideHelp())
-    .option('--no-trunc', 'whole ids, names and commands')
-    .option('--storage <engine>', 'only docker, podman or system')
-    .action(
-      containerAction(async (ctx, flags: ListFlags) => {
-        const { readSummary } = await import('@atomic/containers');
-        const { join } = await import('node:path');
-        await using backends = await openBackends(flags.storage);
-        const scanned = readSummary(join(places().state, 'scans/scan_summary.json'));
-        const lists = await Promise.all(backends.containers.map((one) => one.list({ signal: ctx.signal })));
-        const all = lists.flat().map((one): Row => ({ ...one, vulnerable: scanned[one.imageId]?.vulnerable === true }));
-        // Who asks for a state means those, whether they run or not.
-        const every = flags.all === true || flags.filter.some((filter) => filter.startsWith('state='));
-        const shown = every ? all : all.filter(({ state }) => state === 'running');
-        const rows = (await filterRows(shown, flags.filter, FIELDS)).sort((a, b) => b.created.localeCompare(a.created));
-        if (ctx.json) ctx.printJson(rows);
-        else if (ctx.quiet) for (const { id } of rows) ctx.print(flags.trunc ? shortId(id) : id);
-        else {
-          const lines = tableLines(rows, COLUMNS, {
-            heading: flags.heading && flags.noheading !== true,
-            whole: !flags.trunc,
-          });
-          for (const line of lines) ctx.print(line);
-        }
-      }),
-    );
+  ]);
+  listing(list, {
+    all: 'those that do not run too',
+    fields: Object.keys(FIELDS),
+    whole: 'whole ids, names and commands',
+    storage: 'docker, podman or system',
+  }).action(
+    containerAction(async (ctx, flags: ListFlags) => {
+      const { readSummary } = await import('@atomic/containers');
+      const { join } = await import('node:path');
+      await using backends = await openBackends(flags.storage);
+      const scanned = readSummary(join(places().state, 'scans/scan_summary.json'));
+      const lists = await Promise.all(backends.containers.map((one) => one.list({ signal: ctx.signal })));
+      const all = lists.flat().map((one): Row => ({ ...one, vulnerable: scanned[one.imageId]?.vulnerable === true }));
+      // Who asks for a state means those, whether they run or not.
+      const every = flags.all === true || flags.filter.some((filter) => filter.startsWith('state='));
+      const shown = every ? all : all.filter(({ state }) => state === 'running');
+      const rows = (await filterRows(shown, flags.filter, FIELDS)).sort((a, b) => b.created.localeCompare(a.created));
+      if (ctx.json) ctx.printJson(rows);
+      else if (ctx.quiet) for (const { id } of rows) ctx.print(flags.trunc ? shortId(id) : id);
+      else printTable(ctx, rows, COLUMNS, flags, !flags.trunc);
+    }),
+  );
 }

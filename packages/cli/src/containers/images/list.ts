@@ -1,19 +1,10 @@
 import type { ImageSummary } from '@atomic/containers';
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import { openBackends } from '../backends.ts';
-import { add, collect, containerAction } from '../common.ts';
+import { add, containerAction } from '../common.ts';
+import { type ListFlags, listing, printTable } from '../listing.ts';
 import { places } from '../places.ts';
-import { type Column, filterRows, shortId, shortTime, tableLines } from '../table.ts';
-
-interface ListFlags {
-  all?: boolean;
-  filter: string[];
-  heading: boolean;
-  /** As the original says it. */
-  noheading?: boolean;
-  trunc: boolean;
-  storage?: string;
-}
+import { type Column, filterRows, shortId, shortTime } from '../table.ts';
 
 /** One name of an image, or an image without any. */
 interface Row extends Omit<ImageSummary, 'names' | 'digests' | 'labels'> {
@@ -56,66 +47,56 @@ const FIELDS: Record<string, (row: Row) => string> = {
 
 /** Adds `atomic images list`. */
 export function register(images: Command): void {
-  add(images, 'list', 'list the images of all engines and of the store', [
+  const list = add(images, 'list', 'list the images of all engines and of the store', [
     'atomic images list                              > is used, * has no name any more, ! is vulnerable',
     'atomic images list --filter repo=registry.example --filter type=docker',
     'atomic images list --filter is_dangling=true -q',
     'atomic images list --json',
-  ])
-    .option('-a, --all', 'those without a name too')
-    .option(
-      '-f, --filter <key=value>',
-      `only those that match: ${Object.keys(FIELDS).join(', ')}; may be repeated`,
-      collect,
-      [],
-    )
-    .option('-n, --no-heading', 'without the line of titles')
-    .addOption(new Option('--noheading').hideHelp())
-    .option('--no-trunc', 'whole ids')
-    .option('--storage <engine>', 'only docker, podman or atomic')
-    .action(
-      containerAction(async (ctx, flags: ListFlags) => {
-        const { readSummary } = await import('@atomic/containers');
-        const { formatSize } = await import('@atomic/ostree');
-        const { join } = await import('node:path');
-        await using backends = await openBackends(flags.storage);
-        const [images, containers] = await Promise.all([
-          Promise.all(backends.images.map((one) => one.list({ signal: ctx.signal }))),
-          Promise.all(backends.containers.map((one) => one.list({ signal: ctx.signal }))),
-        ]);
-        const scanned = readSummary(join(places().state, 'scans/scan_summary.json'));
-        const used = new Set(containers.flat().map(({ imageId }) => imageId));
-        const all = images.flat().flatMap((image) => rowsOf(image, used, scanned[image.id]?.vulnerable === true));
-        const shown = flags.all === true || flags.filter.length > 0 ? all : all.filter(({ dangling }) => !dangling);
-        const rows = (await filterRows(shown, flags.filter, FIELDS)).sort(
-          (a, b) => a.repository.localeCompare(b.repository) || a.tag.localeCompare(b.tag),
-        );
-        if (ctx.json) {
-          ctx.printJson(rows);
-          return;
-        }
-        if (ctx.quiet) {
-          for (const id of new Set(rows.map((row) => row.id))) ctx.print(flags.trunc ? shortId(id) : id);
-          return;
-        }
-        const columns: Column<Row>[] = [
-          {
-            title: ' ',
-            value: ({ dangling, used: isUsed, vulnerable }) =>
-              `${vulnerable ? '!' : ''}${dangling ? '*' : isUsed ? '>' : ''}`,
-          },
-          { title: 'REPOSITORY', value: ({ repository }) => repository },
-          { title: 'TAG', value: ({ tag }) => tag },
-          { title: 'IMAGE ID', value: ({ id }) => (flags.trunc ? shortId(id) : id) },
-          { title: 'CREATED', value: ({ created }) => shortTime(created) },
-          { title: 'SIZE', value: ({ size }) => formatSize(size) },
-          { title: 'TYPE', value: ({ backend }) => backend },
-        ];
-        for (const line of tableLines(rows, columns, {
-          heading: flags.heading && flags.noheading !== true,
-          whole: true,
-        }))
-          ctx.print(line);
-      }),
-    );
+  ]);
+  listing(list, {
+    all: 'those without a name too',
+    fields: Object.keys(FIELDS),
+    whole: 'whole ids',
+    storage: 'docker, podman or atomic',
+  }).action(
+    containerAction(async (ctx, flags: ListFlags) => {
+      const { readSummary } = await import('@atomic/containers');
+      const { formatSize } = await import('@atomic/ostree');
+      const { join } = await import('node:path');
+      await using backends = await openBackends(flags.storage);
+      const [images, containers] = await Promise.all([
+        Promise.all(backends.images.map((one) => one.list({ signal: ctx.signal }))),
+        Promise.all(backends.containers.map((one) => one.list({ signal: ctx.signal }))),
+      ]);
+      const scanned = readSummary(join(places().state, 'scans/scan_summary.json'));
+      const used = new Set(containers.flat().map(({ imageId }) => imageId));
+      const all = images.flat().flatMap((image) => rowsOf(image, used, scanned[image.id]?.vulnerable === true));
+      const shown = flags.all === true || flags.filter.length > 0 ? all : all.filter(({ dangling }) => !dangling);
+      const rows = (await filterRows(shown, flags.filter, FIELDS)).sort(
+        (a, b) => a.repository.localeCompare(b.repository) || a.tag.localeCompare(b.tag),
+      );
+      if (ctx.json) {
+        ctx.printJson(rows);
+        return;
+      }
+      if (ctx.quiet) {
+        for (const id of new Set(rows.map((row) => row.id))) ctx.print(flags.trunc ? shortId(id) : id);
+        return;
+      }
+      const columns: Column<Row>[] = [
+        {
+          title: ' ',
+          value: ({ dangling, used: isUsed, vulnerable }) =>
+            `${vulnerable ? '!' : ''}${dangling ? '*' : isUsed ? '>' : ''}`,
+        },
+        { title: 'REPOSITORY', value: ({ repository }) => repository },
+        { title: 'TAG', value: ({ tag }) => tag },
+        { title: 'IMAGE ID', value: ({ id }) => (flags.trunc ? shortId(id) : id) },
+        { title: 'CREATED', value: ({ created }) => shortTime(created) },
+        { title: 'SIZE', value: ({ size }) => formatSize(size) },
+        { title: 'TYPE', value: ({ backend }) => backend },
+      ];
+      printTable(ctx, rows, columns, flags, true);
+    }),
+  );
 }

@@ -136,6 +136,15 @@ export function isOneshot({ unit }: Conversion): boolean {
   return type === 'oneshot';
 }
 
+/** A service whose program stays in the foreground, where nothing tells systemd when it is ready. */
+export function foreground({ unit }: Conversion): void {
+  const type = unit.value('Service', 'Type');
+  if (type !== undefined && !['notify', 'oneshot', 'exec', 'simple'].includes(type)) {
+    throw refuse(`invalid service Type '${type}'`);
+  }
+  if (type !== 'oneshot') unit.set('Service', 'Type', 'exec');
+}
+
 export function setDefault({ unit }: Conversion, key: string, content: string): void {
   if (!unit.has('Service', key)) unit.set('Service', key, content);
 }

@@ -81,8 +81,9 @@ function stopCommands(conversion: Conversion, name: string): void {
   conversion.unit.add('Service', 'ExecStopPost', quoteWords([`-${stop[0] ?? ''}`, ...stop.slice(1)]));
 }
 
-function reloadCommand(conversion: Conversion, name: string): void {
-  const { source, group, unit, warnings } = conversion;
+/** How a running container is told to read its configuration anew: a command in it, or a signal. Throws `invalid`. */
+export function reloading(conversion: Conversion): { command: string[]; signal: string | undefined } {
+  const { source, group, warnings } = conversion;
   const signal = text(conversion, 'ReloadSignal');
   const command = source.command(group, 'ReloadCmd');
   warnings.push(...(command?.warnings ?? []));
@@ -90,10 +91,15 @@ function reloadCommand(conversion: Conversion, name: string): void {
   if (given.length > 0 && signal !== undefined) {
     throw refuse('ReloadCmd and ReloadSignal are mutually exclusive but both are set');
   }
-  if (given.length > 0) unit.add('Service', 'ExecReload', quoteWords(engine(conversion, 'exec', name, ...given)));
-  else if (signal !== undefined) {
-    unit.add('Service', 'ExecReload', quoteWords(engine(conversion, 'kill', '--signal', signal, name)));
-  }
+  return { command: given, signal };
+}
+
+function reloadCommand(conversion: Conversion, name: string): void {
+  const { command, signal } = reloading(conversion);
+  const add = (...words: string[]): void =>
+    conversion.unit.add('Service', 'ExecReload', quoteWords(engine(conversion, ...words)));
+  if (command.length > 0) add('exec', name, ...command);
+  else if (signal !== undefined) add('kill', '--signal', signal, name);
 }
 
 /** When systemd may take it for started. */

@@ -1,5 +1,5 @@
-import { engine, networkWords, PORTS, setDefault, volumeWords } from '../convert/common.ts';
-import { deviceWords, exposedPorts, userWords } from '../convert/container.ts';
+import { engine, foreground, networkWords, PORTS, setDefault, volumeWords } from '../convert/common.ts';
+import { deviceWords, exposedPorts, reloading, userWords } from '../convert/container.ts';
 import { absolutePath, type Conversion, refuse, resolveImage, text } from '../convert/conversion.ts';
 import { isOn, keysOf, requireHonoured } from '../convert/honoured.ts';
 import { resolveMount } from '../convert/mount.ts';
@@ -84,11 +84,7 @@ export function dockerContainer(conversion: Conversion): void {
   const image = text(conversion, 'Image');
   if (image === undefined) throw refuse('no Image key specified');
   const name = containerName(source);
-  const type = unit.value('Service', 'Type');
-  if (type !== undefined && !['notify', 'oneshot', 'exec', 'simple'].includes(type)) {
-    throw refuse(`invalid service Type '${type}'`);
-  }
-  if (type !== 'oneshot') unit.set('Service', 'Type', 'exec');
+  foreground(conversion);
   setDefault(conversion, 'SyslogIdentifier', '%N');
   const add = (key: string, words: string[], may = false): void => {
     const [program = '', ...rest] = words;
@@ -113,11 +109,7 @@ export function dockerContainer(conversion: Conversion): void {
   add('ExecStart', run);
   add('ExecStop', docker('stop', name), true);
   add('ExecStopPost', docker('rm', '-f', '-v', name), true);
-  const signal = text(conversion, 'ReloadSignal');
-  const reload = source.command(group, 'ReloadCmd')?.words ?? [];
-  if (signal !== undefined && reload.length > 0) {
-    throw refuse('ReloadCmd and ReloadSignal are mutually exclusive but both are set');
-  }
+  const { command: reload, signal } = reloading(conversion);
   if (reload.length > 0) add('ExecReload', docker('exec', name, ...reload));
   else if (signal !== undefined) add('ExecReload', docker('kill', '--signal', signal, name));
 }

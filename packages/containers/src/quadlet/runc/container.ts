@@ -1,5 +1,5 @@
-import { setDefault, volumeWords } from '../convert/common.ts';
-import { userWords } from '../convert/container.ts';
+import { foreground, setDefault, volumeWords } from '../convert/common.ts';
+import { reloading, userWords } from '../convert/container.ts';
 import {
   absolutePath,
   type Conversion,
@@ -156,11 +156,7 @@ export function runcContainer(conversion: Conversion): void {
   const image = text(conversion, 'Image');
   if (image === undefined) throw refuse('no Image key specified');
   const name = containerName(source);
-  const type = unit.value('Service', 'Type');
-  if (type !== undefined && !['notify', 'oneshot', 'exec', 'simple'].includes(type)) {
-    throw refuse(`invalid service Type '${type}'`);
-  }
-  if (type !== 'oneshot') unit.set('Service', 'Type', 'exec');
+  foreground(conversion);
   setDefault(conversion, 'SyslogIdentifier', '%N');
   const prepare = [program, 'quadlet', 'prepare', `--runtime=${runtime}`, `--network=${network(conversion)}`];
   prepare.push(...rowWords(conversion, OPTIONS), ...writablePlaces(conversion));
@@ -186,11 +182,7 @@ export function runcContainer(conversion: Conversion): void {
     `-${quoteWords([program, 'quadlet', 'clean', `--runtime=${runtime}`, '--', name])}`,
   );
   stopping(conversion);
-  const signal = text(conversion, 'ReloadSignal');
-  const reload = source.command(group, 'ReloadCmd')?.words ?? [];
-  if (signal !== undefined && reload.length > 0) {
-    throw refuse('ReloadCmd and ReloadSignal are mutually exclusive but both are set');
-  }
+  const { command: reload, signal } = reloading(conversion);
   if (reload.length > 0) add('ExecReload', run('exec', name, ...reload));
   else if (signal !== undefined) add('ExecReload', run('kill', name, signal));
 }
