@@ -99,6 +99,8 @@ describe('packages on an RPM tree', { skip: whyNot, concurrency: 1, timeout: 20 
     const removed = await lab.assemble({ remove: ['less'] });
     assert.deepEqual(changed(removed), ['less 590-2.1~deb12u2 -']);
     assert.throws(() => read(removed.commit, '/usr/bin/less'));
+    const both = await lab.assemble({ local: [tool], replace: [less] }, { dryRun: true });
+    assert.deepEqual(changed(both).sort(), ['less - 999-1', 'less 590-2.1~deb12u2 -', 'tool - 1-1']);
     await lab.fails({ remove: ['nosuch'] }, /package 'nosuch' is not in the base/);
     await lab.fails({ remove: ['iproute', 'kmod'] }, /would take .* out of the base/);
   });

@@ -157,7 +157,10 @@ def met_by(base, spec):
 
 def mark(base):
     inactive = []
-    for pkg in base.add_remote_rpms(ask['local']) if ask.get('local') else []:
+    # All at once: the library takes no more files once something is marked.
+    local = len(ask.get('local') or [])
+    files = base.add_remote_rpms(list(ask.get('local') or []) + list(ask.get('replace') or []))
+    for pkg in files[:local]:
         same = [one for one in base.sack.query().installed().filter(name=pkg.name) if one.arch == pkg.arch or 'noarch' in (one.arch, pkg.arch)]
         if any(one.evr == pkg.evr for one in same):
             inactive.append({'request': nevra(pkg), 'by': nevra(pkg)})
@@ -165,7 +168,7 @@ def mark(base):
             raise Failed('in-base', nevra(same[0]), pkg.name)
         else:
             base.goal.install(pkg)
-    for pkg in base.add_remote_rpms(ask['replace']) if ask.get('replace') else []:
+    for pkg in files[local:]:
         same = list(base.sack.query().installed().filter(name=pkg.name))
         if not same:
             raise Failed('not-installed', '', pkg.name)
