@@ -255,7 +255,7 @@ Image=${IMAGE}
 Network=none
 ReadOnly=yes
 HostName=closed
-Exec=sh -c 'touch /x; touch /run/y && echo run; cat /proc/net/dev | wc -l; hostname 2>/dev/null || cat /proc/sys/kernel/hostname; exit 7'
+Exec=sh -c 'touch /x; touch /run/y && echo run; cat /proc/sys/kernel/hostname; echo "interfaces $(grep -c : /proc/net/dev)"; exit 7'
 `,
     'open.container': `[Container]\nImage=${IMAGE}\nNetwork=host\nExec=sh -c "cat /x; echo of-the-run > /x; cat /x /data/seed; echo new > /data/seed"\n`,
   });
@@ -266,20 +266,22 @@ Exec=sh -c 'touch /x; touch /run/y && echo run; cat /proc/net/dev | wc -l; hostn
   assert.match(closed.out, /Read-only file system/);
   assert.match(closed.out, /^run$/m);
   assert.match(closed.out, /^closed$/m);
+  assert.match(closed.out, /^interfaces 1$/m);
   for (let round = 0; round < 2; round++) {
     const open = new Service(unitOf(run, 'open.service'));
     await open.start();
     await open.ended();
     await open.run('ExecStopPost');
     assert.match(open.out, /can't open '\/x'/, 'what was written is not found again');
-    assert.match(open.out, /of-the-run\nof the image/);
+    assert.match(open.out, /^of-the-run$/m);
+    assert.match(open.out, /^of the image/m);
   }
   assert.deepEqual(left(/open|closed/), []);
 });
 
 test('what is wrong is told at the start, and nothing is left', { skip }, async () => {
   const base = `[Container]\nImage=${IMAGE}\nNetwork=host\n`;
-  for (const [text, why] of [
+  const sources = [
     [`${base}Volume=/no/such/folder:/data\n`, /Volume=\/no\/such\/folder: there is nothing of that name/],
     [`${base}User=nobody-here\n`, /the image has no user nobody-here/],
     [`${base}AddCapability=CAP_FLYING\n`, /no capability CAP_FLYING/],
@@ -287,9 +289,12 @@ test('what is wrong is told at the start, and nothing is left', { skip }, async 
     [`${base}Memory=lots\n`, /Memory=lots is no size/],
     [`${base}ContainerName=../../etc\n`, /'\.\.\/\.\.\/etc' cannot be the name of a container/],
     ['[Container]\nImage=localhost/missing:1\nNetwork=host\nPull=never\n', /no image localhost\/missing:1 here/],
-  ] as const) {
-    const unit = unitOf(generated({ 'bad.container': text }), 'bad.service');
-    await assert.rejects(new Service(unit).run('ExecStartPre'), why);
-  }
+  ] as const;
+  await Promise.all(
+    sources.map(async ([text, why], index) => {
+      const unit = unitOf(generated({ [`bad-${index}.container`]: text }), `bad-${index}.service`);
+      await assert.rejects(new Service(unit).run('ExecStartPre'), why);
+    }),
+  );
   assert.deepEqual(left(/bad/), []);
 });
