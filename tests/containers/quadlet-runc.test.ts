@@ -15,7 +15,7 @@ import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { type GeneratorRun, openImageStore, runGenerator, UnitFile, writeUnits } from '@atomic/containers';
+import { findRuntime, type GeneratorRun, openImageStore, runGenerator, UnitFile, writeUnits } from '@atomic/containers';
 import { openSource, parseImageReference } from '@atomic/oci';
 import { freePort, lacks, makeImage, root, scratchFolder } from './lab.ts';
 import { crunOfOneKind } from './system-lab.ts';
@@ -52,7 +52,7 @@ before(async () => {
 
 let serial = 0;
 
-function generated(files: Record<string, string>, runtime = '/usr/sbin/runc'): GeneratorRun {
+function generated(files: Record<string, string>, runtime = findRuntime('runc')): GeneratorRun {
   const folder = join(scratch.path, `sources-${serial++}`);
   for (const [name, text] of Object.entries(files)) {
     mkdirSync(dirname(join(folder, name)), { recursive: true });
@@ -159,7 +159,7 @@ const left = (name: RegExp): string[] => readdirSync(join(state, 'quadlets')).fi
 
 for (const kind of ['runc', 'crun']) {
   test(`${kind}: a container with its volume, started, cut off, started again, stopped`, { skip }, async () => {
-    const runtime = kind === 'crun' ? crunOfOneKind(scratch.path) : '/usr/sbin/runc';
+    const runtime = kind === 'crun' ? crunOfOneKind(scratch.path) : findRuntime('runc');
     const port = await freePort();
     const web = `web-${kind}`;
     const run = generated(
