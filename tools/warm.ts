@@ -2,7 +2,8 @@
  * Runs the most used commands of a bundle in this process and writes V8's compiled form of what they needed:
  * `warm.ts BUNDLE CACHE SCRATCH`. Functions that were never called stay out: reading them back costs time too.
  */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
 import { constants, Script } from 'node:vm';
@@ -13,7 +14,53 @@ const repo = join(scratch, 'repo');
 mkdirSync(join(tree, 'folder'), { recursive: true });
 writeFileSync(join(tree, 'folder/file'), 'content');
 
-const COMMANDS = [
+/** An image of one empty layer, for the program that has the verbs of containers. */
+function makeLayout(folder: string): void {
+  const blob = (bytes: Buffer | string, mediaType: string) => {
+    const digest = createHash('sha256').update(bytes).digest('hex');
+    mkdirSync(join(folder, 'blobs/sha256'), { recursive: true });
+    writeFileSync(join(folder, 'blobs/sha256', digest), bytes);
+    return { mediaType, digest: `sha256:${digest}`, size: Buffer.byteLength(bytes) };
+  };
+  const layer = blob(Buffer.alloc(1024), 'application/vnd.oci.image.layer.v1.tar');
+  const rootfs = { type: 'layers', diff_ids: [layer.digest] };
+  const json = (value: object, mediaType: string) => blob(JSON.stringify(value), mediaType);
+  const image = 'application/vnd.oci.image';
+  const config = json(
+    { architecture: 'amd64', os: 'linux', config: { Cmd: ['true'] }, rootfs },
+    `${image}.config.v1+json`,
+  );
+  const manifest = json(
+    { schemaVersion: 2, mediaType: `${image}.manifest.v1+json`, config, layers: [layer] },
+    `${image}.manifest.v1+json`,
+  );
+  writeFileSync(join(folder, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}');
+  writeFileSync(join(folder, 'index.json'), JSON.stringify({ schemaVersion: 2, manifests: [manifest] }));
+}
+
+/** What is run of the program that has the verbs of containers. */
+function containerCommands(): string[][] {
+  const layout = join(scratch, 'layout');
+  makeLayout(layout);
+  const policy = join(scratch, 'policy.json');
+  writeFileSync(policy, '{"default":[{"type":"insecureAcceptAnything"}]}');
+  Object.assign(process.env, {
+    ATOMIC_VAR_LIB: join(scratch, 'state'),
+    ATOMIC_OSTREE_REPO: join(scratch, 'none'),
+    ATOMIC_OSTREE_CHECKOUT_PATH: join(scratch, 'system'),
+  });
+  const name = 'localhost/image:1';
+  const scope = process.getuid?.() === 0 ? '--system' : '--user';
+  const runs = ['/usr/bin/crun', '/usr/bin/runc', '/usr/sbin/runc'].some((program) => existsSync(program));
+  return [
+    ['pull', `--policy=${policy}`, `--name=${name}`, `oci:${layout}`],
+    ['images', 'list', '--storage=atomic'],
+    ...(runs ? [['install', scope, '--display', '--name=warm', name]] : []),
+    ['containers', 'list', '--storage=atomic'],
+  ];
+}
+
+const OSTREE = [
   ['init', `--repo=${repo}`, '--mode=archive'],
   ['init', `--repo=${repo}-2`, '--mode=bare-user'],
   ['commit', `--repo=${repo}`, '-b', 'main', '-s', 'subject', tree],
@@ -38,16 +85,19 @@ const script = new Script(readFileSync(bundle, 'latin1'), {
   filename: bundle,
   importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
 });
+const [program = ''] = basename(bundle).split('-');
+const commands = program === 'whole' ? containerCommands() : OSTREE;
+const before = program === 'atomic' ? ['ostree'] : [];
 const { exit } = process;
-for (const words of COMMANDS) {
+for (const words of commands) {
   // Each run has modules of its own; the functions V8 compiled are the script's.
   const status = await new Promise<unknown>((resolve) => {
-    process.argv = [process.execPath, bundle, ...(basename(bundle).startsWith('ostree') ? [] : ['ostree']), ...words];
+    process.argv = [process.execPath, bundle, ...before, ...words];
     Object.assign(process, { exit: resolve });
     script.runInThisContext()({}, createRequire(bundle), {}, bundle, dirname(bundle));
   });
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.removeAllListeners(name);
-  if (status !== 0) process.stderr.write(`note: compiling ahead: ostree ${words.join(' ')}: status ${status}\n`);
+  if (status !== 0) process.stderr.write(`note: compiling ahead: ${words.join(' ')}: status ${status}\n`);
 }
 writeFileSync(cache, script.createCachedData());
 exit(0);
