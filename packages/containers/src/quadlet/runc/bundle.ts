@@ -24,6 +24,7 @@ export interface BundleHost {
   signal?: AbortSignal | undefined;
 }
 
+const MAX_TEXT = 4 << 20;
 const PROFILE = 'apparmor-profile';
 /** What it is confined by: not the name of a system container, which may be the same. */
 const labelOf = (name: string): string => `quadlet-${name}`;
@@ -50,11 +51,16 @@ export async function prepareBundle(request: BundleRequest, host: BundleHost): P
   mkdirSync(folder, { mode: 0o700 });
   try {
     const config = storedConfig(store.repo, image);
-    const text = async (path: string): Promise<string> => (await store.readFile(image, path))?.toString('utf8') ?? '';
+    const text = (path: string): string => {
+      const file = store.fileAt(image, path);
+      if (file === undefined) return '';
+      if (file.size > MAX_TEXT) throw new AtomicError('invalid', `${path} of the image is larger than 4 MiB`);
+      return file.readContent().toString('utf8');
+    };
     const spec = bundleSpec(request, {
       image: config,
-      passwd: await text('/etc/passwd'),
-      group: await text('/etc/group'),
+      passwd: text('/etc/passwd'),
+      group: text('/etc/group'),
       mounts: [
         ...hostFiles(request, folder),
         ...(await volumes(request, image, config.config?.Volumes ?? {}, folder, host)),
