@@ -2,7 +2,7 @@
 // the new version is not well, rolled back, cut off, uninstalled.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { after, before, describe } from 'node:test';
 import { makeImage } from '../containers/lab.ts';
 import { type WebOptions, webRecipe } from '../containers/system-lab.ts';
@@ -34,16 +34,38 @@ describe('system containers of a machine', { skip: whyNot, concurrency: 1, timeo
     await makeImage(layout, 'x', webRecipe({ ...options, manifest: { health } }));
     const archive = join(lab.repo.path, `web-${options.version}.tar`);
     execFileSync('tar', ['-C', layout, '-cf', archive, '.']);
-    const url = `http://10.0.2.2:${lab.server.port}/web-${options.version}.tar`;
-    await host.check(
-      `/usr/lib/atomic/node -e 'fetch("${url}").then(async (r) => ` +
-        `require("fs").writeFileSync("/var/images/web.tar", Buffer.from(await r.arrayBuffer())))'`,
-    );
+    await fetchTo(`web-${options.version}.tar`, '/var/images/web.tar');
   };
-  const web = (): Promise<string> =>
+  const fetchTo = (name: string, path: string): Promise<string> =>
     host.check(
-      `/usr/lib/atomic/node -e 'fetch("http://127.0.0.1:8081/").then(async (r) => process.stdout.write(await r.text()))'`,
+      `/usr/lib/atomic/node -e 'fetch("http://10.0.2.2:${lab.server.port}/${name}").then(async (r) => ` +
+        `require("fs").writeFileSync("${path}", Buffer.from(await r.arrayBuffer())))'`,
     );
+  const page = (port: number): Promise<string> =>
+    host.check(
+      `/usr/lib/atomic/node -e 'fetch("http://127.0.0.1:${port}/").then(async (r) => process.stdout.write(await r.text()))'`,
+    );
+  const web = (): Promise<string> => page(8081);
+  /** Every path that could be left of a container, those of the machine's own daily work left out. */
+  const paths = async (): Promise<string[]> => {
+    const own = [
+      '/var/log',
+      '/var/tmp',
+      '/var/cache',
+      '/var/lib/systemd',
+      '/var/images',
+      '/var/lib/atomic',
+      '/run/systemd',
+    ];
+    const papers = ['.journal', '.stage', '.history', '.lock'].map((name) => `${FOLDER}/${name}`);
+    const prune = [...own, ...papers].map((path) => `-path ${path}`).join(' -o ');
+    const roots = '/etc /opt /root /srv /usr/local/ /var/ /run/runc /run/crun /sys/fs/cgroup/system.slice/web.service';
+    return (await host.check(`find ${roots} \\( ${prune} \\) -prune -o -print 2> /dev/null | sort`)).split('\n');
+  };
+  const objects = (): Promise<string> =>
+    host.check('find /ostree/repo/objects /ostree/repo/refs -type f | sort | sha256sum');
+  /** Before anything was there. */
+  let clean: { paths: string[]; objects: string };
   const whole = async (active: string): Promise<void> => {
     assert.equal(
       await host.check(`readlink ${FOLDER}/web; ls ${FOLDER}/.journal ${FOLDER}/.stage`),
@@ -54,6 +76,7 @@ describe('system containers of a machine', { skip: whyNot, concurrency: 1, timeo
 
   scenario('installed: verified by systemd, confined, started with the machine', async () => {
     await publish({ version: 'one' });
+    clean = { paths: await paths(), objects: await objects() };
     await host.check('atomic pull --name localhost/web:1 oci-archive:/var/images/web.tar');
     const said = await host.check('atomic install --system --set PORT=8081 localhost/web:1');
     assert.match(said, /web is installed/);
@@ -126,12 +149,94 @@ describe('system containers of a machine', { skip: whyNot, concurrency: 1, timeo
   });
 
   scenario('uninstalled: nothing is left but what was changed here', async () => {
+    await host.check('echo "# mine" >> /etc/web/web.conf');
     await host.check('systemctl disable --now needs-web; rm /etc/systemd/system/needs-web.service');
-    await host.check('atomic uninstall web');
+    assert.match(await host.check('atomic uninstall --display web 2>&1'), /\/var\/lib\/web: its data, which stays/);
+    const said = await host.check('atomic uninstall --purge web 2>&1');
+    assert.match(said, /\/etc\/web\/web\.conf: was changed here and stays/);
+    const now = await paths();
+    assert.deepEqual(
+      now.filter((path) => !clean.paths.includes(path)),
+      // Beside what was changed here: runc's own folder, in memory, and the one for all containers, with the history.
+      ['/etc/web', '/etc/web/web.conf', '/run/runc', dirname(FOLDER), FOLDER],
+    );
+    assert.deepEqual(
+      clean.paths.filter((path) => !now.includes(path)),
+      [],
+    );
+    assert.equal(await host.check('grep atomic-web /sys/kernel/security/apparmor/profiles || true'), '');
+    // Nor of its images, when these go as well.
+    await host.check('atomic images delete --yes localhost/web:1 && atomic images prune');
+    assert.equal(await objects(), clean.objects);
     const find = `find /etc /usr/local /run ${FOLDER} \\( -name 'web*' -o -name '*-web.*' \\) -not -path '*/.history/*' -not -path '/etc/apparmor*'`;
     assert.equal(await host.check(find), '/etc/web\n/etc/web/web.conf');
     assert.equal(await host.check('runc list -q; atomic containers list -q'), '');
     assert.equal((await host.run('systemctl cat web.service')).code, 1);
     assert.equal(await host.check('systemctl --failed --plain --no-legend'), '');
   });
+
+  scenario(
+    'a quadlet without an engine: by systemd, at boot, again when it is killed, gone without a trace',
+    async () => {
+      assert.notEqual((await host.run('command -v podman || command -v docker')).code, 0, 'there is no engine');
+      const layout = join(lab.folder, 'quadlet');
+      const serve =
+        '#!/bin/sh\necho started >> /data/starts\necho "start $(grep -c . /data/starts)" > /pages/index.html\nexec httpd -f -p 8082 -h /pages\n';
+      await makeImage(layout, 'x', { files: { '/pages/': '', '/data/': '', '/bin/serve.sh': serve } });
+      const archive = join(lab.repo.path, 'quadlet.tar');
+      execFileSync('tar', ['-C', layout, '-cf', archive, '.']);
+      await fetchTo('quadlet.tar', '/var/images/quadlet.tar');
+      await host.check('atomic pull --name localhost/pages:1 oci-archive:/var/images/quadlet.tar');
+      const before = await paths();
+      const files = {
+        '/root/pages.container': `[Container]\nImage=localhost/pages:1\nNetwork=host\nVolume=kept.volume:/data\nExec=/bin/serve.sh\n[Service]\nRestart=always\n[Install]\nWantedBy=multi-user.target\n`,
+        '/root/kept.volume': '[Volume]\n',
+        '/etc/systemd/system-generators/atomic-quadlet': '#!/bin/sh\nexec /usr/bin/atomic quadlet generator "$@"\n',
+      };
+      for (const [path, text] of Object.entries(files)) {
+        const coded = Buffer.from(text).toString('base64');
+        await host.check(`mkdir -p $(dirname ${path}); echo ${coded} | base64 -d > ${path}`);
+      }
+      await host.check('chmod +x /etc/systemd/system-generators/atomic-quadlet');
+      await host.check('atomic quadlet install /root/pages.container /root/kept.volume; systemctl daemon-reload');
+      assert.equal(
+        await host.check('systemd-analyze verify /run/systemd/generator/pages.service 2>&1 | grep pages || true'),
+        '',
+      );
+      await host.reboot();
+      await host.check('systemctl is-system-running --wait || true');
+      const answer = (): Promise<string> => page(8082);
+      assert.equal(await host.check('systemctl is-active pages kept-volume'), 'active\nactive');
+      assert.equal((await answer()).trim(), 'start 1');
+      const unit = await host.check('systemctl show -p MainPID --value pages; systemctl cat pages.service');
+      assert.match(unit, /^ExecStart=.*runc /m);
+      const status = await host.check(
+        "for p in $(grep -la '[h]ttpd' /proc/[0-9]*/cmdline); do grep Seccomp: ${p%cmdline}status; cat ${p%cmdline}attr/current; done",
+      );
+      assert.match(status, /Seccomp:\s+2/);
+      assert.match(status, /atomic-quadlet-.* \(enforce\)/, 'AppArmor');
+      await host.check(
+        'systemctl kill --signal=KILL pages; until [ "$(systemctl show -p NRestarts --value pages)" = 1 ]; do sleep 1; done',
+      );
+      await host.check('until systemctl is-active pages; do sleep 1; done');
+      assert.equal((await answer()).trim(), 'start 2');
+      await host.powerCut();
+      await host.check('systemctl is-system-running --wait || true');
+      assert.equal((await answer()).trim(), 'start 3', 'what it keeps is kept');
+      await host.check('systemctl stop pages kept-volume; atomic quadlet rm pages kept; systemctl daemon-reload');
+      await host.check('rm -r /var/lib/atomic/containers/volumes /root/pages.container /root/kept.volume');
+      await host.check('rm -r /etc/systemd/system-generators; systemctl daemon-reload');
+      assert.equal(
+        await host.check(
+          'ls -A /var/lib/atomic/containers/quadlets 2> /dev/null; ls -A /run/atomic/quadlets 2> /dev/null || true',
+        ),
+        '',
+      );
+      assert.deepEqual(
+        (await paths()).filter((path) => !before.includes(path) && path !== '/etc/containers/systemd'),
+        [],
+      );
+      assert.equal(await host.check('systemctl --failed --plain --no-legend'), '');
+    },
+  );
 });
