@@ -101,6 +101,10 @@ test('images of podman are listed, looked into, verified, named and deleted', { 
   good('images', 'delete', '--yes', 'localhost/lab/other:v2');
   assert.doesNotMatch(good('images', 'list'), /other/);
   assert.match(good('install', '--display', 'lab/svc:v1'), /^podman run --rm /m, 'labels that say docker use podman');
+  assert.match(
+    good('run', '--ignore', '--spc', '--display', 'localhost/lab/svc:v1'),
+    /^podman run -i --privileged -v \/:\/host -v \/run:\/run -v \/etc\/localtime:\/etc\/localtime --net=host --ipc=host --pid=host -e HOST=\/host -e NAME=svc-spc -e IMAGE=localhost\/lab\/svc:v1 -e SYSTEMD_IGNORE_CHROOT=1 .*--name svc-spc localhost\/lab\/svc:v1$/m,
+  );
 });
 
 test('the life of a container of podman', { skip: missing ?? false }, (t) => {

@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import type { Context } from '../context.ts';
 import { add, containerAction } from './common.ts';
 import { openStore } from './store.ts';
+import { visible } from './table.ts';
 
 interface DiffFlags {
   namesOnly?: boolean;
@@ -39,20 +40,22 @@ async function diffAction(ctx: Context, first: string, second: string, flags: Di
     });
     return;
   }
+  // Names and labels are somebody else's, and may have anything in them.
+  const show = (line: string): void => ctx.print(visible(line).replaceAll('\n', '\\x0a').replaceAll('\t', '\\x09'));
   if (all || flags.metadata) {
-    for (const { key, before, after } of diff.metadata) ctx.print(`${key}: ${before || '-'} -> ${after || '-'}`);
+    for (const { key, before, after } of diff.metadata) show(`${key}: ${before || '-'} -> ${after || '-'}`);
   }
   if ((all || flags.packages) && diff.packages !== null) {
     const { upgraded, downgraded, removed, added } = diff.packages;
     if (flags.namesOnly) {
       const names = [...upgraded, ...downgraded].map(({ after }) => after).concat(removed, added);
-      for (const name of [...new Set(names.map((one) => one.name))].sort()) ctx.print(name);
-    } else for (const line of blockLines(rpmDiffJson(diff.packages))) ctx.print(line);
+      for (const name of [...new Set(names.map((one) => one.name))].sort()) show(name);
+    } else for (const line of blockLines(rpmDiffJson(diff.packages))) show(line);
   }
   if (all || flags.files) {
     const { modified, removed, added } = diff.files;
-    for (const path of modified) ctx.print(`M ${path}`);
-    for (const path of removed) ctx.print(`D ${path}`);
-    for (const path of added) ctx.print(`A ${path}`);
+    for (const path of modified) show(`M ${path}`);
+    for (const path of removed) show(`D ${path}`);
+    for (const path of added) show(`A ${path}`);
   }
 }

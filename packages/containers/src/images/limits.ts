@@ -1,3 +1,4 @@
+import { setFlagsFromString } from 'node:v8';
 import { AtomicError } from '@atomic/ostree';
 
 /** What an image may have; more is refused. */
@@ -20,6 +21,9 @@ export const LIMITS: ImageLimits = {
   ratio: 200,
   ratioFrom: 2 ** 30,
 };
+
+/** From so many entries on memory is worth more than time: V8 would let garbage grow to several times what is in use. */
+const MANY = 100_000;
 
 /** How much was counted. */
 export type Counted = Pick<ImageLimits, 'entries' | 'names'>;
@@ -51,8 +55,10 @@ export class Tally implements Counted {
 
   /** Counts what was counted before. Throws `invalid` for too much. */
   count(more: Counted): void {
+    const few = this.entries < MANY;
     this.entries += more.entries;
     this.names += more.names;
+    if (few && this.entries >= MANY) setFlagsFromString('--heap-growing-percent=15');
     const { entries, names } = this.#limits;
     if (this.entries > entries)
       throw new AtomicError('invalid', `the image's layers have more than ${entries} entries`);

@@ -41,7 +41,7 @@ export class StoreImages implements ImageBackend {
   }
 
   #summary(image: StoredImage, all: readonly StoredImage[]): ImageSummary {
-    const config = storedConfig(this.store.repo, image);
+    const config = this.#config(image);
     const digests = all.map(({ name, digest }) => {
       const { registry, repository } = parseImageName(name);
       return formatImageName({ registry, repository, tag: undefined, digest });
@@ -50,11 +50,21 @@ export class StoreImages implements ImageBackend {
       id: image.id,
       names: all.flatMap(({ name }) => (name.includes('@') ? [] : [name])),
       digests: [...new Set(digests)],
-      created: config.created ?? '',
+      created: config?.created ?? '',
       size: image.diffIds.reduce((sum, diffId) => sum + this.#layerSize(diffId), 0),
       backend: this.name,
-      labels: config.config?.Labels ?? {},
+      labels: config?.config?.Labels ?? {},
     };
+  }
+
+  /** A damaged image is listed and can be deleted as others are; `verify` tells of it. */
+  #config(image: StoredImage): ImageConfig | undefined {
+    try {
+      return storedConfig(this.store.repo, image);
+    } catch (error) {
+      if (error instanceof AtomicError && ['corrupt', 'invalid', 'not-found'].includes(error.code)) return undefined;
+      throw error;
+    }
   }
 
   /** Of a layer that is gone nothing is known any more; `verify` tells of it. */
@@ -66,15 +76,15 @@ export class StoreImages implements ImageBackend {
     const image = this.#find(false)?.find(name);
     if (image === undefined) return undefined;
     const all = this.store.list().filter(({ id }) => id === image.id);
-    const config: ImageConfig = storedConfig(this.store.repo, image);
+    const config = this.#config(image);
     return {
       ...this.#summary(image, all),
-      architecture: config.architecture,
-      os: config.os,
-      command: config.config?.Cmd ?? [],
-      entrypoint: config.config?.Entrypoint ?? [],
-      env: config.config?.Env ?? [],
-      user: config.config?.User ?? '',
+      architecture: config?.architecture ?? '',
+      os: config?.os ?? '',
+      command: config?.config?.Cmd ?? [],
+      entrypoint: config?.config?.Entrypoint ?? [],
+      env: config?.config?.Env ?? [],
+      user: config?.config?.User ?? '',
       diffIds: image.diffIds,
     };
   }
@@ -149,7 +159,7 @@ export class StoreImages implements ImageBackend {
       good: problems.length === 0,
       outdated: options.remote === true ? await this.#outdated(image, options) : undefined,
       problems,
-      checked: [`${seen.size} objects`, `${image.diffIds.length} layers`],
+      checked: [`${seen.size} objects`, `${image.diffIds.length} ${image.diffIds.length === 1 ? 'layer' : 'layers'}`],
     };
   }
 
