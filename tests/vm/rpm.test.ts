@@ -1,12 +1,12 @@
 // A host made of RPMs: composed with real dnf and rpm from a repository of our own making, booted, upgraded, rolled back.
 import assert from 'node:assert/strict';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { after, before, describe } from 'node:test';
 import { type ComposeResult, composeTree, loadTreefile } from '@atomic/compose';
-import { pullLocal, type Repo } from '@atomic/ostree';
-import { serveRepo } from '@atomic/vm';
+import { pullLocal, type Repo, readFileAt } from '@atomic/ostree';
+import { type RepoServer, serveRepo } from '@atomic/vm';
 import { buildDistribution, type Distribution } from '../rpm/distribution.ts';
-import { rpmToolsMissing } from '../rpm/rpm-package.ts';
+import { buildRpm, rpmToolsMissing } from '../rpm/rpm-package.ts';
 import { writeTree } from '../rpm/trees.ts';
 import { asFirst, type Host, Lab, openTrees, scenarios, skip } from './lab.ts';
 import { cachedir, stateFolder } from './setup.ts';
@@ -19,6 +19,7 @@ describe('a host made of RPMs', { skip: whyNot, concurrency: 1, timeout: 40 * 60
   let lab: Lab;
   let host: Host;
   let composed: Repo;
+  let packages: RepoServer;
   const compose = async (version: '1' | '2', parent: string | null): Promise<ComposeResult> => {
     const trees = join(stateFolder('rpm-trees'), 'files');
     const packages = ['dnf', 'bubblewrap'];
@@ -32,10 +33,15 @@ describe('a host made of RPMs', { skip: whyNot, concurrency: 1, timeout: 40 * 60
     composed = await openTrees('rpm-trees');
     v1 = await compose('1', null);
     lab = await Lab.of('rpm', { repo: composed.path, v1: asFirst(v1), images: 'rpm-images' });
+    packages = await serveRepo(distribution.folder);
     host = await lab.host();
+    const baseurl = `http://10.0.2.2:${packages.port}/base`;
+    const file = `[base]\nname=base\nbaseurl=${baseurl}\ngpgcheck=0\n`;
+    await host.check(`mkdir -p /etc/yum.repos.d && printf '%s' '${file}' > /etc/yum.repos.d/test.repo`);
   });
   after(async () => {
     await host?.[Symbol.asyncDispose]();
+    await packages?.close();
     await lab?.[Symbol.asyncDispose]();
   });
   /** Puts version 2, with the newer packages, where the machine upgrades from. */
@@ -82,10 +88,6 @@ describe('a host made of RPMs', { skip: whyNot, concurrency: 1, timeout: 40 * 60
   });
 
   scenario('a package is layered on it, kept when the base is upgraded beneath, and taken off again', async () => {
-    await using packages = await serveRepo(distribution.folder);
-    const baseurl = `http://10.0.2.2:${packages.port}/base`;
-    const file = `[base]\nname=base\nbaseurl=${baseurl}\ngpgcheck=0\n`;
-    await host.check(`mkdir -p /etc/yum.repos.d && printf '%s' '${file}' > /etc/yum.repos.d/test.repo`);
     assert.notEqual((await host.run('command -v tree')).code, 0);
     await host.check('atomic host install tree');
     await host.reboot();
@@ -106,4 +108,44 @@ describe('a host made of RPMs', { skip: whyNot, concurrency: 1, timeout: 40 * 60
     assert.notEqual((await host.run('command -v tree')).code, 0);
     assert.equal(await host.check('cat /usr/share/demo/version'), '2');
   });
+
+  scenario(
+    'a package of the tree replaced and one removed, a kernel module added; then all of it taken back',
+    async () => {
+      const modules = `usr/lib/modules/${v1.kernel}`;
+      const module = readFileAt(lab.repo, v1.commit, `/${modules}/kernel/drivers/net/dummy.ko`);
+      const served = join(lab.folder, 'repo/rpms');
+      const files = [
+        await buildRpm(
+          { name: 'less', version: '999-1', arch: 'x86_64', files: { '/usr/bin/less': '#!/bin/sh\necho ours\n' } },
+          served,
+        ),
+        await buildRpm(
+          { name: 'kmod-extra', version: '1-1', files: { [`/${modules}/extra/extra.ko`]: module } },
+          served,
+        ),
+      ].map((path) => basename(path));
+      for (const file of files) await host.fetch(`http://10.0.2.2:${lab.server.port}/rpms/${file}`, `/root/${file}`);
+      const [less, extra] = files;
+      const base = await host.check('cat /usr/share/demo/version; rpm -q less iputils');
+      // With a module comes a new initramfs, by a dracut that is installed for that.
+      await host.check(
+        `atomic host override replace --remove=iputils --install=/root/${extra} /root/${less} && rm /root/*.rpm`,
+        { timeoutSeconds: 1800 },
+      );
+      await host.reboot();
+      assert.equal(await host.check('less; rpm -q less kmod-extra'), 'ours\nless-999-1.x86_64\nkmod-extra-1-1.noarch');
+      assert.notEqual((await host.run('command -v ping || rpm -q iputils')).code, 0);
+      assert.match(await host.check('modprobe extra && lsmod'), /^(dummy|extra)\s/m);
+      const status = await host.check('atomic host status');
+      assert.match(status, /LocalOverrides: less 590-\S+ -> 999-1\n/);
+      assert.match(status, /RemovedBasePackages: iputils/);
+      await host.judged();
+      await host.check('atomic host reset');
+      await host.reboot();
+      assert.equal(await host.check('cat /usr/share/demo/version; rpm -q less iputils'), base);
+      assert.notEqual((await host.run('modinfo extra || rpm -q kmod-extra')).code, 0);
+      assert.equal(await host.check('systemctl --failed --plain --no-legend'), '');
+    },
+  );
 });
