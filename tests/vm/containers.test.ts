@@ -223,7 +223,9 @@ describe('system containers of a machine', { skip: whyNot, concurrency: 1, timeo
       await host.powerCut();
       await host.check('systemctl is-system-running --wait || true');
       assert.equal((await answer()).trim(), 'start 3', 'what it keeps is kept');
-      await host.check('systemctl stop pages kept-volume; atomic quadlet rm pages kept; systemctl daemon-reload');
+      await host.check(
+        'systemctl stop pages kept-volume && atomic quadlet rm pages.container && systemctl daemon-reload',
+      );
       await host.check('rm -r /var/lib/atomic/containers/volumes /root/pages.container /root/kept.volume');
       await host.check('rm -r /etc/systemd/system-generators; systemctl daemon-reload');
       assert.equal(
