@@ -60,6 +60,32 @@ function containerCommands(): string[][] {
   ];
 }
 
+/** What is run of the program for machines: a disk with one deployment is made, as far as this user may. */
+function machineCommands(): string[][] {
+  const disk = join(scratch, 'disk');
+  const host = join(scratch, 'host');
+  for (const [name, content] of [
+    ['usr/etc/hostname', 'host'],
+    ['usr/lib/os-release', 'ID=host\nPRETTY_NAME="Host 1"\n'],
+    ['usr/lib/modules/1/vmlinuz', 'kernel'],
+    ['usr/lib/modules/1/initramfs.img', 'initramfs'],
+  ] as const) {
+    mkdirSync(dirname(join(host, name)), { recursive: true });
+    writeFileSync(join(host, name), content);
+  }
+  mkdirSync(disk);
+  process.env['OSTREE_SYSROOT_DEBUG'] = 'mutable-deployments';
+  const rest = ['host', 'status', `--sysroot=${disk}`];
+  if (process.getuid?.() !== 0) return [['ostree', 'admin', 'init-fs', disk], rest];
+  return [
+    ['ostree', 'admin', 'init-fs', disk],
+    ['ostree', 'admin', 'os-init', `--sysroot=${disk}`, 'host'],
+    ['ostree', 'commit', `--repo=${disk}/ostree/repo`, '-b', 'host', host],
+    ['ostree', 'admin', 'deploy', `--sysroot=${disk}`, '--os=host', '--karg=root=LABEL=root', 'host'],
+    rest,
+  ];
+}
+
 const OSTREE = [
   ['init', `--repo=${repo}`, '--mode=archive'],
   ['init', `--repo=${repo}-2`, '--mode=bare-user'],
@@ -86,13 +112,12 @@ const script = new Script(readFileSync(bundle, 'latin1'), {
   importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
 });
 const [program = ''] = basename(bundle).split('-');
-const commands = program === 'whole' ? containerCommands() : OSTREE;
-const before = program === 'atomic' ? ['ostree'] : [];
+const commands = program === 'whole' ? containerCommands() : program === 'atomic' ? machineCommands() : OSTREE;
 const { exit } = process;
 for (const words of commands) {
   // Each run has modules of its own; the functions V8 compiled are the script's.
   const status = await new Promise<unknown>((resolve) => {
-    process.argv = [process.execPath, bundle, ...before, ...words];
+    process.argv = [process.execPath, bundle, ...words];
     Object.assign(process, { exit: resolve });
     script.runInThisContext()({}, createRequire(bundle), {}, bundle, dirname(bundle));
   });

@@ -129,6 +129,32 @@ test('a boot that hangs: its deadline ends it', { ...TIMEOUT, skip: skipInCi }, 
   assert.match(bad?.output ?? '', /forever\.service/);
 });
 
+test('a systemd that hangs: the watchdog resets the machine, which goes back', {
+  ...TIMEOUT,
+  skip: skipInCi,
+}, async (t) => {
+  await using host = await lab.host({ loader: 'grub-bios' });
+  // The kernel of the tree drives no hardware's; what systemd does when it crashes is to stand still.
+  await lab.commit({
+    version: '6',
+    files: {
+      'usr/lib/modules-load.d/softdog.conf': 'softdog\n',
+      ...unit('crash', 'test -c /dev/watchdog0 && kill -SEGV 1; sleep infinity', 'TimeoutStartSec=infinity\n'),
+    },
+  });
+  await host.check('atomic host upgrade');
+  const start = performance.now();
+  await host.machine.reboot();
+  await host.rebootsByItself(3);
+  t.diagnostic(`from reboot into the version that hangs to a login in the old one, three resets: ${seconds(start)} s`);
+  assert.match(host.log, /softdog: Initiating system reboot/);
+  await host.expectBooted(lab.v1.commit, '1');
+  await judged(host);
+  const report = await health(host);
+  assert.equal(report.state, 'rolled-back');
+  assert.match(report.bad[0]?.reason ?? '', /never came up|no verdict/);
+});
+
 function seconds(start: number): string {
   return ((performance.now() - start) / 1000).toFixed(0);
 }
