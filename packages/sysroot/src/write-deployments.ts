@@ -1,5 +1,5 @@
 import { existsSync, lstatSync, mkdirSync, renameSync, rmSync, symlinkSync } from 'node:fs';
-import { syncfsPath } from '@atomic/linux';
+import { errnoCode, renameat2, syncfsPath } from '@atomic/linux';
 import { AtomicError, type BeginOptions, replaceFile } from '@atomic/ostree';
 import { makeEntry } from './boot-entry.ts';
 import { kernelFolder, measureBootSpace, requireBootSpace } from './boot-space.ts';
@@ -189,12 +189,28 @@ async function switchLoader(
   syncfsPath(layout.ostree);
   await flushForBoot(layout.boot, live, sysroot.testFreeze);
   // The switch. A cut before it boots the old list, after it the new one.
-  renameSync(`${layout.boot}/loader.tmp`, `${layout.boot}/loader`);
+  swapLoader(layout.boot);
   // A boot loader reads the disk without its journal: were the old links and kernels removed before the rename is out
   // of the journal, it would still see the old entries and they would lead nowhere.
   await flushForBoot(layout.boot, live);
+  rmSync(`${layout.boot}/loader.tmp`, { force: true });
   await bootloader?.afterSwap?.(update);
   return { links, atomic: bootloader?.atomic === true };
+}
+
+/**
+ * Makes `loader.tmp` the `loader`. The two change places: a rename over the old link would free its inode, and of a disk
+ * that lost its power amid the writes a boot loader may see that inode gone and the name still on it.
+ */
+function swapLoader(boot: string): void {
+  const [next, current] = [`${boot}/loader.tmp`, `${boot}/loader`];
+  try {
+    renameat2(next, current, { exchange: true });
+  } catch (error) {
+    // There is none yet, or the file system cannot.
+    if (!['ENOENT', 'EINVAL', 'ENOSYS'].includes(errnoCode(error) ?? '')) throw error;
+    renameSync(next, current);
+  }
 }
 
 /** How the name of a deployment's entry is made on this disk. */
