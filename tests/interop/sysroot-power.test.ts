@@ -95,7 +95,7 @@ test('whatever the boot loader finds after a cut leads to a whole system', { ski
     await finalizeStaged(Sysroot.open(root, { run, root: deployment, mutableDeployments: true }));`,
   );
   const trace = join(scratch, 'trace');
-  const calls = 'rename,symlink,unlink,unlinkat,rmdir,mkdir,ioctl,fsync,fdatasync,syncfs';
+  const calls = 'rename,renameat2,symlink,unlink,unlinkat,rmdir,mkdir,ioctl,fsync,fdatasync,syncfs';
   /** Starts anew from what was staged and finalizes it, as far as it gets. */
   const finalize = (inject: string[]) => {
     anotherDisk();
@@ -118,7 +118,7 @@ test('whatever the boot loader finds after a cut leads to a whole system', { ski
   const main = text.split(' ')[0];
   const counts = new Map<string, number>();
   const steps = text.split('\n').flatMap((line) => {
-    const match = /^(\d+) +([a-z]+)\(/.exec(line);
+    const match = /^(\d+) +([a-z\d]+)\(/.exec(line);
     if (match?.[2] === undefined || match[1] !== main) return [];
     const when = (counts.get(match[2]) ?? 0) + 1;
     counts.set(match[2], when);
