@@ -8,6 +8,8 @@ import { copy, type Scenario } from './scenarios.ts';
 export interface Sweep {
   name: string;
   points: number;
+  /** Calls about files whose names are another in each run: strace finds a call of another thread by its path alone. */
+  fleeting: number;
   /** Faults tried, and how many were met; the others passed by another way (a retry less, a folder there) three times. */
   runs: number;
   met: number;
@@ -68,12 +70,17 @@ export function sweep(scenario: Scenario, { scratch, logs, errors, every }: Swee
   };
   fresh();
   const day = Math.floor(Date.now() / 86_400_000);
-  const points = findPoints(command(folder), folder, log).filter((_, index) => (index + day) % every === 0);
+  const first = findPoints(command(folder), folder, log);
+  fresh();
+  const second = new Set(findPoints(command(folder), folder, log).map(({ path }) => path));
+  const lasting = first.filter(({ path }) => second.has(path));
+  const points = lasting.filter((_, index) => (index + day) % every === 0);
   const right = result(folder);
   for (const problem of problems(folder)) throw new Error(`${scenario.name}, undisturbed: ${problem}`);
   const found: Sweep = {
     name: scenario.name,
     points: points.length,
+    fleeting: first.length - lasting.length,
     runs: 0,
     met: 0,
     survived: 0,

@@ -481,7 +481,7 @@ describe('sysroot and stock ostree', { skip }, () => {
         const sysroot = Sysroot.open(process.argv[3], { mutableDeployments: true });
         await deploy(sysroot, { os: 'test', rev: process.argv[4], origin: makeOrigin('${REF}') });`,
     );
-    const calls = 'rename,symlink,unlink,unlinkat,rmdir,mkdir,link,chmod,fchmod,fsync,fdatasync,syncfs';
+    const calls = 'rename,renameat2,symlink,unlink,unlinkat,rmdir,mkdir,link,chmod,fchmod,fsync,fdatasync,syncfs';
     const run = (target: string, at: { call: string; when: number } | null) => {
       const args = ['-f', '-qq', '-o', join(scratch, 'trace'), '-e', `trace=${calls}`];
       if (at !== null) args.push('-e', `inject=${at.call}:signal=SIGKILL:when=${at.when}`);
@@ -499,7 +499,7 @@ describe('sysroot and stock ostree', { skip }, () => {
     const main = trace.split(' ')[0];
     const counts = new Map<string, number>();
     const steps = trace.split('\n').flatMap((text) => {
-      const match = /^(\d+) +([a-z]+)\(/.exec(text);
+      const match = /^(\d+) +([a-z0-9]+)\(/.exec(text);
       if (match?.[2] === undefined || match[1] !== main) return [];
       const when = (counts.get(match[2]) ?? 0) + 1;
       counts.set(match[2], when);
