@@ -10,6 +10,7 @@ export * from './lzma.ts';
 export * from './malloc.ts';
 export * from './mknod.ts';
 export * from './mount.ts';
+export * from './mounts.ts';
 export * from './reflink.ts';
 export * from './rename.ts';
 export * from './selabel.ts';

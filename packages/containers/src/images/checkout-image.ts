@@ -1,6 +1,6 @@
 import { chmodSync, chownSync, copyFileSync, lstatSync, renameSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
-import { lsetxattr } from '@atomic/linux';
+import { basename, dirname, join } from 'node:path';
+import { lsetxattr, throughMountOf } from '@atomic/linux';
 import { AtomicError, type Checksum, checkout, corrupt, type Progress, pathNames, type Repo } from '@atomic/ostree';
 import { z } from 'zod';
 import { keptXattrs, privilegesOf } from './privileges.ts';
@@ -25,7 +25,10 @@ export async function checkoutImage(
   options: CheckoutImageOptions,
 ): Promise<void> {
   const { user, forceCopy, signal, progress } = options;
-  await checkout(repo, image.commit, folder, { subpath: '/rootfs', user, forceCopy, signal, progress });
+  // Where /var is a mount of its own, links are made by the way that leads there from the repository.
+  const beside = forceCopy ? null : throughMountOf(dirname(folder), repo.path);
+  const place = beside === null ? folder : join(beside, basename(folder));
+  await checkout(repo, image.commit, place, { subpath: '/rootfs', user, forceCopy, signal, progress });
   if (user || repo.mode !== 'bare') return;
   try {
     for (const { path, checksum } of privilegedFiles(repo, image)) grant(repo, checksum, path, folder);

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { lstatSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { zstdCompressSync } from 'node:zlib';
-import { lgetxattr } from '@atomic/linux';
+import { lgetxattr, MNT, MS, mount, umount } from '@atomic/linux';
 import { AtomicError, Repo } from '@atomic/ostree';
 import { ImageStore } from './image-store.ts';
 import { imageRef, nameOfRef, possibleNames } from './names.ts';
@@ -155,6 +155,22 @@ test('setuid and capabilities: not on objects, given to what root checks out', {
   const user = join(folder, 'as-user');
   await store.checkout(store.need('localhost/suid'), user, { user: true });
   assert.equal(lstatSync(join(user, 'su')).mode & 0o6000, 0);
+});
+
+test('behind a mount, as /var is on a host, files are links to their objects all the same', {
+  skip: isRoot ? false : 'mounting needs root',
+}, async () => {
+  const store = newStore();
+  await store.pull(TestImage.of(layerOf(file('a', 'some'))), { name: 'localhost/one' });
+  const [place, view] = [join(folder, 'place'), join(folder, 'view')];
+  for (const path of [place, view]) mkdirSync(path);
+  mount(place, view, null, MS.BIND);
+  try {
+    await store.checkout(store.need('localhost/one'), join(view, 'tree'));
+    assert.equal(lstatSync(join(view, 'tree/a')).nlink, 2);
+  } finally {
+    umount(view, MNT.DETACH);
+  }
 });
 
 test('equal files of different images are one object; names, tags and prune', async () => {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { MNT, MS, mount, umount } from '@atomic/linux';
+import { MNT, MS, mount, readMounts, umount } from '@atomic/linux';
 import { AtomicError } from '@atomic/ostree';
 import type { ImageStore } from './image-store.ts';
 import type { StoredImage } from './stored-image.ts';
@@ -84,17 +84,8 @@ function emptyFolder(folder: string): string {
   return path;
 }
 
-/** Whether something is mounted right there; paths in the list have blanks as octal numbers (proc(5)). */
-export function isMounted(path: string): boolean {
-  return readFileSync('/proc/self/mountinfo', 'utf8')
-    .split('\n')
-    .some((line) => {
-      const at = line.split(' ')[4] ?? '';
-      return (
-        at.replace(/\\([0-7]{3})/g, (_all, octal: string) => String.fromCharCode(Number.parseInt(octal, 8))) === path
-      );
-    });
-}
+/** Whether something is mounted right there. */
+export const isMounted = (path: string): boolean => readMounts().some(({ point }) => point === path);
 
 /** Removes what a restart of the machine left of mounts. */
 function sweep(state: string): void {

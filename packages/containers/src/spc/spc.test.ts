@@ -3,6 +3,7 @@ import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { readMounts } from '@atomic/linux';
 import { risksOf } from '../consent/risks.ts';
 import { labelVariables } from '../labels/image-labels.ts';
 import { substitute } from '../labels/substitute.ts';
@@ -86,13 +87,15 @@ test('a definition that cannot be is refused with the reason', () => {
 });
 
 test('mounts propagate where what holds the folder is shared', () => {
-  const info = [
-    '22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw',
-    '23 22 8:2 / /home rw - ext4 /dev/sda2 rw',
-    '24 22 8:3 / /mnt/a\\040b rw master:4 - ext4 /dev/sda3 rw',
-  ].join('\n');
-  assert.equal(slaveSuffix('/', info), ':rslave');
-  assert.equal(slaveSuffix('/homes', info), ':rslave');
-  assert.equal(slaveSuffix('/home/ann', info), '');
-  assert.equal(slaveSuffix('/mnt/a b/c', info), ':rslave');
+  const mounts = readMounts(
+    [
+      '22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw',
+      '23 22 8:2 / /home rw - ext4 /dev/sda2 rw',
+      '24 22 8:3 / /mnt/a\\040b rw master:4 - ext4 /dev/sda3 rw',
+    ].join('\n'),
+  );
+  assert.equal(slaveSuffix('/', mounts), ':rslave');
+  assert.equal(slaveSuffix('/homes', mounts), ':rslave');
+  assert.equal(slaveSuffix('/home/ann', mounts), '');
+  assert.equal(slaveSuffix('/mnt/a b/c', mounts), ':rslave');
 });

@@ -1,20 +1,10 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, readlinkSync } from 'node:fs';
+import { readlinkSync } from 'node:fs';
+import { readMounts } from '@atomic/linux';
 import { AtomicError } from '@atomic/ostree';
 import { finish } from '../../context.ts';
 import { isOstreeBooted } from './sysroot.ts';
-
-/** Whether a mount point is mounted read-only, from the text of /proc/self/mountinfo (proc(5)); of several, the last counts. */
-export function isReadOnlyMount(mountinfo: string, path: string): boolean {
-  let readOnly = false;
-  for (const line of mountinfo.split('\n')) {
-    const fields = line.split(' ');
-    if (fields[4] !== path) continue;
-    readOnly = fields[5]?.split(',').includes('ro') === true;
-  }
-  return readOnly;
-}
 
 const REMOUNT = `for path in $1; do mount -o remount,rw "$path" || exit; done; shift; exec "$@"`;
 
@@ -25,8 +15,8 @@ const REMOUNT = `for path in $1; do mount -o remount,rw "$path" || exit; done; s
  */
 export async function ensureWritable(root: string): Promise<void> {
   if (root !== '/' || process.getuid?.() !== 0 || !isOstreeBooted()) return;
-  const mountinfo = readFileSync('/proc/self/mountinfo', 'utf8');
-  const paths = ['/sysroot', '/boot'].filter((path) => isReadOnlyMount(mountinfo, path));
+  const mounts = readMounts();
+  const paths = ['/sysroot', '/boot'].filter((path) => mounts.findLast(({ point }) => point === path)?.readOnly);
   if (paths.length === 0) return;
   if (readlinkSync('/proc/1/ns/mnt') !== readlinkSync('/proc/self/ns/mnt')) {
     // Somebody, such as systemd, has given us a namespace already.

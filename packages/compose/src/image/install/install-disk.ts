@@ -1,5 +1,6 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { readMounts } from '@atomic/linux';
 import { AtomicError, type Checksum, type Progress, type Repo } from '@atomic/ostree';
 import { placeEsp } from '../esp.ts';
 import { placeBios } from '../grub.ts';
@@ -57,7 +58,7 @@ export async function installDisk(options: InstallDiskOptions): Promise<InstallD
   ]);
   const esp = join(medium, MEDIUM_ESP);
   if (!existsSync(esp)) throw new AtomicError('not-found', `${medium} is no installation medium`);
-  const { device, size } = findDisk(config.disk, deviceAt(medium));
+  const { device, size } = findDisk(config.disk, readMounts().find(({ point }) => point === medium)?.source);
   if (size < SMALLEST)
     throw new AtomicError('invalid', `${device} is too small: ${size} bytes`, { hint: 'at least 1G' });
   const commit = repo.resolveRev(ref);
@@ -83,15 +84,6 @@ export async function installDisk(options: InstallDiskOptions): Promise<InstallD
     await placeBios(join(medium, MEDIUM_INSTALL), device, layout);
   });
   return { disk: device, ref, commit, version, seconds };
-}
-
-/** The device that is mounted at a folder. Format: proc_pid_mountinfo(5). */
-function deviceAt(folder: string): string | undefined {
-  for (const line of readFileSync('/proc/self/mountinfo', 'utf8').split('\n')) {
-    const [mount = '', source = ''] = line.split(' - ');
-    if (mount.split(' ')[4] === folder) return source.split(' ')[1];
-  }
-  return undefined;
 }
 
 function bytesOf(size: string | undefined): number {
