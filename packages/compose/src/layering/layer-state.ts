@@ -30,29 +30,42 @@ export function isSame(sysroot: Sysroot, previous: Checksum, base: Checksum, sta
   return parent === base && layerState(metadata) === state;
 }
 
-const version = ({ name, arch }: PackageChange, which: string | null): PackageVersion => ({
-  name,
-  arch,
-  version: which ?? '',
-});
+interface Replacement {
+  before: PackageVersion;
+  after: PackageVersion;
+}
+
+/** Packages that went, and those that have another version; one that has another architecture since is one of them. */
+function sortChanges(changes: readonly PackageChange[]): { removed: PackageVersion[]; replaced: Replacement[] } {
+  const removed: PackageVersion[] = [];
+  const replaced: Replacement[] = [];
+  const byName = Map.groupBy(changes, ({ name }) => name);
+  for (const [name, all] of byName) {
+    const gone: PackageVersion[] = [];
+    const came: PackageVersion[] = [];
+    for (const { arch, from, to } of all) {
+      const [before, after] = [from, to].map((version) => (version === null ? null : { name, arch, version }));
+      if (before && after) replaced.push({ before, after });
+      else if (before) gone.push(before);
+      else if (after) came.push(after);
+    }
+    const [before, after] = [gone[0], came[0]];
+    if (before !== undefined && after !== undefined && gone.length === 1 && came.length === 1)
+      replaced.push({ before, after });
+    else removed.push(...gone);
+  }
+  return { removed, replaced };
+}
 
 /** What of the base is taken out or replaced, for the commit's metadata. */
 export function overridesOf(requests: LayerRequests, { changes }: LayerPlan) {
-  const pairOf = (change: PackageChange) => ({
-    before: version(change, change.from),
-    after: version(change, change.to),
-  });
-  const replaced = changes.filter(({ from, to }) => from !== null && to !== null);
+  const { removed, replaced } = sortChanges(changes);
   const remote = new Map(
     requests.replaceFrom.map(({ source, packages }) => [
       source,
-      replaced.filter(({ name }) => packages.includes(name)).map(pairOf),
+      replaced.filter(({ after }) => packages.includes(after.name)),
     ]),
   );
   const fromRemote = new Set(requests.replaceFrom.flatMap(({ packages }) => packages));
-  return {
-    removed: changes.filter(({ to }) => to === null).map((change) => version(change, change.from)),
-    replaced: replaced.filter(({ name }) => !fromRemote.has(name)).map(pairOf),
-    replacedFrom: remote,
-  };
+  return { removed, replaced: replaced.filter(({ after }) => !fromRemote.has(after.name)), replacedFrom: remote };
 }

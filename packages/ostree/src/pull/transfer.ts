@@ -130,7 +130,12 @@ export class Transfer {
     const now = performance.now();
     if (!last && now - this.#reported < progressInterval) return;
     this.#reported = now;
-    progress({ phase: 'pull', done: this.#queue.done, total: this.#queue.total, bytes: this.#source.stats.bytes });
+    progress({
+      phase: 'pull',
+      done: this.#queue.done,
+      total: this.#queue.total,
+      bytes: this.#source.stats.bytes || undefined,
+    });
   }
 
   // -- trees ---------------------------------------------------------------------------------------------------

@@ -10,13 +10,19 @@ export function volumeFolder(state: string, name: string): string {
   throw new AtomicError('invalid', `'${name}' cannot be the name of a volume`);
 }
 
+/** Where a volume is made: one that a power cut left half made or half filled would stay so. */
+const asideOf = (folder: string): string => join(dirname(folder), `.${basename(folder)}.new`);
+
 /** Makes a volume where there is none; returns its folder. An owner is given to a new one only. */
 export function makeVolume(state: string, name: string, owner: { uid: number; gid: number }): string {
   const folder = volumeFolder(state, name);
   mkdirSync(dirname(folder), { recursive: true, mode: 0o711 });
   if (lstatSync(folder, { throwIfNoEntry: false }) !== undefined) return folder;
-  mkdirSync(folder, { mode: 0o755 });
-  chownSync(folder, owner.uid, owner.gid);
+  const aside = asideOf(folder);
+  rmSync(aside, { recursive: true, force: true });
+  mkdirSync(aside, { mode: 0o755 });
+  chownSync(aside, owner.uid, owner.gid);
+  renameSync(aside, folder);
   return folder;
 }
 
@@ -37,8 +43,7 @@ export async function fillVolume(
     mkdirSync(folder, { recursive: true, mode: 0o755 });
     return;
   }
-  // Aside first: a volume that a power cut left half filled would never be filled again.
-  const aside = join(dirname(folder), `.${basename(folder)}.new`);
+  const aside = asideOf(folder);
   rmSync(aside, { recursive: true, force: true });
   mkdirSync(dirname(folder), { recursive: true, mode: 0o711 });
   await checkout(repo, image.commit, aside, { subpath: join('/rootfs', target), forceCopy: true, signal });
