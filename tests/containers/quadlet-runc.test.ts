@@ -80,7 +80,9 @@ class Service {
   #commands(key: string): { words: string[]; may: boolean }[] {
     return this.unit.all('Service', key).map((line) => {
       const one = UnitFile.parse(`[S]\nk=${line}\n`, 'x').command('S', 'k')?.words ?? [];
-      const words = one.map((word) => word.replaceAll('%N', this.name).replaceAll('%%', '%'));
+      const words = one.map((word) =>
+        word.replaceAll('%N', this.name).replaceAll('%n', this.unit.name).replaceAll('%%', '%'),
+      );
       return {
         words: [(words[0] ?? '').replace(/^-/, ''), ...words.slice(1)],
         may: words[0]?.startsWith('-') === true,
@@ -154,6 +156,9 @@ async function answer(port: number): Promise<string> {
     }
   }
 }
+
+const atomic = (...args: string[]): string =>
+  execFileSync(join(root, 'bin/atomic'), args, { encoding: 'utf8', env: environment });
 
 const left = (name: RegExp): string[] => readdirSync(join(state, 'quadlets')).filter((one) => name.test(one));
 
@@ -230,6 +235,22 @@ WantedBy=multi-user.target
     assert.equal(readFileSync(join(bundle, 'upper/tmp/written'), 'utf8'), '');
     assert.equal(JSON.parse(readFileSync(join(bundle, 'config.json'), 'utf8')).annotations.team, 'web');
     execFileSync(runtime, ['--root', '/run/atomic/quadlets', 'exec', `systemd-${web}`, 'cat', '/scratch/y']);
+    const [row, ...more] = JSON.parse(atomic('containers', 'list', '--json', '--filter', `name=systemd-${web}`));
+    const { name, image, state: runs, backend, runtime: by } = row;
+    assert.deepEqual([name, image, runs, backend, by, more], [`systemd-${web}`, IMAGE, 'running', 'quadlet', kind, []]);
+    assert.equal(
+      atomic('exec', `systemd-${web}`, 'sh', '-c', 'pwd; id -u; echo $FROM; grep CapEff /proc/self/status'),
+      '/pages\n1000\nimage\nCapEff:\t0000000000000420\n',
+    );
+    assert.match(atomic('top', `systemd-${web}`), /httpd -f -p/);
+    assert.match(atomic('info', '--security', `systemd-${web}`), /capabilities/);
+    const [facts] = [JSON.parse(atomic('info', '--json', `systemd-${web}`))].flat();
+    assert.match(JSON.stringify(facts), new RegExp(`"unit":"${web}.service"`));
+    const refused = spawnSync(join(root, 'bin/atomic'), ['containers', 'delete', '-y', '-f', `systemd-${web}`], {
+      encoding: 'utf8',
+      env: environment,
+    });
+    assert.match(refused.stderr, /goes when its unit stops\n.*systemctl stop /);
 
     await service.cut();
     writeFileSync(join(data, 'mine'), '');
@@ -240,6 +261,7 @@ WantedBy=multi-user.target
     assert.ok(existsSync(join(data, 'mine')), 'a volume that was used stays as it is');
     assert.equal(await service.stop(), 0);
     assert.ok(!existsSync(bundle), 'nothing but volumes is left');
+    assert.equal(atomic('containers', 'list', '--all', '--storage=quadlet', '-q'), '');
     assert.doesNotMatch(readFileSync('/proc/self/mountinfo', 'utf8'), new RegExp(bundle));
     assert.doesNotMatch(
       execFileSync(runtime, ['--root', '/run/atomic/quadlets', 'list', '-q'], { encoding: 'utf8' }),

@@ -16,13 +16,14 @@ const KINDS: Record<string, string> = { 'containers-storage': 'podman', ostree: 
 
 /** Opens the engines, and what else has containers and images; with `storage` only that one. */
 export async function openBackends(storage?: string, at: Places = places()): Promise<Backends> {
-  const { openEngines, readConfiguration } = await import('@atomic/containers');
+  const { openEngines, quadletBackend, readConfiguration } = await import('@atomic/containers');
   const { AtomicError } = await import('@atomic/ostree');
   const { default_docker: preferred } = readConfiguration(at.configuration);
   const kind = storage === undefined ? undefined : (KINDS[storage] ?? storage);
-  if (kind !== undefined && !['docker', 'podman', 'system', 'atomic'].includes(kind)) {
-    throw new AtomicError('usage', `--storage must be docker, podman or atomic, but is '${storage}'`);
+  if (kind !== undefined && !['docker', 'podman', 'system', 'quadlet', 'atomic'].includes(kind)) {
+    throw new AtomicError('usage', `--storage must be docker, podman, system, quadlet or atomic, but is '${storage}'`);
   }
+  const own = kind === 'docker' || kind === 'podman' ? null : await openSystem({}, at);
   const engines = await openEngines({
     dockerHost: process.env['DOCKER_HOST'] || undefined,
     podmanHost: process.env['CONTAINER_HOST'] || undefined,
@@ -38,13 +39,11 @@ export async function openBackends(storage?: string, at: Places = places()): Pro
   return {
     engines,
     containers: [
-      ...(kind === 'docker' || kind === 'podman' ? [] : [(await openSystem({}, at)).backend]),
+      ...(own === null || kind === 'quadlet' ? [] : [own.backend]),
+      ...(own === null || kind === 'system' ? [] : [quadletBackend({ state: at.state, services: own.services })]),
       ...engines.all().map((one) => one.containers),
     ],
-    images: [
-      ...(kind === 'docker' || kind === 'podman' ? [] : [await storeImages(at)]),
-      ...engines.all().map((one) => one.images),
-    ],
+    images: [...(own === null ? [] : [await storeImages(at)]), ...engines.all().map((one) => one.images)],
     [Symbol.asyncDispose]: () => engines[Symbol.asyncDispose](),
   };
 }

@@ -27,7 +27,7 @@ export function register(program: Command): void {
     .option('-w, --workdir <folder>', 'in this folder')
     .option('-e, --env <name=value>', 'with this in its environment; may be repeated', collect, [])
     .option('--display', 'print what would be done, and do nothing')
-    .option('--storage <engine>', 'docker, podman or system')
+    .option('--storage <engine>', 'docker, podman, system or quadlet')
     .action(containerAction(execAction));
 }
 

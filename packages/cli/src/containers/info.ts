@@ -33,7 +33,7 @@ function define(parent: Command, words: string): void {
     .argument('<name>', 'an image or a container')
     .option('--security', 'what confines it')
     .option('--remote', 'the image as its registry has it')
-    .option('--storage <engine>', 'only in docker, podman, system or atomic')
+    .option('--storage <engine>', 'only in docker, podman, system, quadlet or atomic')
     .action(containerAction(infoAction));
 }
 

@@ -20,7 +20,7 @@ export function register(program: Command): void {
     .option('-f, --follow', 'go on with what comes')
     .option('-n, --tail <lines>', 'only the last ones')
     .option('--since <time>', 'only later ones: 2026-01-02T03:04:05, or 10m')
-    .option('--storage <engine>', 'docker, podman or system')
+    .option('--storage <engine>', 'docker, podman, system or quadlet')
     .action(
       containerAction(async (ctx, name: string, flags: LogsFlags) => {
         const { AtomicError } = await import('@atomic/ostree');

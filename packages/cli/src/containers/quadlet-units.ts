@@ -30,6 +30,7 @@ interface PrepareFlags extends RuntimeFlags {
   memory?: string;
   pidsLimit?: string;
   shmSize?: string;
+  unit?: string;
 }
 
 interface HealthFlags extends RuntimeFlags {
@@ -73,7 +74,8 @@ export function register(quadlet: Command): void {
     .option('--no-new-privileges', 'programs give it no rights that it has not')
     .option('--memory <size>', 'how much it may take: 512m')
     .option('--pids-limit <number>', 'how many processes it may have')
-    .option('--shm-size <size>', 'of /dev/shm');
+    .option('--shm-size <size>', 'of /dev/shm')
+    .option('--unit <unit>', 'the unit that runs it');
   for (const [flags, text] of [
     ['--env <name=value>', 'a variable'],
     ['--variables <path>', 'a file of variables'],

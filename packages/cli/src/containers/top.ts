@@ -31,7 +31,7 @@ export function register(program: Command): void {
     .option('-d, --delay <seconds>', 'how long it is shown', '1')
     .option('-n, --number <times>', 'how often (default: once without a terminal)')
     .option('-o, --optional <column>', `more: ${OPTIONAL.join(', ')}; may be repeated`, collect, [])
-    .option('--storage <engine>', 'only of docker, podman or system')
+    .option('--storage <engine>', 'only of docker, podman, system or quadlet')
     .action(containerAction(topAction));
 }
 

@@ -14,7 +14,7 @@ export interface ContainerSummary {
   /** ISO 8601. */
   created: string;
   state: ContainerState;
-  /** `docker`, `podman`, `system`, `user`. */
+  /** `docker`, `podman`, `system`, `user`, `quadlet`. */
   backend: string;
   /** `runc`, `crun`, … */
   runtime: string;

@@ -1,7 +1,6 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { AtomicError } from '@atomic/ostree';
-import { runBounded } from '@atomic/sysroot';
 import type {
   Confinement,
   ContainerBackend,
@@ -11,13 +10,10 @@ import type {
 } from '../backends/backend.ts';
 import type { Changed, Deployed, Services } from '../lifecycle/index.ts';
 import { confinementOf } from './confinement.ts';
+import { commandLine, execWords, journalWords, type RuntimeCall, runtimeProcesses } from './runtime-commands.ts';
 import { parseRuntimeSpec, type RuntimeSpec } from './runtime-spec.ts';
 import { parseDetails } from './stage.ts';
 import type { SystemContainers } from './system.ts';
-
-const ASK = { seconds: 20, characters: 1 << 16 };
-
-const quote = (word: string): string => (/^[\w./:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`);
 
 /** System containers (or a user's) as one of the backends of the container verbs. */
 export function systemBackend(containers: SystemContainers, services: Services): ContainerBackend {
@@ -29,6 +25,11 @@ export function systemBackend(containers: SystemContainers, services: Services):
     return parseRuntimeSpec(JSON.parse(readFileSync(path, 'utf8')), path);
   };
 
+  const runtimeOf = (container: string): RuntimeCall => ({
+    program: containers.need(container).details.runtime,
+    options: [],
+  });
+
   const summary = async (there: Deployed): Promise<ContainerSummary> => {
     const { record } = there;
     const details = record === null ? null : parseDetails(record.details);
@@ -39,7 +40,7 @@ export function systemBackend(containers: SystemContainers, services: Services):
     const runtime = details.runtime.slice(details.runtime.lastIndexOf('/') + 1);
     let command = '';
     try {
-      command = specOf(there.name).process.args.map(quote).join(' ');
+      command = commandLine(specOf(there.name));
     } catch {
       // What is broken is listed all the same.
     }
@@ -49,21 +50,6 @@ export function systemBackend(containers: SystemContainers, services: Services):
     );
     const { image } = details;
     return { ...empty, image: image.name, imageId: image.digest, command, created: record.created, state, runtime };
-  };
-
-  const pids = async (container: string): Promise<number[]> => {
-    const { runtime } = containers.need(container).details;
-    const asked = async (...args: string[]): Promise<unknown> => {
-      const ran = await runBounded(runtime, [...args, container], ASK);
-      return ran.kind === 'exited' && ran.code === 0 ? JSON.parse(ran.output || 'null') : null;
-    };
-    const listed = await asked('ps', '--format', 'json');
-    const known = Array.isArray(listed) ? listed.filter((pid) => typeof pid === 'number') : [];
-    if (known.length > 0) return known;
-    // Without a control group of its own it is its first process, and what came of that.
-    const state = await asked('state');
-    const first = typeof state === 'object' && state !== null && 'pid' in state ? state.pid : 0;
-    return typeof first === 'number' && first > 0 ? descendants(first) : [];
   };
 
   const isRunning = async (container: string): Promise<boolean> => {
@@ -96,36 +82,15 @@ export function systemBackend(containers: SystemContainers, services: Services):
       }
       await containers.uninstall(container, { signal: options?.signal });
     },
-    logsCommand: async (container, { follow, tail, since }) => {
-      const { record } = containers.need(container);
-      const units = record.units.flatMap((unit) => [user ? '--user-unit' : '--unit', unit.name]);
-      return [
-        'journalctl',
-        ...units,
-        '--output=cat',
-        ...(follow ? ['--follow'] : ['--no-pager']),
-        ...(tail === undefined ? [] : [`--lines=${tail}`]),
-        ...(since === undefined ? [] : [`--since=${since}`]),
-      ];
+    logsCommand: async (container, options) => {
+      const units = containers.need(container).record.units.map((unit) => unit.name);
+      return journalWords(units, options, user ? '--user-unit' : '--unit');
     },
-    execCommand: async (container, argv, { tty, user: as, env = [], workdir }) => {
-      const { details } = containers.need(container);
-      return [
-        details.runtime,
-        'exec',
-        // crun takes it from nowhere else.
-        ...(specOf(container).process.noNewPrivileges ? ['--no-new-privs'] : []),
-        ...(tty ? ['--tty'] : []),
-        ...(as === undefined ? [] : ['--user', as]),
-        ...(workdir === undefined ? [] : ['--cwd', workdir]),
-        ...env.flatMap((line) => ['--env', line]),
-        container,
-        ...argv,
-      ];
-    },
+    execCommand: async (container, argv, options) =>
+      execWords(runtimeOf(container), specOf(container), container, argv, options),
     processes: async (container, columns) => {
       const { hostProcesses } = await import('../engines/host-processes.ts');
-      return await hostProcesses(await pids(container), columns);
+      return await hostProcesses(await runtimeProcesses(runtimeOf(container), container), columns);
     },
     inspect: async (container) => {
       const { record, details, folder } = containers.need(container);
@@ -150,26 +115,6 @@ export function systemBackend(containers: SystemContainers, services: Services):
       reportOf(await containers.update(container, options), 'Latest version already installed.'),
     rollback: async (container, options) => reportOf(await containers.rollback(container, options ?? {}), ''),
   };
-}
-
-/** A process and all that came of it, as /proc has them now. */
-function descendants(first: number): number[] {
-  const parents = new Map<number, number>();
-  for (const entry of readdirSync('/proc')) {
-    if (!/^\d+$/.test(entry)) continue;
-    try {
-      const stat = readFileSync(`/proc/${entry}/stat`, 'latin1');
-      parents.set(Number(entry), Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]));
-    } catch {
-      // It ended meanwhile.
-    }
-  }
-  const found = new Set([first]);
-  for (let before = 0; before < found.size; ) {
-    before = found.size;
-    for (const [pid, parent] of parents) if (found.has(parent)) found.add(pid);
-  }
-  return [...found];
 }
 
 /** What a change was, for people. */
@@ -213,8 +158,7 @@ export async function runInside(
   const spec = parseRuntimeSpec(JSON.parse(readFileSync(path, 'utf8')), path);
   const units = record.units.map((unit) => unit.name);
   if ((await stateOf(units, services)) === 'running') {
-    const confined = spec.process.noNewPrivileges ? ['--no-new-privs'] : [];
-    const command = [details.runtime, 'exec', ...confined, ...(tty ? ['--tty'] : []), container, ...argv];
+    const command = execWords({ program: details.runtime, options: [] }, spec, container, argv, { tty });
     return { command, [Symbol.dispose]: () => {} };
   }
   if (argv.length > 0) spec.process.args = [...argv];

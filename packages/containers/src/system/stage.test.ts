@@ -120,9 +120,10 @@ test('everything of the contract: values and their origins, hostfs, renames, wha
     '/usr/bin/tool: runs as its owner for everybody (set-id)',
     'nothing in the image uses NONE',
   ]);
+  const asItRuns = ['--no-new-privs', '--user', '0:0', '--cwd', '/'];
   assert.deepEqual(staged.health, {
     probes: [
-      { type: 'exec', command: ['/usr/bin/runc', 'exec', 'web', '/bin/check', '81'] },
+      { type: 'exec', command: ['/usr/bin/runc', 'exec', ...asItRuns, 'web', '/bin/check', '81'] },
       { type: 'tcp', host: 'localhost', port: 81 },
     ],
     seconds: 5,

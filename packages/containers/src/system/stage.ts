@@ -9,6 +9,7 @@ import { apparmorProfile, type HostSecurity, hardenSpec } from './harden.ts';
 import { stageHostFiles } from './hostfs.ts';
 import { parseManifest, type SystemManifest } from './manifest.ts';
 import { normaliseSpec } from './normalise.ts';
+import { execWords } from './runtime-commands.ts';
 import { parseRuntimeSpec, type RuntimeSpec } from './runtime-spec.ts';
 import { renderTemplate, variablesOf } from './template.ts';
 import { DEFAULT_UNIT, dropIn, execLines } from './unit.ts';
@@ -169,7 +170,10 @@ export function stageSystem(host: SystemHost, options: StageOptions): Staged {
     files: [...wanted.files, ...mine],
     units: unitText === undefined ? [] : [{ name: unit, enable: /^\[Install\]/m.test(unitText), start: true }],
     tmpfiles: hasTmpfiles ? [`tmpfiles-${name}.conf`] : [],
-    health: healthOf(manifest, image.health, plain, [runtime, 'exec', name]),
+    health: healthOf(manifest, image.health, plain, (command) => ({
+      type: 'exec',
+      command: execWords({ program: runtime, options: [] }, spec, name, command),
+    })),
     details: kept,
     notes,
   };
@@ -279,19 +283,19 @@ function healthOf(
   { health }: SystemManifest,
   ofImage: HealthCheck | undefined,
   values: ReadonlyMap<string, string>,
-  exec: readonly string[],
+  inside: (command: readonly string[]) => Probe,
 ): Partial<HealthCheck> {
   if (health === undefined) {
     return ofImage === undefined
       ? {}
       : {
           ...ofImage,
-          probes: ofImage.probes.map((probe) => (probe.type === 'exec' ? inside(exec, probe.command) : probe)),
+          probes: ofImage.probes.map((probe) => (probe.type === 'exec' ? inside(probe.command) : probe)),
         };
   }
   const fill = (text: string): string => renderTemplate(text, values, { file: 'manifest.json: health', kind: 'line' });
   const probes: Probe[] = [];
-  if (health.exec !== undefined) probes.push(inside(exec, health.exec.map(fill)));
+  if (health.exec !== undefined) probes.push(inside(health.exec.map(fill)));
   if (health.http !== undefined) probes.push({ type: 'http', url: fill(health.http) });
   if (health.tcp !== undefined) {
     const [, host, port] = /^(?:(.+):)?(\d{1,5})$/.exec(fill(health.tcp)) ?? [];
@@ -306,8 +310,3 @@ function healthOf(
     ...(settle === undefined ? {} : { settle }),
   };
 }
-
-const inside = (exec: readonly string[], command: readonly string[]): Probe => ({
-  type: 'exec',
-  command: [...exec, ...command],
-});

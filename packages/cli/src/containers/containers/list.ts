@@ -47,7 +47,7 @@ export function register(containers: Command): void {
     all: 'those that do not run too',
     fields: Object.keys(FIELDS),
     whole: 'whole ids, names and commands',
-    storage: 'docker, podman or system',
+    storage: 'docker, podman, system or quadlet',
   }).action(
     containerAction(async (ctx, flags: ListFlags) => {
       const { readSummary } = await import('@atomic/containers');

@@ -8,6 +8,7 @@ import { isMounted } from '../../images/mount-image.ts';
 import { type StoredImage, storedConfig } from '../../images/stored-image.ts';
 import { apparmorProfile, type HostSecurity, hardenSpec, unloadProfile } from '../../system/harden.ts';
 import type { Mount } from '../../system/runtime-spec.ts';
+import { writeBundleFacts } from './facts.ts';
 import { parseVolume, volumeMount } from './mounts.ts';
 import { type BundleRequest, RUNTIME_STATE } from './request.ts';
 import { bundleSpec } from './spec.ts';
@@ -82,6 +83,13 @@ export async function prepareBundle(request: BundleRequest, host: BundleHost): P
     await store.checkout(image, layered ? join(folder, 'lower') : rootfs, { signal });
     if (layered) mountWritable(folder, spec.linux?.mountLabel);
     writeFileSync(join(folder, 'config.json'), `${JSON.stringify(spec, null, 2)}\n`);
+    writeBundleFacts(folder, {
+      image: image.name,
+      digest: image.digest,
+      runtime: request.runtime,
+      unit: request.unit ?? null,
+      created: new Date().toISOString(),
+    });
     return folder;
   } catch (error) {
     await removeBundle(request, state);

@@ -158,7 +158,14 @@ export function runcContainer(conversion: Conversion): void {
   const name = containerName(source);
   foreground(conversion);
   setDefault(conversion, 'SyslogIdentifier', '%N');
-  const prepare = [program, 'quadlet', 'prepare', `--runtime=${runtime}`, `--network=${network(conversion)}`];
+  const prepare = [
+    program,
+    'quadlet',
+    'prepare',
+    `--runtime=${runtime}`,
+    '--unit=%n',
+    `--network=${network(conversion)}`,
+  ];
   prepare.push(...rowWords(conversion, OPTIONS), ...writablePlaces(conversion));
   const entrypoint = source.value(group, 'Entrypoint');
   if (entrypoint !== undefined) prepare.push(`--entrypoint=${entrypoint}`);

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AtomicError } from '@atomic/ostree';
 import { runBounded } from '@atomic/sysroot';
+import { execWords, runtimeState } from '../../system/runtime-commands.ts';
 import { parseRuntimeSpec } from '../../system/runtime-spec.ts';
 import { bundleFolder } from './bundle.ts';
 import { jsonWords } from './json-words.ts';
@@ -39,20 +40,16 @@ export function seconds(text: string): number {
  */
 export async function waitHealthy(wait: HealthWait, state: string): Promise<void> {
   const path = join(bundleFolder(state, wait.name), 'config.json');
-  const { process: run } = parseRuntimeSpec(JSON.parse(readFileSync(path, 'utf8')), path);
-  const confined = run.noNewPrivileges ? ['--no-new-privs'] : [];
-  const command = wordsOf(wait.command);
+  const spec = parseRuntimeSpec(JSON.parse(readFileSync(path, 'utf8')), path);
+  const call = { program: wait.runtime, options: ['--root', RUNTIME_STATE] };
+  const [program = '', ...words] = execWords(call, spec, wait.name, wordsOf(wait.command));
   const interval = seconds(wait.interval ?? '30s');
   const { retries = 3 } = wait;
   const limits = { seconds: seconds(wait.timeout ?? '30s'), characters: 1 << 12 };
   await whenRunning(wait);
   const patientUntil = Date.now() + seconds(wait.startPeriod ?? '0s') * 1000;
   for (let failures = 0; ; ) {
-    const ran = await runBounded(
-      wait.runtime,
-      ['--root', RUNTIME_STATE, 'exec', ...confined, wait.name, ...command],
-      limits,
-    );
+    const ran = await runBounded(program, words, limits);
     if (ran.kind === 'exited' && ran.code === 0) return;
     const patient = Date.now() < patientUntil;
     if (!patient) failures++;
@@ -72,8 +69,8 @@ const START = 20;
 async function whenRunning({ name, runtime, signal }: HealthWait): Promise<void> {
   const until = Date.now() + START * 1000;
   for (;;) {
-    const ran = await runBounded(runtime, ['--root', RUNTIME_STATE, 'state', name], { seconds: START });
-    if (ran.kind === 'exited' && ran.code === 0 && /"status":\s*"running"/.test(ran.output)) return;
+    const state = await runtimeState({ program: runtime, options: ['--root', RUNTIME_STATE] }, name);
+    if (state?.status === 'running') return;
     if (Date.now() > until) throw new AtomicError('failed', `${name} does not run`);
     await sleep(50, undefined, { signal });
   }

@@ -6,6 +6,8 @@ export interface BundleRequest {
   command: readonly string[];
   /** Path of runc or crun. */
   runtime: string;
+  /** The unit that runs it, where there is one. */
+  unit?: string | undefined;
   network: 'host' | 'none';
   pull: 'missing' | 'always' | 'never';
   /** `NAME=VALUE`; a name alone takes the service's own value. */
