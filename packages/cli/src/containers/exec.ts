@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { Context } from '../context.ts';
 import { isTerminal } from '../terminal.ts';
 import { findContainer, onTerminal, openBackends } from './backends.ts';
@@ -10,12 +10,14 @@ interface ExecFlags {
   env: string[];
   display?: boolean;
   storage?: string;
+  tty?: boolean;
 }
 
 /** Adds `atomic exec`. */
 export function register(program: Command): void {
   const exec = add(program, 'exec', 'run a command in a container that runs', [
     'atomic exec web ls -l /srv',
+    'atomic exec -it web sh               as engines have it',
     'atomic exec --user=1000 --env=A=b web sh',
     'atomic exec --display web sh         only print the command',
   ]);
@@ -26,6 +28,8 @@ export function register(program: Command): void {
     .option('-u, --user <user>', 'as this user')
     .option('-w, --workdir <folder>', 'in this folder')
     .option('-e, --env <name=value>', 'with this in its environment; may be repeated', collect, [])
+    .option('-t, --tty', 'with a terminal of its own, as it has by itself where you are at one')
+    .addOption(new Option('-i, --interactive', 'it always is').hideHelp())
     .option('--display', 'print what would be done, and do nothing')
     .option('--storage <engine>', 'docker, podman, system or quadlet')
     .action(containerAction(execAction));
@@ -37,7 +41,7 @@ async function execAction(ctx: Context, name: string, argv: string[], flags: Exe
   await using backends = await openBackends(flags.storage);
   const { backend, container } = await findContainer(backends, name);
   const words = await backend.execCommand(container.id, argv, {
-    tty: process.stdin.isTTY === true && isTerminal(1),
+    tty: flags.tty === true || (process.stdin.isTTY === true && isTerminal(1)),
     interactive: true,
     env,
     ...(user === undefined ? {} : { user }),
