@@ -242,6 +242,7 @@ WantedBy=multi-user.target
       atomic('exec', `systemd-${web}`, 'sh', '-c', 'pwd; id -u; echo $FROM; grep CapEff /proc/self/status'),
       '/pages\n1000\nimage\nCapEff:\t0000000000000420\n',
     );
+    assert.equal(atomic('exec', '--user=root', `systemd-${web}`, 'sh', '-c', 'id -u'), '0\n');
     assert.match(atomic('exec', '-it', '--display', `systemd-${web}`, 'sh'), / exec .*--tty .* sh\n$/);
     assert.match(atomic('top', `systemd-${web}`), /httpd -f -p/);
     assert.match(atomic('info', '--security', `systemd-${web}`), /capabilities/);

@@ -85,7 +85,13 @@ export interface ContainerBackend {
   execCommand(
     container: string,
     argv: readonly string[],
-    options: { tty?: boolean; interactive?: boolean; user?: string; env?: readonly string[]; workdir?: string },
+    options: {
+      tty?: boolean;
+      interactive?: boolean;
+      user?: string | undefined;
+      env?: readonly string[];
+      workdir?: string;
+    },
   ): Promise<string[]>;
   processes(container: string, columns: readonly string[]): Promise<ContainerProcess[]>;
   /** Everything the backend knows, for `info` and `--json`. */

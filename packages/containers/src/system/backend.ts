@@ -10,6 +10,7 @@ import type {
 } from '../backends/backend.ts';
 import type { Changed, Deployed, Services } from '../lifecycle/index.ts';
 import { confinementOf } from './confinement.ts';
+import { userInRoot } from './process-user.ts';
 import { commandLine, execWords, journalWords, type RuntimeCall, runtimeProcesses } from './runtime-commands.ts';
 import { parseRuntimeSpec, type RuntimeSpec } from './runtime-spec.ts';
 import { parseDetails } from './stage.ts';
@@ -24,6 +25,8 @@ export function systemBackend(containers: SystemContainers, services: Services):
     const path = join(containers.need(container).folder, 'config.json');
     return parseRuntimeSpec(JSON.parse(readFileSync(path, 'utf8')), path);
   };
+
+  const rootOf = (container: string): string => join(containers.need(container).folder, 'rootfs');
 
   const runtimeOf = (container: string): RuntimeCall => ({
     program: containers.need(container).details.runtime,
@@ -86,8 +89,10 @@ export function systemBackend(containers: SystemContainers, services: Services):
       const units = containers.need(container).record.units.map((unit) => unit.name);
       return journalWords(units, options, user ? '--user-unit' : '--unit');
     },
-    execCommand: async (container, argv, options) =>
-      execWords(runtimeOf(container), specOf(container), container, argv, options),
+    execCommand: async (container, argv, { user: wanted, ...options }) => {
+      const as = wanted === undefined ? undefined : userInRoot(wanted, rootOf(container));
+      return execWords(runtimeOf(container), specOf(container), container, argv, { ...options, user: as });
+    },
     processes: async (container, columns) => {
       const { hostProcesses } = await import('../engines/host-processes.ts');
       return await hostProcesses(await runtimeProcesses(runtimeOf(container), container), columns);
@@ -110,7 +115,7 @@ export function systemBackend(containers: SystemContainers, services: Services):
       };
     },
     confinement: async (container): Promise<Confinement[]> => confinementOf(specOf(container)),
-    rootFolder: async (container) => join(containers.need(container).folder, 'rootfs'),
+    rootFolder: async (container) => rootOf(container),
     update: async (container, options) =>
       reportOf(await containers.update(container, options), 'Latest version already installed.'),
     rollback: async (container, options) => reportOf(await containers.rollback(container, options ?? {}), ''),

@@ -4,6 +4,7 @@ import { AtomicError } from '@atomic/ostree';
 import type { ContainerBackend, ContainerState, ContainerSummary } from '../../backends/backend.ts';
 import type { Services } from '../../lifecycle/index.ts';
 import { confinementOf } from '../../system/confinement.ts';
+import { userInRoot } from '../../system/process-user.ts';
 import {
   commandLine,
   execWords,
@@ -79,8 +80,11 @@ export function quadletBackend({ state, services }: { state: string; services: S
       });
     },
     logsCommand: async (container, options) => journalWords([unitOf(container)], options),
-    execCommand: async (container, argv, options) =>
-      execWords(callOf(need(container).facts), specOf(container), container, argv, options),
+    execCommand: async (container, argv, { user, ...options }) => {
+      const { folder, facts } = need(container);
+      const as = user === undefined ? undefined : userInRoot(user, join(folder, 'rootfs'));
+      return execWords(callOf(facts), specOf(container), container, argv, { ...options, user: as });
+    },
     processes: async (container, columns) => {
       const { hostProcesses } = await import('../../engines/host-processes.ts');
       return await hostProcesses(await runtimeProcesses(callOf(need(container).facts), container), columns);

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { resolveGroup, resolveUser } from '../../system/process-user.ts';
 import { bundleFolder } from './bundle.ts';
 import { capabilitySets } from './capabilities.ts';
 import { environmentOf } from './environment.ts';
@@ -8,7 +9,6 @@ import { jsonWords } from './json-words.ts';
 import { parseVolume, tmpfsMount, volumeMount } from './mounts.ts';
 import type { BundleRequest } from './request.ts';
 import { bundleSpec } from './spec.ts';
-import { resolveGroup, resolveUser } from './user.ts';
 import { volumeFolder } from './volumes.ts';
 
 const PASSWD = 'root:x:0:0:root:/root:/bin/sh\nweb:x:33:44::/:/bin/sh\nbroken\n';

@@ -1,13 +1,13 @@
 import type { ImageConfig } from '@atomic/oci';
 import { AtomicError } from '@atomic/ostree';
 import { defaultSpec } from '../../system/default-spec.ts';
+import { resolveGroup, resolveUser } from '../../system/process-user.ts';
 import { type Mount, parseRuntimeSpec, type RuntimeSpec } from '../../system/runtime-spec.ts';
 import { capabilitySets } from './capabilities.ts';
 import { environmentOf } from './environment.ts';
 import { jsonWords } from './json-words.ts';
 import { tmpfsMount } from './mounts.ts';
 import type { BundleRequest } from './request.ts';
-import { resolveGroup, resolveUser } from './user.ts';
 
 const QUIET = ['nosuid', 'noexec', 'nodev'];
 /** What podman gives a read-only container to write to (ReadOnlyTmpfs=), the unit says them one by one. */

@@ -1,3 +1,6 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { errnoCode } from '@atomic/linux';
 import { AtomicError } from '@atomic/ostree';
 
 /** Who a container's first process is, in numbers. */
@@ -41,4 +44,20 @@ function groupNumber(wanted: string, groups: readonly string[][]): number {
   const gid = groups.find(([name]) => name === wanted)?.[2] ?? '';
   if (isNumber(gid)) return Number(gid);
   throw new AtomicError('invalid', `the image has no group ${wanted}`, { hint: 'say the number: Group=1000' });
+}
+
+/** `USER[:GROUP]` in numbers, which is all a runtime takes, by the files in a root. Throws `invalid` as {@link resolveUser}. */
+export function userInRoot(wanted: string, rootfs: string): string {
+  if (/^\d+(:\d+)?$/.test(wanted)) return wanted;
+  const { uid, gid } = resolveUser(wanted, { passwd: textOf(rootfs, 'passwd'), group: textOf(rootfs, 'group') });
+  return `${uid}:${gid}`;
+}
+
+function textOf(rootfs: string, name: string): string {
+  try {
+    return readFileSync(join(rootfs, 'etc', name), 'utf8');
+  } catch (error) {
+    if (errnoCode(error) === undefined) throw error;
+    return '';
+  }
 }
