@@ -18,6 +18,7 @@ import {
   updateNow,
   upgrade,
 } from '@atomic/sysroot';
+import { startRegistry } from '../containers/lab.ts';
 import { FakeLayers } from './fake-layers.ts';
 
 const has = (tool: string) => spawnSync('sh', ['-c', `command -v ${tool}`]).status === 0;
@@ -27,7 +28,7 @@ const skip =
 
 const scratch = mkdtempSync(join(tmpdir(), 'atomic-host-image-'));
 after(() => rmSync(scratch, { recursive: true, force: true }));
-const env = { ...process.env, OSTREE_SYSROOT_DEBUG: 'mutable-deployments', LC_ALL: 'C.UTF-8' };
+const env: NodeJS.ProcessEnv = { ...process.env, OSTREE_SYSROOT_DEBUG: 'mutable-deployments', LC_ALL: 'C.UTF-8' };
 const run = (command: string, ...args: string[]) =>
   execFileSync(command, args, { encoding: 'utf8', env, stdio: ['ignore', 'pipe', 'pipe'] }).trim();
 const stock = (...args: string[]) => run('ostree', ...args);
@@ -240,6 +241,95 @@ describe('a system that follows a container image', { skip, timeout: 120_000 }, 
     await assert.rejects(attempt(), /accepts anything by default/);
     writeFileSync(policyFile, '{');
     await assert.rejects(attempt(), /cannot be read/);
+  });
+
+  test("a registry's image: followed, and let in by the machine's policy only with a signature that counts", {
+    skip: has('docker-registry') ? false : 'not installed: docker-registry',
+  }, async () => {
+    const root = disk();
+    const [etc, home] = [join(scratch, 'etc-containers'), mkdtempSync(join(tmpdir(), 'atomic-gpg-'))];
+    await using registry = await startRegistry();
+    const place = `${registry.host}/group/os:latest`;
+    const lookaside = `file://${join(scratch, 'lookaside')}`;
+    mkdirSync(join(etc, 'registries.d'), { recursive: true });
+    const key = join(etc, 'key.gpg');
+    const write = (name: string, text: string) => writeFileSync(join(etc, name), text);
+    write('registries.conf', `[[registry]]\nlocation = "${registry.host}"\ninsecure = true\n`);
+    write('registries.d/test.yaml', `docker:\n  ${registry.host}:\n    lookaside: ${lookaside}\n`);
+    const signedBy = [{ type: 'signedBy', keyType: 'GPGKeys', keyPath: '/etc/containers/key.gpg' }];
+    write('policy.json', JSON.stringify({ default: [{ type: 'reject' }], transports: { docker: { '': signedBy } } }));
+    /** Our command as a user has it, with another /etc/containers. */
+    const atomic = (...args: string[]) =>
+      spawnSync(
+        'unshare',
+        [
+          ...['--mount', 'sh', '-c', `mount --bind ${etc} /etc/containers && exec "$@"`, 'sh'],
+          ...[join(import.meta.dirname, '../../bin/atomic'), 'host', ...args, `--sysroot=${root}`],
+        ],
+        { encoding: 'utf8', env: { ...env, HOME: scratch } },
+      );
+    const push = (...sign: string[]) =>
+      run(
+        'skopeo',
+        ...['--insecure-policy', `--registries.d=${join(scratch, 'signing')}`, 'copy', '-q', '--dest-tls-verify=false'],
+        ...[...sign, `oci-archive:${archive}`, `docker://${place}`],
+      );
+    try {
+      const gpg = ['--homedir', home, '--batch', '--passphrase', ''];
+      env['GNUPGHOME'] = home;
+      for (const who of ['owner', 'other'])
+        run('gpg', ...gpg, '--quick-generate-key', `${who}@example.com`, 'ed25519', 'sign', 'never');
+      run('gpg', ...gpg, '--output', key, '--export', 'owner@example.com');
+      mkdirSync(join(scratch, 'signing'));
+      writeFileSync(
+        join(scratch, 'signing/test.yaml'),
+        `docker:\n  ${registry.host}:\n    lookaside-staging: ${lookaside}\n`,
+      );
+      const before = first(root).checksum;
+      push();
+      const followed = atomic('rebase', `ostree-unverified-registry:${place}`);
+      assert.equal(followed.status, 0, followed.stderr);
+      assert.equal(version(root), '1');
+      assert.equal(atomic('rollback').status, 0);
+      assert.equal(first(root).checksum, before);
+
+      const signed = `ostree-image-signed:docker://${place}`;
+      const refused = (why: RegExp) => {
+        const result = atomic('rebase', signed);
+        assert.equal(result.status, 1);
+        assert.match(result.stderr, why);
+        assert.equal(first(root).checksum, before, 'nothing was changed');
+      };
+      refused(
+        /^error: docker:\S+: Source image rejected: A signature was required, but no signature exists\n {2}hint: .*atomic trust explain/m,
+      );
+      push('--sign-by=other@example.com');
+      refused(/Source image rejected: Invalid GPG signature/);
+      push('--sign-by=owner@example.com');
+      const accepted = atomic('rebase', signed);
+      assert.equal(accepted.status, 0, accepted.stderr);
+      assert.equal(version(root), '1');
+      assert.equal(atomic('upgrade', '--check').status, 77);
+
+      // The next version is asked for its signature as well.
+      await publish('2');
+      push();
+      const unsigned = atomic('upgrade');
+      assert.equal(unsigned.status, 1, unsigned.stdout);
+      assert.match(unsigned.stderr, /signature was required/);
+      assert.equal(version(root), '1');
+      push('--sign-by=owner@example.com');
+      const upgraded = atomic('upgrade');
+      assert.equal(upgraded.status, 0, upgraded.stderr);
+      assert.equal(version(root), '2');
+      assert.match(atomic('status').stdout, new RegExp(`${signed}\n +Digest: sha256:`));
+      fsck(root);
+    } finally {
+      delete env['GNUPGHOME'];
+      spawnSync('gpgconf', ['--homedir', home, '--kill', 'all']);
+      rmSync(home, { recursive: true, force: true });
+    }
+    one = await publish('1');
   });
 
   test('what makes no sense', async () => {

@@ -1,16 +1,37 @@
 import { AtomicError, runProgram } from '@atomic/ostree';
+import { z } from 'zod';
 
 async function skopeo(what: string, args: readonly string[], signal?: AbortSignal): Promise<void> {
   try {
     await runProgram('skopeo', args, { signal });
   } catch (error) {
-    if (!(error instanceof AtomicError && error.code === 'not-found')) throw error;
+    if (!(error instanceof AtomicError)) throw error;
+    if (error.code !== 'not-found') throw plain(error, what);
     throw new AtomicError('unsupported', `${what} is reached by skopeo, which is not installed`, {
       hint: 'apt-get install skopeo, or use oci-archive:FILE',
       cause: error,
     });
   }
 }
+
+/** What skopeo's last line of log says (logrus's text form). */
+function plain(error: AtomicError, what: string): AtomicError {
+  const [, quoted] = /level=fatal msg=("(?:[^"\\]|\\.)*")/.exec(error.message) ?? [];
+  if (quoted === undefined) return error;
+  let said = quoted.slice(1, -1);
+  try {
+    said = z.string().parse(JSON.parse(quoted));
+  } catch {
+    // Go escapes some bytes in ways that JSON does not know.
+  }
+  const rejected = said.startsWith('Source image rejected');
+  return new AtomicError(error.code, `${what}: ${said}`, {
+    cause: error,
+    ...(rejected ? { hint: `which rule of policy.json says so: atomic trust explain ${bare(what)}` } : {}),
+  });
+}
+
+const bare = (reference: string): string => reference.replace(/^docker:\/\//, '');
 
 /** Throws `unsupported` when there is no skopeo, which reaches some engines' stores for us. */
 export const requireSkopeo = (what: string): Promise<void> => skopeo(what, ['--version']);
