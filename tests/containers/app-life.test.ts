@@ -1,20 +1,82 @@
-// The life of an app by a real docker, under a systemctl that starts what units say (systemctl.ts); with systemd itself
+// The life of an app by a real docker, and by runc alone, under a systemctl that starts what units say (systemctl.ts); with systemd itself
 // it is in tests/vm/apps.test.ts.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
-import { Apps, commandEngine, OutcomeError, openBundle, Systemd } from '@atomic/containers';
-import { freePort, lacks, makeImage, scratchFolder, startDockerd } from './lab.ts';
+import {
+  type AppEngine,
+  Apps,
+  commandEngine,
+  findRuntime,
+  OutcomeError,
+  openBundle,
+  openImageStore,
+  Systemd,
+  storeEngine,
+  trustPaths,
+} from '@atomic/containers';
+import { freePort, lacks, makeImage, root, scratchFolder, startDockerd } from './lab.ts';
 
 const COMMANDS = { well: 'httpd -f -p {{ port }} -h /pages', fails: 'false' } as const;
+
+/** What an app is run by, as the test sees it. */
+interface Kind {
+  engine: AppEngine;
+  /** A unit that stands for its daemon. */
+  daemon?: string;
+  /** Of the container that runs: the version in its image, and the name of that image. */
+  version(): string;
+  image(): string;
+  /** Names of containers and images that are there. */
+  left(): string;
+}
 
 test('an app of docker: installed, updated, back by itself, rolled back, gone', {
   skip: lacks('dockerd', 'docker', 'skopeo') ?? false,
 }, async () => {
-  using scratch = scratchFolder('app-life');
   await using docker = await startDockerd();
+  await life((script) => ({
+    engine: commandEngine(
+      'docker',
+      script('engine', `PATH='${process.env['PATH'] ?? ''}' exec docker -H ${docker.host} "$@"`),
+    ),
+    daemon: 'docker.service',
+    version: () => docker.docker('exec', 'demo-web', 'cat', '/version'),
+    image: () => docker.docker('inspect', '--format', '{{.Config.Image}}', 'demo-web'),
+    left: () => docker.docker('ps', '-aq') + docker.docker('images', '-q'),
+  }));
+});
+
+test('an app without an engine: the same', { skip: lacks('runc', 'skopeo') ?? false }, async () => {
+  using state = scratchFolder('app-store');
+  const none = join(state.path, 'none');
+  const store = openImageStore({ state: join(state.path, 'containers'), systemRepo: none });
+  const environment = `ATOMIC_VAR_LIB=${state.path} ATOMIC_OSTREE_REPO=${none}`;
+  const policy = join(state.path, 'policy.json');
+  writeFileSync(policy, '{"default":[{"type":"insecureAcceptAnything"}]}');
+  const runtime = findRuntime('runc');
+  await life((script) => ({
+    engine: storeEngine({
+      store,
+      request: async () => ({ paths: trustPaths({ privileged: true, override: { policy } }), access: () => ({}) }),
+      program: script('atomic', `${environment} exec ${join(root, 'bin/atomic')} "$@"`),
+      runtime,
+      state: join(state.path, 'containers'),
+    }),
+    version: () =>
+      execFileSync(runtime, ['--root', '/run/atomic/quadlets', 'exec', 'demo-web', 'cat', '/version'], {
+        encoding: 'utf8',
+      }).trim(),
+    image: () => JSON.parse(readFileSync(join(state.path, 'containers/quadlets/demo-web/atomic.json'), 'utf8')).image,
+    left: () =>
+      [...readdirSync(join(state.path, 'containers/quadlets')), ...store.list().map(({ name }) => name)].join(),
+  }));
+});
+
+async function life(make: (script: (name: string, text: string) => string) => Kind): Promise<void> {
+  using scratch = scratchFolder('app-life');
   const [units, config, bin, state] = ['units', 'etc', 'bin', 'shim'].map((name) => join(scratch.path, name));
   assert.ok(units !== undefined && config !== undefined && bin !== undefined && state !== undefined);
   for (const folder of [units, config, bin, state]) mkdirSync(folder);
@@ -24,18 +86,18 @@ test('an app of docker: installed, updated, back by itself, rolled back, gone', 
     chmodSync(path, 0o755);
     return path;
   };
-  const program = script('engine', `PATH='${process.env['PATH'] ?? ''}' exec docker -H ${docker.host} "$@"`);
+  const kind = make(script);
   script('systemctl', `exec '${process.execPath}' --no-warnings '${join(import.meta.dirname, 'systemctl.ts')}' "$@"`);
   script('journalctl', 'exit 1');
   const environment = { SHIM_STATE: state, SHIM_UNITS: units, PATH: `${bin}:${process.env['PATH'] ?? ''}` };
   const before = { ...process.env };
   Object.assign(process.env, environment);
   try {
-    writeFileSync(join(units, 'docker.service'), '[Service]\nExecStart=sleep 1000\n');
+    if (kind.daemon !== undefined) writeFileSync(join(units, kind.daemon), '[Service]\nExecStart=sleep 1000\n');
     const apps = new Apps({
       folder: join(scratch.path, 'apps'),
       services: new Systemd({ mark: state }),
-      engine: commandEngine('docker', program),
+      engine: kind.engine,
       places: { units, config },
     });
     const port = await freePort();
@@ -58,14 +120,11 @@ test('an app of docker: installed, updated, back by itself, rolled back, gone', 
       return await openBundle(folder);
     };
     const page = async (): Promise<string> => await (await fetch(`http://127.0.0.1:${port}/`)).text();
-    const runs = (): string => docker.docker('exec', 'demo-web', 'cat', '/version');
+    const runs = (): string => kind.version();
 
     await apps.install(await bundle('1.0'), { set: new Map([['port', String(port)]]) });
     assert.deepEqual([await page(), runs()], ['hello from 1.0', '1.0']);
-    assert.match(
-      docker.docker('inspect', '--format', '{{.Config.Image}}', 'demo-web'),
-      /^localhost\/atomic-app\/demo\/demo:/,
-    );
+    assert.match(kind.image(), /^localhost\/atomic-app\/demo\/demo:/);
     await apps.update('demo', await bundle('2.0'));
     assert.deepEqual([await page(), runs()], ['hello from 2.0', '2.0']);
     await assert.rejects(
@@ -77,14 +136,13 @@ test('an app of docker: installed, updated, back by itself, rolled back, gone', 
     assert.deepEqual([await page(), runs()], ['hello from 1.0', '1.0']);
     assert.match(readFileSync(join(units, 'demo-web.service'), 'utf8'), /Of the app demo 1\.0;/);
     await apps.uninstall('demo', { purge: true });
-    assert.equal(docker.docker('ps', '-aq'), '');
-    assert.equal(docker.docker('images', '-q'), '');
+    assert.equal(kind.left(), '');
     assert.deepEqual(
       readdirSync(units).filter((name) => name.includes('demo')),
       [],
     );
     assert.deepEqual(readdirSync(config), []);
-    execFileSync(join(bin, 'systemctl'), ['stop', 'docker.service']);
+    if (kind.daemon !== undefined) execFileSync(join(bin, 'systemctl'), ['stop', kind.daemon]);
   } finally {
     for (const name of Object.keys(environment)) {
       const value = before[name];
@@ -92,4 +150,4 @@ test('an app of docker: installed, updated, back by itself, rolled back, gone', 
       else process.env[name] = value;
     }
   }
-});
+}

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { formatImageName, parseImageName } from '@atomic/oci';
+import { byDigest } from './images/names.ts';
 import { loadRegistries } from './policy/registries/load-registries.ts';
 import { blockedError, resolveImage } from './policy/registries/resolve-image.ts';
 import { applicable } from './policy/rules/applicable.ts';
@@ -31,5 +32,5 @@ export async function guardPull(image: string, request: JudgeRequest): Promise<s
   );
   if (isOpen) return undefined;
   const { name: whole, digest } = await judgePull(formatImageName(meant), request);
-  return `${whole.replace(/@.*$|:[^/:]*$/, '')}@${digest}`;
+  return byDigest(whole, digest);
 }

@@ -1,12 +1,12 @@
-import type { Apps, Changed, OpenBundle } from '@atomic/containers';
+import type { AppEngine, Apps, Changed, OpenBundle } from '@atomic/containers';
 import type { Command } from 'commander';
 import type { Context } from '../context.ts';
 import { add, collect, containerAction } from './common.ts';
 import { places } from './places.ts';
 import { terminalAsk } from './prompt.ts';
-import { chooseEngine } from './quadlet.ts';
+import { generatorEngine } from './quadlet.ts';
 import { withRegistryAccess } from './registry-access.ts';
-import { chooser, type ReachOptions, reachOf } from './store.ts';
+import { chooser, openStore, type ReachOptions, reachOf } from './store.ts';
 import { withTrustPaths } from './trust/common.ts';
 
 interface AppOptions extends ReachOptions {
@@ -24,22 +24,15 @@ interface ValueOptions extends AppOptions {
 
 /** The apps of the machine, or of the user. */
 async function openApps(ctx: Context, options: AppOptions): Promise<Apps> {
-  const { Apps, commandEngine, createIgnores, Systemd } = await import('@atomic/containers');
+  const { Apps, Systemd } = await import('@atomic/containers');
   const { join } = await import('node:path');
   const { homedir } = await import('node:os');
   const user = options.user ?? process.getuid?.() !== 0;
-  const kind = await chooseEngine(options.engine);
   const config = process.env['XDG_CONFIG_HOME'] ?? join(homedir(), '.config');
-  const program = `/usr/bin/${kind}`;
-  const engine =
-    kind === 'docker'
-      ? { judge: await judging(ctx, options) }
-      : // podman has the same policy, and asks it itself.
-        { ignores: await createIgnores(program) };
   return new Apps({
     folder: join(places().state, 'apps'),
     services: new Systemd({ user }),
-    engine: commandEngine(kind, program, engine),
+    engine: await openEngine(ctx, options, user),
     user,
     places: user ? { units: join(config, 'systemd/user'), config } : { units: '/etc/systemd/system', config: '/etc' },
     onStep: (name, step) => {
@@ -48,13 +41,36 @@ async function openApps(ctx: Context, options: AppOptions): Promise<Apps> {
   });
 }
 
+/** What has the apps' images and runs them. */
+async function openEngine(ctx: Context, options: AppOptions, user: boolean): Promise<AppEngine> {
+  const { commandEngine, storeEngine } = await import('@atomic/containers');
+  const { engine, runtime, state, ignores } = await generatorEngine(options.engine);
+  const program = `/usr/bin/${engine}`;
+  if (engine === 'docker') return commandEngine(engine, program, { judge: await judging(ctx, options) });
+  // podman has the same policy, and asks it itself.
+  if (engine === 'podman' || runtime === undefined || state === undefined) {
+    return commandEngine('podman', program, { ignores });
+  }
+  if (user) {
+    const { AtomicError } = await import('@atomic/ostree');
+    throw new AtomicError('unsupported', 'apps of a user need podman or docker: without an engine root runs them');
+  }
+  return storeEngine({
+    store: await openStore(),
+    request: async () => ({ ...(await reachOf(options)), choose: chooser(ctx), progress: ctx.progress }),
+    program: '/usr/bin/atomic',
+    runtime,
+    state,
+  });
+}
+
 /** Decides on an image that docker shall fetch. */
 async function judging(ctx: Context, options: AppOptions): Promise<(image: string) => Promise<string>> {
-  const { judgePull } = await import('@atomic/containers');
+  const { byDigest, judgePull } = await import('@atomic/containers');
   const reach = await reachOf(options);
   return async (image) => {
     const { name, digest } = await judgePull(image, { ...reach, choose: chooser(ctx), signal: ctx.signal });
-    return `${name.replace(/@.*$|:[^/:]*$/, '')}@${digest}`;
+    return byDigest(name, digest);
   };
 }
 
@@ -92,7 +108,10 @@ async function pullPolicy(text: string | undefined): Promise<'missing' | 'always
 const withScope = (command: Command): Command =>
   command
     .option('--user', "the user's own apps; so for all but root")
-    .option('--engine <engine>', 'what runs containers: podman, or docker (default: podman where it is installed)');
+    .option(
+      '--engine <engine>',
+      'what runs containers: podman, docker, or runc or crun without an engine (default: the first that is installed)',
+    );
 
 const withValues = (command: Command): Command =>
   withTrustPaths(withRegistryAccess(withScope(command)))

@@ -38,7 +38,7 @@ async function pullAction(ctx: Context, image: string, flags: PullFlags): Promis
     await using backends = await openBackends(flags.storage);
     const [backend] = backends.images;
     if (backend === undefined) return;
-    const { hasTransport, judgePull } = await import('@atomic/containers');
+    const { byDigest, hasTransport, judgePull } = await import('@atomic/containers');
     const { AtomicError } = await import('@atomic/ostree');
     if (hasTransport(image)) {
       throw new AtomicError('usage', `${backend.name} fetches by name, not ${image}`, {
@@ -48,7 +48,7 @@ async function pullAction(ctx: Context, image: string, flags: PullFlags): Promis
     const reach = await reachOf({ ...flags, ...(flags.srcCreds === undefined ? {} : { creds: flags.srcCreds }) });
     const { name, digest } = await judgePull(image, { ...reach, choose: chooser(ctx), signal: ctx.signal });
     // By the digest that was decided on: the tag may move in between, and Docker knows no policy.
-    const pinned = `${name.replace(/@.*$|:[^/:]*$/, '')}@${digest}`;
+    const pinned = byDigest(name, digest);
     await backend.pull(pinned, { signal: ctx.signal, progress: ctx.progress });
     if (!name.includes('@')) await backend.tag(pinned, name);
     if (ctx.json) ctx.printJson({ name, digest, storage: backend.name });

@@ -50,7 +50,7 @@ export async function chooseEngine(wanted: string | undefined): Promise<'podman'
 }
 
 /** What generated units shall run: `engine`, and where its things are. */
-async function generatorEngine(
+export async function generatorEngine(
   wanted: string | undefined,
 ): Promise<Pick<GeneratorOptions, 'engine' | 'runtime' | 'state' | 'ignores'>> {
   const { existsSync } = await import('node:fs');

@@ -1,7 +1,7 @@
 import { AtomicError, runProgram } from '@atomic/ostree';
 import { z } from 'zod';
 import { inspectByCommand } from '../engines/inspect-image.ts';
-import type { Surroundings } from '../quadlet/convert/conversion.ts';
+import type { QuadletEngine, Surroundings } from '../quadlet/convert/conversion.ts';
 
 /** An image an app runs, as the engine has it. */
 export const appImage = z.object({
@@ -16,10 +16,11 @@ export type AppImage = z.output<typeof appImage>;
 
 /** What apps ask of an engine. */
 export interface AppEngine {
-  readonly kind: 'docker' | 'podman';
-  /** Path of its program, for units. */
-  readonly program: string;
-  readonly ignores?: Surroundings['ignores'];
+  readonly kind: QuadletEngine;
+  /** For people: where its images are. */
+  readonly title: string;
+  /** What its units are made for. */
+  readonly surroundings: Pick<Surroundings, 'program' | 'runtime' | 'state' | 'ignores'>;
   find(image: string): Promise<AppImage | undefined>;
   pull(image: string, signal?: AbortSignal): Promise<void>;
   /** Reads an archive that `save` wrote. */
@@ -27,6 +28,8 @@ export interface AppEngine {
   tag(image: string, name: string): Promise<void>;
   /** Removes a network, a volume or a name of an image; what is not there, or in use, is no error. */
   forget(what: 'network' | 'volume' | 'image', name: string): Promise<void>;
+  /** What a person does to remove volumes. */
+  volumeRemoval(names: readonly string[]): string;
 }
 
 export interface CommandEngineOptions {
@@ -47,8 +50,8 @@ export function commandEngine(
     runProgram(program, [...options, ...words], { signal });
   return {
     kind,
-    program,
-    ignores,
+    title: kind,
+    surroundings: { program, ignores },
     async find(image) {
       const found = await inspectByCommand(program, options, image);
       if (found === undefined) return undefined;
@@ -70,6 +73,7 @@ export function commandEngine(
         if (!(error instanceof AtomicError)) throw error;
       }
     },
+    volumeRemoval: (names) => [kind, 'volume', 'rm', ...names].join(' '),
   };
 }
 
@@ -96,7 +100,7 @@ export async function ensureImages(
     if (found === undefined) {
       const hint =
         pull === 'never' ? 'leave out --pull=never, or bring it in the bundle (images/)' : 'is its name right?';
-      throw new AtomicError('not-found', `${engine.kind} has no image ${name}`, { hint });
+      throw new AtomicError('not-found', `${engine.title} has no image ${name}`, { hint });
     }
     images.push(found);
   }

@@ -57,7 +57,8 @@ function bundleFolder(version: string, files: Record<string, string> = {}): stri
 /** An engine that has what was pulled, and pulls what is in its registry. */
 class FakeEngine implements AppEngine {
   readonly kind = 'podman';
-  readonly program = '/usr/bin/podman';
+  readonly title = 'podman';
+  readonly surroundings = { program: '/usr/bin/podman' };
   readonly names = new Map<string, string>();
   readonly calls: string[] = [];
   away = false;
@@ -77,6 +78,9 @@ class FakeEngine implements AppEngine {
   async forget(what: string, name: string) {
     this.calls.push(`forget ${what} ${name}`);
     if (what === 'image') this.names.delete(name);
+  }
+  volumeRemoval(names: readonly string[]) {
+    return `podman volume rm ${names.join(' ')}`;
   }
 }
 

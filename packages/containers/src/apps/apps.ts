@@ -16,7 +16,7 @@ import { appValue, settleValues, type ValueSources } from './values.ts';
 const details = z.object({
   bundle: z.object({ name: z.string(), version: z.string(), digest: z.string(), from: z.string() }),
   values: z.record(z.string(), appValue),
-  engine: z.enum(['docker', 'podman']),
+  engine: z.enum(['docker', 'podman', 'runc']),
   images: z.array(appImage.extend({ pinned: z.string() })),
   networks: z.array(z.string()),
   volumes: z.array(z.string()),
@@ -159,7 +159,7 @@ export class Apps {
       await this.#forgetPins(pins(all), new Set());
     }
     const kept = volumes.length > 0 && options.purge !== true;
-    const note = `the data in ${volumes.join(', ')} is kept: ${this.#options.engine.kind} volume rm ${volumes.join(' ')}`;
+    const note = `the data in ${volumes.join(', ')} is kept: ${this.#options.engine.volumeRemoval(volumes)}`;
     return kept ? { ...changed, notes: [...changed.notes, note] } : changed;
   }
 

@@ -24,7 +24,7 @@ export interface BuildOptions {
   app: string;
   bundle: Bundle;
   values: Values;
-  engine: Pick<AppEngine, 'kind' | 'program' | 'ignores'>;
+  engine: Pick<AppEngine, 'kind' | 'surroundings'>;
   user: boolean;
   places: AppPlaces;
   /** Where the bundle's copy will lie. */
@@ -150,8 +150,7 @@ function made(
   );
   const { units, errors } = generate(pinned.size === 0 ? ready : needed, {
     engine: engine.kind,
-    program: engine.program,
-    ignores: engine.ignores,
+    ...engine.surroundings,
     user,
     exists: () => true,
   });

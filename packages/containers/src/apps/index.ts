@@ -5,4 +5,5 @@ export { type AppManifest, parseManifest } from './manifest.ts';
 export { type OpenBundle, openBundle } from './open-bundle.ts';
 export { packBundle } from './pack-bundle.ts';
 export { type PushBundleOptions, pushBundle } from './push-bundle.ts';
+export { storeEngine } from './store-engine.ts';
 export { type AppValue, parseSet } from './values.ts';

@@ -3,7 +3,7 @@ export { diffImages, type ImageDiff } from './diff-images.ts';
 export { ImageStore } from './image-store.ts';
 export { type ImageLimits, LIMITS } from './limits.ts';
 export { type MountOptions, mountImage, unmountImage } from './mount-image.ts';
-export { IMAGE_REFS, LAYER_REFS } from './names.ts';
+export { byDigest, IMAGE_REFS, LAYER_REFS } from './names.ts';
 export { findImageStore, openImageStore, type StorePlace } from './open-store.ts';
 export type { PulledImage, PullOptions } from './pull-image.ts';
 export { StoreImages } from './store-backend.ts';

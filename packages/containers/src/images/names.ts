@@ -30,6 +30,9 @@ export function withTag(name: string): ImageName {
   return parsed.tag === undefined && parsed.digest === undefined ? { ...parsed, tag: 'latest' } : parsed;
 }
 
+/** A whole name with this digest instead of its tag, or of the digest it had. */
+export const byDigest = (name: string, digest: string): string => `${name.replace(/@.*$|:[^/:]*$/, '')}@${digest}`;
+
 /** The names under which an image that is asked for may be stored, the likeliest first. */
 export function possibleNames(name: string): string[] {
   const parsed = withTag(name);

@@ -158,14 +158,8 @@ export function runcContainer(conversion: Conversion): void {
   const name = containerName(source);
   foreground(conversion);
   setDefault(conversion, 'SyslogIdentifier', '%N');
-  const prepare = [
-    program,
-    'quadlet',
-    'prepare',
-    `--runtime=${runtime}`,
-    '--unit=%n',
-    `--network=${network(conversion)}`,
-  ];
+  const prepare = [program, 'quadlet', 'prepare', `--runtime=${runtime}`, `--network=${network(conversion)}`];
+  prepare.push('--unit=%n');
   prepare.push(...rowWords(conversion, OPTIONS), ...writablePlaces(conversion));
   const entrypoint = source.value(group, 'Entrypoint');
   if (entrypoint !== undefined) prepare.push(`--entrypoint=${entrypoint}`);
