@@ -47,6 +47,8 @@ test('a folder behind a mount is reached from beside, where a link can be made',
     assert.equal(through, join(inside, 'deep'));
     linkSync(join(scratch, 'file'), join(through, 'link'));
     assert.equal(throughMountOf(join(inside, 'deep'), view), deep, 'and back');
+    mount('none', view, null, MS.REMOUNT | MS.BIND | MS.RDONLY);
+    assert.equal(throughMountOf(join(inside, 'deep'), view), null, 'nothing can be written there');
     assert.equal(throughMountOf(other, view), null, 'it is not on that mount');
     assert.equal(throughMountOf(other, scratch), other);
     mount('none', inside, 'tmpfs', 0);

@@ -49,7 +49,8 @@ export function mountOf(path: string, mounts: readonly Mounted[] = readMounts())
 
 /**
  * A folder by the path it has on the mount that `other` is on; null where it has none there. Between two mounts the kernel
- * makes no hard link (EXDEV), even if they are of one file system: /var of a host is a mount of a folder of /sysroot.
+ * makes no hard link (EXDEV), even if they are of one file system: /var of a host is a mount of a folder of /sysroot. Null as
+ * well where nothing could be written by that path, and could by the other.
  */
 export function throughMountOf(folder: string, other: string): string | null {
   const mounts = readMounts();
@@ -58,6 +59,7 @@ export function throughMountOf(folder: string, other: string): string | null {
   const to = mountOf(realpathSync(other), mounts);
   if (from === undefined || to === undefined || from.device !== to.device) return null;
   if (from === to) return path;
+  if (to.readOnly && !from.readOnly) return null;
   const inside = join(from.root, below(path, from.point) ?? '');
   const rest = below(inside, to.root);
   if (rest === undefined) return null;

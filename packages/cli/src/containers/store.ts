@@ -6,8 +6,19 @@ import { pathsOf, type TrustPathOptions } from './trust/common.ts';
 
 /** The image store of whoever calls: root's is the system's repository, where there is one. */
 export async function openStore(at: Places = places()): Promise<ImageStore> {
+  await ensureStoreWritable();
   const { openImageStore } = await import('@atomic/containers');
   return openImageStore(placeOf(at));
+}
+
+/**
+ * Where the system's repository is on a /sysroot that is mounted read-only, makes it writable for this command alone, which
+ * then starts anew: to be called before anything is locked or changed.
+ */
+export async function ensureStoreWritable(): Promise<void> {
+  if (process.env['ATOMIC_OSTREE_REPO'] !== undefined || process.getuid?.() !== 0) return;
+  const { ensureWritable } = await import('../ostree/admin/namespace.ts');
+  await ensureWritable('/');
 }
 
 const placeOf = (at: Places): StorePlace => ({

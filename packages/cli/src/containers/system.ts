@@ -2,7 +2,7 @@ import type { Changed, ContainerBackend, Services, SystemContainers } from '@ato
 import type { Context } from '../context.ts';
 import { obtainer } from './obtain.ts';
 import { type Places, places } from './places.ts';
-import { chooser, openStore, type ReachOptions } from './store.ts';
+import { chooser, ensureStoreWritable, openStore, type ReachOptions } from './store.ts';
 
 /** System containers, or those of the user who calls, as the verbs use them. */
 export interface SystemKind {
@@ -23,6 +23,7 @@ export interface SystemKindOptions {
 
 /** Opens the containers that systemd runs; nothing is read or made before it is asked for. */
 export async function openSystem(options: SystemKindOptions = {}, at: Places = places()): Promise<SystemKind> {
+  await ensureStoreWritable();
   const { Lifecycle, placesOf, readConfiguration, SystemContainers, Systemd, systemBackend } = await import(
     '@atomic/containers'
   );
