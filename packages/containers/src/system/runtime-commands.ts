@@ -12,7 +12,7 @@ export interface RuntimeCall {
 }
 
 /** What a runtime answers, as JSON; null where it knows no such container. */
-export async function askRuntime({ program, options }: RuntimeCall, ...words: string[]): Promise<unknown> {
+async function askRuntime({ program, options }: RuntimeCall, ...words: string[]): Promise<unknown> {
   const ran = await runBounded(program, [...options, ...words], ASK);
   return ran.kind === 'exited' && ran.code === 0 ? JSON.parse(ran.output || 'null') : null;
 }
