@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { runBounded } from '@atomic/sysroot';
 import type { ContainerBackend } from '../backends/backend.ts';
+import { quoteWords } from '../labels/words.ts';
 import type { RuntimeSpec } from './runtime-spec.ts';
 
 const ASK = { seconds: 20, characters: 1 << 16 };
@@ -79,9 +80,7 @@ export const journalWords = (
 ];
 
 /** The command of a container in one line. */
-export const commandLine = (spec: RuntimeSpec): string => spec.process.args.map(quote).join(' ');
-
-const quote = (word: string): string => (/^[\w./:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`);
+export const commandLine = (spec: RuntimeSpec): string => quoteWords(spec.process.args);
 
 /** A process and all that came of it, as /proc has them now. */
 function descendants(first: number): number[] {
