@@ -56,10 +56,13 @@ mkdirSync(folder, { recursive: true });
 const worker = await bundle(root, 'worker');
 writeAside('worker.cjs', worker.code);
 const kept = new Set<string>();
-for (const program of ['ostree', 'whole', 'atomic'] as const) {
+for (const program of ['ostree', 'whole', 'machine', 'atomic'] as const) {
   const { code, inputs } = await bundle(root, program);
   const name = `${program}-${digest(code).slice(0, 16)}`;
-  const sources = [...inputs, ...worker.inputs].filter((path) => !path.startsWith('node_modules/'));
+  // `atomic` alone starts no threads.
+  const sources = [...inputs, ...(program === 'atomic' ? [] : worker.inputs)].filter(
+    (path) => !path.startsWith('node_modules/'),
+  );
   const facts = [...new Set(sources), 'package-lock.json'].map((path) => {
     const { size, mtimeMs } = statSync(join(root, path));
     return [path, size, mtimeMs, digest(readFileSync(join(root, path)))];

@@ -112,7 +112,14 @@ const script = new Script(readFileSync(bundle, 'latin1'), {
   importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
 });
 const [program = ''] = basename(bundle).split('-');
-const commands = program === 'whole' ? containerCommands() : program === 'atomic' ? machineCommands() : OSTREE;
+const COMMANDS: Record<string, () => string[][]> = {
+  whole: containerCommands,
+  machine: machineCommands,
+  ostree: () => OSTREE,
+  // It runs one of the others.
+  atomic: () => [],
+};
+const commands = COMMANDS[program]?.() ?? [];
 const { exit } = process;
 for (const words of commands) {
   // Each run has modules of its own; the functions V8 compiled are the script's.

@@ -1,5 +1,5 @@
-import { groupOf, isElsewhere } from './groups.ts';
+import { groupOf, isElsewhere } from './elsewhere.ts';
 
-// A bundle holds machine.ts; whole.ts is another, beside it.
+// Two bundles beside this one: a command reads and compiles only what it may need.
 if (isElsewhere(groupOf(process.argv.slice(2)))) void import('./whole.ts');
 else void import('./machine.ts');

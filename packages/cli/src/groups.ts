@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
+import type { MACHINE_NAMES } from './elsewhere.ts';
 
-/** A group of commands; one without `load` belongs to another program, see {@link isElsewhere}. */
+/** A group of commands; one without `load` belongs to another program, see elsewhere.ts. */
 export interface Group {
   name: string;
   summary: string;
@@ -8,7 +9,7 @@ export interface Group {
 }
 
 /** About machines. Only the group named on the command line is imported, so that starting stays fast. */
-export const MACHINE_GROUPS: readonly Group[] = [
+export const MACHINE_GROUPS: readonly (Group & { name: (typeof MACHINE_NAMES)[number] })[] = [
   { name: 'host', summary: 'show, upgrade, roll back and deploy this machine', load: () => import('./host/index.ts') },
   { name: 'compose', summary: 'make trees and disk images from a treefile', load: () => import('./compose/index.ts') },
   {
@@ -25,16 +26,3 @@ export const MACHINE_GROUPS: readonly Group[] = [
 ];
 
 export const COMPLETION: Group = { name: 'completion', summary: 'print a completion script for a shell' };
-
-/**
- * Whether a command is for whole.ts: the containers' verbs under all their names, and what needs the definitions of all.
- * The others start without reading them, a quarter of the code.
- */
-export const isElsewhere = (group: string | undefined): boolean =>
-  group !== undefined && group !== 'ostree' && !MACHINE_GROUPS.some(({ name }) => name === group);
-
-/** The first word of a command line that names a group. */
-export function groupOf(argv: readonly string[]): string | undefined {
-  const words = argv.filter((arg) => !arg.startsWith('-'));
-  return words[0] === 'help' ? words[1] : words[0];
-}

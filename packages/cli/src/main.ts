@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { VERBS } from './containers/verbs.ts';
-import { type Group, groupOf } from './groups.ts';
+import { groupOf } from './elsewhere.ts';
+import type { Group } from './groups.ts';
 import { writeErr, writeOut } from './terminal.ts';
 import { VERSION } from './version.ts';
 

@@ -4,11 +4,12 @@ import type { Plugin } from 'esbuild';
 import { directImports } from './direct-imports.ts';
 
 /**
- * What can be bundled: the two programs (`atomic ostree …` is in the first too), what the first needs beside it for the
- * verbs of containers, and the threads' entry.
+ * What can be bundled: the two programs, of which `atomic` only chooses between the next two: commands about machines
+ * (`atomic ostree …` too), and all the others; and the threads' entry.
  */
 const ENTRIES = {
   atomic: 'packages/cli/src/atomic.ts',
+  machine: 'packages/cli/src/machine.ts',
   whole: 'packages/cli/src/whole.ts',
   ostree: 'packages/cli/src/ostree.ts',
   worker: 'packages/ostree/src/workers/worker.ts',
@@ -83,12 +84,12 @@ const ENGLISH_ONLY: Plugin = {
   },
 };
 
-/** The other bundle is found at run time. */
-const WHOLE_BESIDE: Plugin = {
-  name: 'whole-beside',
+/** The bundles that `atomic` chooses from are found at run time. */
+const BESIDE: Plugin = {
+  name: 'beside',
   setup(build) {
-    build.onResolve({ filter: /^\.\/whole\.ts$/ }, ({ kind }) =>
-      kind === 'dynamic-import' ? { path: './whole.cjs', external: true } : undefined,
+    build.onResolve({ filter: /^\.\/(machine|whole)\.ts$/ }, ({ path, kind }) =>
+      kind === 'dynamic-import' ? { path: path.replace(/ts$/, 'cjs'), external: true } : undefined,
     );
   },
 };
@@ -114,7 +115,7 @@ export async function bundle(root: string, entry: keyof typeof ENTRIES): Promise
     banner: { js: banner() },
     // What is imported from outside is a CommonJS file too.
     supported: { 'dynamic-import': false },
-    plugins: [directImports(root), ENGLISH_ONLY, WHOLE_BESIDE],
+    plugins: [directImports(root), ENGLISH_ONLY, BESIDE],
     logLevel: 'silent',
   }).catch((error: unknown) => {
     throw new AtomicError(

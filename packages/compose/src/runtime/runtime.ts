@@ -19,7 +19,7 @@ import { stripElf } from './elf.ts';
 /** Where `atomic` lies in a tree. */
 export const RUNTIME_DIRECTORY = 'usr/lib/atomic';
 /** What is of the program there; what else there is are settings, of whoever makes the tree. */
-export const PROGRAM = ['node', 'atomic.cjs', 'whole.cjs', 'worker.cjs', 'node_modules'];
+export const PROGRAM = ['node', 'atomic.cjs', 'machine.cjs', 'whole.cjs', 'worker.cjs', 'node_modules'];
 /** Where a compressed one is mounted. */
 export const MOUNTED_RUNTIME = `${RUNTIME_DIRECTORY}/runtime`;
 /** Locked packages of other architectures than this machine's, in a checkout: tools/foreign-runtime.ts fetches them. */
@@ -107,7 +107,7 @@ async function gatherCheckout(root: string, machine: string): Promise<Runtime['f
   add(`${RUNTIME_DIRECTORY}/node`, stripElf(need(join(node, 'bin/node'))), 0o755);
   add('usr/share/licenses/atomic/node', need(join(node, 'LICENSE')));
 
-  for (const part of ['atomic', 'whole', 'worker'] as const)
+  for (const part of ['atomic', 'machine', 'whole', 'worker'] as const)
     add(`${RUNTIME_DIRECTORY}/${part}.cjs`, (await bundle(root, part)).code);
 
   const modules = `${RUNTIME_DIRECTORY}/node_modules`;

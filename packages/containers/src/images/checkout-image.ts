@@ -28,7 +28,9 @@ export async function checkoutImage(
   // Where /var is a mount of its own, links are made by the way that leads there from the repository.
   const beside = forceCopy ? null : throughMountOf(dirname(folder), repo.path);
   const place = beside === null ? folder : join(beside, basename(folder));
-  await checkout(repo, image.commit, place, { subpath: '/rootfs', user, forceCopy, signal, progress });
+  await checkout(repo, image.commit, place, {
+    ...{ subpath: '/rootfs', user, forceCopy, linkEmpty: true, signal, progress },
+  });
   if (user || repo.mode !== 'bare') return;
   try {
     for (const { path, checksum } of privilegedFiles(repo, image)) grant(repo, checksum, path, folder);

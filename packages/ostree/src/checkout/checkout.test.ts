@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import {
   chmodSync,
+  chownSync,
   existsSync,
   linkSync,
   lstatSync,
@@ -25,6 +26,7 @@ import { serializeDirMeta } from '../objects/dirmeta.ts';
 import { serializeDirTree } from '../objects/dirtree.ts';
 import type { RepoMode } from '../repo/mode.ts';
 import { Repo } from '../repo/repo.ts';
+import { lookup } from '../repo/tree.ts';
 import { checkout } from './checkout.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'atomic-checkout-'));
@@ -74,6 +76,52 @@ test('bare: files are links to their objects, empty ones are copies of their own
   const copy = fresh();
   assert.equal((await checkout(repo, 'main', copy, { forceCopy: true })).linked, 0);
   assert.equal(lstatSync(join(copy, 'a')).nlink, 1);
+});
+
+test('empty files are linked where asked, until the file system has no more links', { skip: needsRoot }, async () => {
+  const repo = newRepo('bare');
+  const rev = await commit(repo, 'main', { 'a/empty': '', full: 'x' });
+  const file = lookup(repo, rev, '/a/empty');
+  assert.ok(file.kind === 'file');
+  const object = repo.objectPath('file', file.checksum);
+  const linked = fresh();
+  const result = await checkout(repo, rev, linked, { linkEmpty: true });
+  assert.deepEqual([result.linked, result.copied], [2, 0]);
+  assert.equal(lstatSync(join(linked, 'a/empty')).ino, lstatSync(object).ino);
+
+  const full = fresh();
+  mkdirSync(full);
+  // ext4 ends at 65,000; a file system without such an end is not what this is about.
+  for (let i = 0; i < 70_000; i++) {
+    try {
+      linkSync(object, join(full, String(i)));
+    } catch {
+      break;
+    }
+  }
+  if (lstatSync(object).nlink > 70_000) return;
+  const copied = fresh();
+  assert.equal((await checkout(repo, rev, copied, { linkEmpty: true })).copied, 1);
+  assert.equal(read(copied, 'a/empty'), '');
+
+  rmSync(object);
+  await assert.rejects(checkout(repo, rev, fresh(), { linkEmpty: true }), is('not-found', /Couldn't find file object/));
+});
+
+test('new directories belong to whom the commit says, also below a parent that passes its group on', {
+  skip: needsRoot,
+}, async () => {
+  const repo = newRepo('bare');
+  const rev = await commit(repo, 'main', { 'a/b/file': 'x' });
+  const parent = fresh();
+  mkdirSync(parent);
+  chownSync(parent, 7, 7);
+  chmodSync(parent, 0o2755);
+  await checkout(repo, rev, join(parent, 'out'));
+  for (const path of ['out', 'out/a', 'out/a/b']) {
+    const { uid, gid, mode } = lstatSync(join(parent, path));
+    assert.deepEqual([uid, gid, mode & 0o7777], [0, 0, 0o755], path);
+  }
 });
 
 test('union: replace, keep, or only if the same', { skip: needsRoot }, async () => {

@@ -49,6 +49,11 @@ export interface CheckoutOptions {
   selinux?: { label: Label; prefix?: string | undefined } | undefined;
   /** Use and fill an archive repository's cache of unpacked files, for -U. */
   cache?: boolean | undefined;
+  /**
+   * From a bare repository, link empty files too (stock always copies them): saves looking at each object. For trees that
+   * nothing is written into.
+   */
+  linkEmpty?: boolean | undefined;
   signal?: AbortSignal | undefined;
   progress?: Progress | undefined;
 }
@@ -137,6 +142,8 @@ class Checkout {
   readonly #pause: () => Promise<void> | undefined;
   readonly #xattrs: boolean;
   readonly #metas = new Map<Checksum, DirMeta>();
+  /** Whom new directories belong to as they are made; null where some were there before. */
+  #owner: { uid: number; gid: number } | null = null;
   /** Whether files may be placed in any order and by any thread. */
   readonly #parallel: boolean;
   #work: Work<'checkout'> | null = null;
@@ -158,6 +165,7 @@ class Checkout {
       whiteouts: options.whiteouts === true,
       passthroughWhiteouts: options.passthroughWhiteouts === true,
       cache: options.cache === true && user && cachesUnpacked(repo),
+      linkEmpty: options.linkEmpty === true,
     };
     this.#check();
     this.#xattrs = !user && repo.config.getBoolean('core', 'disable-xattrs') !== true;
@@ -278,6 +286,8 @@ class Checkout {
       }
       found = true;
     }
+    // Those below get the same: the process's, or what a parent with setgid passes on to all of them.
+    if (root && !found && this.#union === 'none') this.#owner = statSync(path);
     const linked = requireHardlinks && root;
     if (!found && !linked) return false;
     // A symlink to a directory will do: trees are laid over merged ones (/lib and /usr/lib).
@@ -346,7 +356,7 @@ class Checkout {
     }
     const { user, forceCopy } = this.#place;
     try {
-      if (!user) chownSync(path, meta.uid, meta.gid);
+      if (!user && (this.#owner?.uid !== meta.uid || this.#owner.gid !== meta.gid)) chownSync(path, meta.uid, meta.gid);
       if (this.#xattrs) {
         const label = this.#options.selinux === undefined ? undefined : this.#placer.label(inTree, meta.mode);
         for (const { name, value } of withLabel(meta.xattrs, label)) lsetxattr(path, name, value);

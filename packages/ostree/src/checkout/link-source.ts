@@ -11,6 +11,8 @@ export interface LinkOptions {
   user: boolean;
   cache: boolean;
   requireHardlinks: boolean;
+  /** Link empty files as well, from a bare repository: then no object is looked at before link(2) finds it. */
+  linkEmpty: boolean;
 }
 
 /** A path to link to; `copy`: the repository has the file, not to be linked; `absent`: look further. */
@@ -32,14 +34,15 @@ function cannotLink(repo: Repo): AtomicError {
 }
 
 /**
- * The object's file in one repository if it can be linked to. Empty files are always copied: all of a tree are one
- * object, and link counts have an end. So is what -U must make readable.
+ * The object's file in one repository if it can be linked to (with `linkEmpty`, if it is there). Empty files are always copied: all of a tree are one
+ * object, and link counts have an end; with `linkEmpty` they are when that end is reached. So is what -U must make readable.
  */
 export function linkSource(repo: Repo, checksum: Checksum, options: LinkOptions): LinkSource {
-  const { user, cache, requireHardlinks } = options;
+  const { user, cache, requireHardlinks, linkEmpty } = options;
   switch (repo.mode) {
     case 'bare':
       if (user) break;
+      if (linkEmpty) return repo.objectPath('file', checksum);
       return linkable(repo.objectPath('file', checksum));
     case 'bare-user-only':
     case 'bare-user': {

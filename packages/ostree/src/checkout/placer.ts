@@ -48,6 +48,8 @@ export interface PlaceOptions {
   passthroughWhiteouts: boolean;
   /** Link from an archive repository's cache of unpacked files, and say what could be added to it. */
   cache: boolean;
+  /** Link empty files too. */
+  linkEmpty: boolean;
 }
 
 /** Files of one folder that are to be placed there. */

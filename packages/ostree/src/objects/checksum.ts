@@ -22,5 +22,6 @@ export const checksumToBytes = (checksum: Checksum): Buffer => Buffer.from(check
 /** Hex of a 32-byte digest; throws `corrupt` for any other length. */
 export function checksumFromBytes(bytes: Uint8Array): Checksum {
   if (bytes.length !== 32) throw corrupt(`a checksum has ${bytes.length} bytes instead of 32`);
-  return Buffer.from(bytes).toString('hex');
+  const { buffer, byteOffset } = bytes;
+  return Buffer.from(buffer, byteOffset, 32).toString('hex');
 }

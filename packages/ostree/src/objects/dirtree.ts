@@ -72,14 +72,14 @@ export function parseDirTree(bytes: Uint8Array): DirTree {
     }),
   };
   for (const entries of [tree.files, tree.dirs]) {
-    let previous: Buffer | null = null;
+    let previous = '';
     for (const { name } of entries) {
-      const key = Buffer.from(name);
-      if (previous !== null && Buffer.compare(previous, key) >= 0)
-        throw corrupt(`dirtree names out of order at '${name}'`);
-      previous = key;
+      // No name is empty.
+      if (compareNames(previous, name) >= 0) throw corrupt(`dirtree names out of order at '${name}'`);
+      previous = name;
     }
   }
+  if (tree.dirs.length === 0) return tree;
   const fileNames = new Set(tree.files.map((file) => file.name));
   for (const { name } of tree.dirs)
     if (fileNames.has(name)) throw corrupt(`'${name}' is a file and a directory at once`);
