@@ -192,6 +192,7 @@ HealthCmd=test -e /data/greeting
 HealthInterval=1s
 Label=team=web
 StopSignal=SIGQUIT
+ReloadCmd=sh -c "id -u > /data/reloaded; pwd >> /data/reloaded"
 Entrypoint=["/bin/sh", "-c"]
 Exec='trap "exit 0" QUIT; echo "$FROM $GREETING $FILED" > /data/greeting; touch /anonymous/x /scratch/y /tmp/written; \\
  id > /data/id; pwd >> /data/id; grep -E "CapBnd|CapEff|NoNewPrivs|Seccomp:" /proc/self/status > /data/status; httpd -f -p ${port} -h /pages & wait'
@@ -244,6 +245,8 @@ WantedBy=multi-user.target
     );
     assert.equal(atomic('exec', '--user=root', `systemd-${web}`, 'sh', '-c', 'id -u'), '0\n');
     assert.match(atomic('exec', '-it', '--display', `systemd-${web}`, 'sh'), / exec .*--tty .* sh\n$/);
+    await service.run('ExecReload');
+    assert.equal(readFileSync(join(data, 'reloaded'), 'utf8'), '1000\n/pages\n', 'as the user it is, where it is');
     assert.match(atomic('top', `systemd-${web}`), /httpd -f -p/);
     assert.match(atomic('info', '--security', `systemd-${web}`), /capabilities/);
     const [facts] = [JSON.parse(atomic('info', '--json', `systemd-${web}`))].flat();

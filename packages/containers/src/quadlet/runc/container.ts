@@ -184,7 +184,8 @@ export function runcContainer(conversion: Conversion): void {
   );
   stopping(conversion);
   const { command: reload, signal } = reloading(conversion);
-  if (reload.length > 0) add('ExecReload', run('exec', name, ...reload));
+  // By the runtime itself, crun would have it run as root at the root.
+  if (reload.length > 0) add('ExecReload', [program, 'exec', '--storage=quadlet', name, ...reload]);
   else if (signal !== undefined) add('ExecReload', run('kill', name, signal));
 }
 
