@@ -1,7 +1,18 @@
 /** Images made without network, and engines and registries of our own to put them in. */
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { request } from 'node:http';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -156,16 +167,15 @@ const answers = (options: { socketPath: string; path: string } | string): Promis
     asked.end();
   });
 
-function daemon(program: string, args: string[], env: Record<string, string> = {}) {
-  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
-  let text = '';
-  for (const stream of [child.stdout, child.stderr])
-    stream.setEncoding('utf8').on('data', (chunk: string) => {
-      text = (text + chunk).slice(-4000);
-    });
+/** What it says goes to a file in `work`: a pipe that nobody reads while a test waits for a command would hold it up. */
+function daemon(program: string, args: string[], work: string, env: Record<string, string> = {}) {
+  const path = join(work, `${program}.log`);
+  const log = openSync(path, 'a');
+  const child = spawn(program, args, { stdio: ['ignore', log, log], env: { ...process.env, ...env } });
+  closeSync(log);
   return {
     child,
-    said: () => text,
+    said: () => readFileSync(path, 'utf8').slice(-4000),
     stop: async () => {
       if (child.exitCode !== null || child.signalCode !== null) return;
       const gone = once(child, 'exit');
@@ -194,7 +204,7 @@ export async function startDockerd(): Promise<Dockerd> {
   const folders = ['--data-root', join(work.path, 'data'), '--exec-root', join(work.path, 'exec')];
   const network = ['--bridge=none', '--iptables=false', '--ip-forward=false', '--ip-masq=false'];
   const args = ['-H', host, ...folders, '-p', join(work.path, 'pid'), ...network];
-  const { child, said, stop } = daemon('dockerd', args);
+  const { child, said, stop } = daemon('dockerd', args, work.path);
   const end = async (): Promise<void> => {
     await stop();
     // Mounts of containers that were running when it ended keep the folder busy for a moment.
@@ -238,7 +248,9 @@ export async function startRegistry(
       ...more,
     }),
   );
-  const { child, said, stop } = daemon('docker-registry', ['serve', config], { OTEL_TRACES_EXPORTER: 'none' });
+  const { child, said, stop } = daemon('docker-registry', ['serve', config], work.path, {
+    OTEL_TRACES_EXPORTER: 'none',
+  });
   const end = async (): Promise<void> => {
     await stop();
     work[Symbol.dispose]();

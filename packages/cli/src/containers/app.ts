@@ -44,24 +44,26 @@ async function openApps(ctx: Context, options: AppOptions): Promise<Apps> {
 /** What has the apps' images and runs them. */
 async function openEngine(ctx: Context, options: AppOptions, user: boolean): Promise<AppEngine> {
   const { commandEngine, storeEngine } = await import('@atomic/containers');
-  const { engine, runtime, state, ignores } = await generatorEngine(options.engine);
-  const program = `/usr/bin/${engine}`;
-  if (engine === 'docker') return commandEngine(engine, program, { judge: await judging(ctx, options) });
-  // podman has the same policy, and asks it itself.
-  if (engine === 'podman' || runtime === undefined || state === undefined) {
-    return commandEngine('podman', program, { ignores });
+  const found = await generatorEngine(options.engine);
+  switch (found.engine) {
+    case 'docker':
+      return commandEngine('docker', found.program, { judge: await judging(ctx, options) });
+    case 'podman':
+      // It has the same policy, and asks it itself.
+      return commandEngine('podman', found.program, { ignores: found.ignores });
+    case 'runc': {
+      if (user) {
+        const { AtomicError } = await import('@atomic/ostree');
+        throw new AtomicError('unsupported', 'apps of a user need podman or docker: without an engine root runs them');
+      }
+      const { program, runtime, state } = found;
+      return storeEngine({
+        store: await openStore(),
+        request: async () => ({ ...(await reachOf(options)), choose: chooser(ctx), progress: ctx.progress }),
+        ...{ program, runtime, state },
+      });
+    }
   }
-  if (user) {
-    const { AtomicError } = await import('@atomic/ostree');
-    throw new AtomicError('unsupported', 'apps of a user need podman or docker: without an engine root runs them');
-  }
-  return storeEngine({
-    store: await openStore(),
-    request: async () => ({ ...(await reachOf(options)), choose: chooser(ctx), progress: ctx.progress }),
-    program: '/usr/bin/atomic',
-    runtime,
-    state,
-  });
 }
 
 /** Decides on an image that docker shall fetch. */

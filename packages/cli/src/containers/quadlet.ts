@@ -1,4 +1,3 @@
-import type { GeneratorOptions } from '@atomic/containers';
 import type { Command } from 'commander';
 import { add, collect, containerAction } from './common.ts';
 import { register as registerUnitVerbs } from './quadlet-units.ts';
@@ -49,26 +48,32 @@ export async function chooseEngine(wanted: string | undefined): Promise<'podman'
   return !existsSync('/usr/bin/podman') && existsSync('/usr/bin/docker') ? 'docker' : 'podman';
 }
 
-/** What generated units shall run: `engine`, and where its things are. */
-export async function generatorEngine(
-  wanted: string | undefined,
-): Promise<Pick<GeneratorOptions, 'engine' | 'runtime' | 'state' | 'ignores'>> {
+/** What runs the containers of units, with the program they call; of podman whether its `create` takes --ignore. */
+type UnitEngine =
+  | { engine: 'docker'; program: string }
+  | { engine: 'podman'; program: string; ignores?: boolean }
+  | { engine: 'runc'; program: string; runtime: string; state: string };
+
+/** What generated units shall run: what is asked for, else the first of podman, docker, runc and crun. */
+export async function generatorEngine(wanted: string | undefined): Promise<UnitEngine> {
+  const { createIgnores, findRuntime, readConfiguration, UNIT_PROGRAMS } = await import('@atomic/containers');
   const { existsSync } = await import('node:fs');
-  const none = wanted === undefined && !['podman', 'docker'].some((name) => existsSync(`/usr/bin/${name}`));
+  const { docker, podman, runc } = UNIT_PROGRAMS;
+  const none = wanted === undefined && ![podman, docker].some((program) => existsSync(program));
   if (!none && wanted !== 'runc' && wanted !== 'crun') {
     const engine = await chooseEngine(wanted);
-    if (engine === 'docker') return { engine };
-    const { createIgnores } = await import('@atomic/containers');
-    return { engine, ignores: await createIgnores('/usr/bin/podman') };
+    return engine === 'docker'
+      ? { engine, program: docker }
+      : { engine, program: podman, ignores: await createIgnores(podman) };
   }
-  const { findRuntime, readConfiguration } = await import('@atomic/containers');
   const { places } = await import('./places.ts');
   const { configuration, state } = places();
   try {
-    return { engine: 'runc', runtime: findRuntime(wanted ?? readConfiguration(configuration).runtime), state };
+    const runtime = findRuntime(wanted ?? readConfiguration(configuration).runtime);
+    return { engine: 'runc', program: runc, runtime, state };
   } catch (error) {
     // A machine that runs no containers may still check sources for one that does.
-    if (wanted === undefined) return { engine: 'podman' };
+    if (wanted === undefined) return { engine: 'podman', program: podman };
     throw error;
   }
 }

@@ -12,7 +12,7 @@ export {
 } from './installed-quadlets.ts';
 export { KEYS as QUADLET_KEYS_OF } from './keys.ts';
 export { type LoadedSources, loadSources, type SourceProblem } from './load-sources.ts';
-export { type GeneratorOptions, type GeneratorRun, runGenerator, writeUnits } from './run-generator.ts';
+export { type GeneratorRun, runGenerator, UNIT_PROGRAMS, writeUnits } from './run-generator.ts';
 export * from './runc/index.ts';
 export { ADMIN_FOLDER, type SearchScope, searchFolders } from './search-folders.ts';
 export { splitQuadlets } from './split-quadlets.ts';

@@ -31,7 +31,8 @@ export interface GeneratorRun extends Generated {
   failed: boolean;
 }
 
-const PROGRAMS: Readonly<Record<QuadletEngine, string>> = {
+/** What units call, by what runs their containers. */
+export const UNIT_PROGRAMS: Readonly<Record<QuadletEngine, string>> = {
   podman: '/usr/bin/podman',
   docker: '/usr/bin/docker',
   runc: '/usr/bin/atomic',
@@ -40,7 +41,7 @@ const PROGRAMS: Readonly<Record<QuadletEngine, string>> = {
 /** Reads the sources in folders and makes their units; writes nothing. */
 export function runGenerator(options: GeneratorOptions): GeneratorRun {
   const { sources, problems } = loadSources(options.folders);
-  const { engine = 'podman', user = false, program = PROGRAMS[engine], runtime, state, ignores } = options;
+  const { engine = 'podman', user = false, program = UNIT_PROGRAMS[engine], runtime, state, ignores } = options;
   const generated = generate(sources, { engine, user, program, runtime, state, ignores, exists: existsSync });
   const errors = generated.errors.map(({ source, message }) => `converting "${source}": ${message}`);
   return {
