@@ -1,5 +1,5 @@
 import { corrupt } from '../error.ts';
-import { alignUp, offsetSize, parseType, type Type } from './type.ts';
+import { alignUp, isNarrowest, offsetSize, parseType, type Type } from './type.ts';
 import type { Value } from './value.ts';
 
 const MAX_VARIANT_DEPTH = 64;
@@ -192,9 +192,6 @@ class Decoder {
   }
 }
 
-/** Normal form has the narrowest framing offsets that can hold the container's size. */
 function checkWidth(body: number, count: number, width: number): void {
-  if (count === 0 || width <= 1) return;
-  const narrower = width / 2;
-  if (body + count * narrower <= 2 ** (8 * narrower) - 1) throw malformed();
+  if (!isNarrowest(body, count, width)) throw malformed();
 }

@@ -97,3 +97,10 @@ export function offsetSize(size: number): 0 | 1 | 2 | 4 {
   if (size === 0) return 0;
   return size <= 0xff ? 1 : size <= 0xffff ? 2 : 4;
 }
+
+/** Normal form has the narrowest framing offsets that can hold the container's size: `count` of them behind `body` bytes. */
+export function isNarrowest(body: number, count: number, width: number): boolean {
+  if (count === 0 || width <= 1) return true;
+  const narrower = width / 2;
+  return body + count * narrower > 2 ** (8 * narrower) - 1;
+}

@@ -3,6 +3,7 @@ import { decode } from '../gvariant/decode.ts';
 import { encode } from '../gvariant/encode.ts';
 import { asArray, asBytes, asString } from '../gvariant/value.ts';
 import { type Checksum, checksumFromBytes, checksumToBytes } from './checksum.ts';
+import { scanDirTree } from './dirtree-scan.ts';
 
 export interface FileEntry {
   name: string;
@@ -56,21 +57,7 @@ export function serializeDirTree(tree: DirTree): Buffer {
 
 /** Reads a dirtree; throws `corrupt` for anything but a valid one (names, order, duplicates, checksum lengths). */
 export function parseDirTree(bytes: Uint8Array): DirTree {
-  const [files, dirs] = asArray(decode(TYPE, bytes));
-  const tree: DirTree = {
-    files: asArray(files).map((entry) => {
-      const [name, checksum] = asArray(entry);
-      return { name: validateFileName(asString(name)), checksum: checksumFromBytes(asBytes(checksum)) };
-    }),
-    dirs: asArray(dirs).map((entry) => {
-      const [name, child, meta] = asArray(entry);
-      return {
-        name: validateFileName(asString(name)),
-        tree: checksumFromBytes(asBytes(child)),
-        meta: checksumFromBytes(asBytes(meta)),
-      };
-    }),
-  };
+  const tree = parsePlain(bytes) ?? parseAny(bytes);
   for (const entries of [tree.files, tree.dirs]) {
     let previous = '';
     for (const { name } of entries) {
@@ -84,4 +71,55 @@ export function parseDirTree(bytes: Uint8Array): DirTree {
   for (const { name } of tree.dirs)
     if (fileNames.has(name)) throw corrupt(`'${name}' is a file and a directory at once`);
   return tree;
+}
+
+/**
+ * Nearly all dirtrees: in normal form, with names in ASCII. Null for any other. Half the time and a quarter of the garbage of
+ * what decodes any type, where thousands are read.
+ */
+function parsePlain(bytes: Uint8Array): DirTree | null {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const tree: DirTree = { files: [], dirs: [] };
+  let plain = true;
+  const nameOf = (start: number, end: number): string => {
+    plain &&= buffer[end] === 0 && isPlainName(buffer, start, end);
+    return buffer.toString('latin1', start, end);
+  };
+  const checksum = (at: number): Checksum => buffer.toString('hex', at, at + 32);
+  const framed = scanDirTree(buffer, {
+    file: (at, name) => tree.files.push({ name: nameOf(name, at - 1), checksum: checksum(at) }),
+    dir: (at, name) => tree.dirs.push({ name: nameOf(name, at - 1), tree: checksum(at), meta: checksum(at + 32) }),
+  });
+  return framed && plain ? tree : null;
+}
+
+/** Whether bytes are a name in ASCII that {@link validateFileName} lets pass. */
+function isPlainName(bytes: Buffer, start: number, end: number): boolean {
+  for (let at = start; at < end; at++) {
+    const byte = bytes[at] ?? 0;
+    if (byte === 0 || byte === SLASH || byte > 0x7f) return false;
+  }
+  const dots = bytes[start] === DOT && (end - start === 1 || (end - start === 2 && bytes[start + 1] === DOT));
+  return end > start && !dots;
+}
+
+const SLASH = 0x2f;
+const DOT = 0x2e;
+
+function parseAny(bytes: Uint8Array): DirTree {
+  const [files, dirs] = asArray(decode(TYPE, bytes));
+  return {
+    files: asArray(files).map((entry) => {
+      const [name, checksum] = asArray(entry);
+      return { name: validateFileName(asString(name)), checksum: checksumFromBytes(asBytes(checksum)) };
+    }),
+    dirs: asArray(dirs).map((entry) => {
+      const [name, child, meta] = asArray(entry);
+      return {
+        name: validateFileName(asString(name)),
+        tree: checksumFromBytes(asBytes(child)),
+        meta: checksumFromBytes(asBytes(meta)),
+      };
+    }),
+  };
 }
