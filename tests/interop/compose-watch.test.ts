@@ -129,6 +129,7 @@ notify: [${notify}]
   test('packages that do not fit together fail, and the next look may do better; the service ends when it is told to', async () => {
     apt.add({ name: 'app', version: '3.0', depends: 'nosuch' });
     apt.publish();
+    const before = told().length;
     const events: WatchEvent[] = [];
     const controller = new AbortController();
     const running = watch({
@@ -137,18 +138,23 @@ notify: [${notify}]
       signal: controller.signal,
       onEvent: (event) => {
         events.push(event);
-        if (event.event === 'failed') {
+        if (event.event !== 'failed') controller.abort();
+        else if (events.length === 2) {
           apt.add({ name: 'nosuch', version: '1' });
           apt.publish();
-        } else controller.abort();
+        }
       },
       onError: (error) => assert.fail(error),
     });
     await running;
     assert.deepEqual(
       events.map(({ event }) => event),
-      ['failed', 'published'],
+      ['failed', 'failed', 'published'],
     );
+    const failures = told()
+      .slice(before)
+      .match(/^failed$/gm);
+    assert.equal(failures?.length, 1, 'a failure that goes on is told once');
     assert.ok(events[0]?.event === 'failed' && /nosuch/.test(events[0].reason));
   });
 

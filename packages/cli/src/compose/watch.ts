@@ -37,17 +37,13 @@ async function watchAction(ctx: Context, path: string, options: { once?: boolean
     signType: config['sign-type'],
   });
   const tryInMachine = (repo: Repo, commit: Checksum) => tried(ctx, config, repo, commit);
-  const common = { config, sign, tryInMachine, signal, progress };
+  const onEvent = (event: WatchEvent): void => tell(ctx, event);
+  const common = { config, sign, tryInMachine, onEvent, signal, progress };
   if (options.once) {
     const event = await watchOnce(common);
-    tell(ctx, event);
     return event.event === 'failed' ? 1 : 0;
   }
-  await watch({
-    ...common,
-    onEvent: (event) => tell(ctx, event),
-    onError: (error) => ctx.warn(`error: ${error.message}`),
-  });
+  await watch({ ...common, onError: (error) => ctx.warn(`error: ${error.message}`) });
   return 0;
 }
 

@@ -1,5 +1,5 @@
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AtomicError, type Checksum, type Progress, Repo, type SignRequest } from '@atomic/ostree';
 import { type ComposeResult, composeTree } from '../compose.ts';
@@ -38,6 +38,8 @@ export interface WatchOptions {
   sign?: SignRequest | undefined;
   /** tries a commit in a machine, for `smoke-test: {vm: …}`; throws when it does not come up */
   tryInMachine?: ((repo: Repo, commit: Checksum) => Promise<void>) | undefined;
+  /** told what came of a look before `notify` is */
+  onEvent?: ((event: WatchEvent) => void) | undefined;
   signal?: AbortSignal | undefined;
   progress?: Progress | undefined;
   /** composes; by default {@link composeTree} */
@@ -54,17 +56,24 @@ class KnownBad extends Error {}
 
 /**
  * Looks once: composes when packages or treefile have changed, tries the commit, publishes it. The ref moves only after
- * the test, and a commit that failed it is not tried again until its input changes. Tells `notify` of all but "unchanged".
+ * the test, and a commit that failed it is not tried again until its input changes. Tells `notify` of all but "unchanged",
+ * and of a failure that goes on once.
  */
 export async function watchOnce(options: WatchOptions): Promise<WatchEvent> {
   const event = await look(options);
-  const { notify } = options.config;
-  if (notify !== undefined && event.event !== 'unchanged') {
+  options.onEvent?.(event);
+  const { notify, cachedir } = options.config;
+  const failure = event.event === 'failed' ? `${event.ref}: ${event.step}: ${event.reason}\n` : '';
+  const told = join(cachedir, 'told-failure');
+  const again = failure !== '' && existsSync(told) && readFileSync(told, 'utf8') === failure;
+  if (notify !== undefined && event.event !== 'unchanged' && !again) {
     const [program = '', ...args] = notify;
     const words = { ATOMIC_EVENT: event.event, ATOMIC_REF: event.ref, ATOMIC_COMMIT: event.commit ?? '' };
     const env = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', ...words };
     await run(program, args, { env, input: `${JSON.stringify(event)}\n`, signal: options.signal });
   }
+  if (failure === '') rmSync(told, { force: true });
+  else if (!again) writeAside(told, failure);
   return event;
 }
 
@@ -162,22 +171,22 @@ function rejections(cachedir: string): { read: () => Rejected | null; write: (on
         return null;
       }
     },
-    write: (one) => {
-      mkdirSync(cachedir, { recursive: true });
-      writeFileSync(`${path}.tmp`, `${JSON.stringify(one)}\n`);
-      renameSync(`${path}.tmp`, path);
-    },
+    write: (one) => writeAside(path, `${JSON.stringify(one)}\n`),
   };
 }
 
+function writeAside(path: string, text: string): void {
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(`${path}.tmp`, text);
+  renameSync(`${path}.tmp`, path);
+}
+
 /** Looks again and again until it is aborted; an error is told, and the next look may do better. */
-export async function watch(
-  options: WatchOptions & { onEvent: (event: WatchEvent) => void; onError: (error: Error) => void },
-): Promise<void> {
+export async function watch(options: WatchOptions & { onError: (error: Error) => void }): Promise<void> {
   const { signal, config } = options;
   while (!signal?.aborted) {
     try {
-      options.onEvent(await watchOnce(options));
+      await watchOnce(options);
     } catch (error) {
       if (signal?.aborted) return;
       if (!(error instanceof Error)) throw error;
