@@ -33,6 +33,8 @@ test('an outcome is held to the list, both ways', () => {
     { script: 'a.sh', result: 'fails', reason: 'because of this' },
     { script: 'b.sh', suites: ['sid'], result: 'skips', reason: 'because of that' },
     { script: 'c.sh', result: 2, reason: 'because of those' },
+    { script: 'd.sh', result: 'fails', needs: '/nowhere', reason: 'as a.sh, without /nowhere' },
+    { script: 'e.sh', result: 'fails', needs: '/', reason: 'as a.sh, with all it needs' },
   ];
   const pass = judge(exit('1..1\nok\n'));
   const skip = judge(exit('1..0 # SKIP no\n'));
@@ -43,7 +45,11 @@ test('an outcome is held to the list, both ways', () => {
   assert.equal(surprise(known, 'sid', 'b.sh', skip), undefined);
   assert.equal(surprise(known, 'sid', 'c.sh', part(2)), undefined);
   assert.equal(surprise(known, 'sid', 'c.sh', part(1)), undefined);
+  assert.equal(surprise(known, 'sid', 'd.sh', skip), undefined);
+  assert.equal(surprise(known, 'sid', 'd.sh', fail), undefined);
   for (const [suite, script, outcome] of [
+    ['sid', 'd.sh', pass],
+    ['sid', 'e.sh', skip],
     ['sid', 'x.sh', fail],
     ['sid', 'x.sh', skip],
     ['sid', 'x.sh', part(1)],
