@@ -24,6 +24,10 @@ const refuse = (message: string, hint?: string) =>
 /** Whether a word means that package file: its full name, or the package's name. */
 const means = (word: string, { name }: PinnedPackage): boolean => name === word || packageName(name) === word;
 
+/** Whether a word means that request: as it was asked for, or without the version or suite that apt was told (htop=3.2, htop/sid). */
+const asks = (word: string, request: string): boolean =>
+  request === word || /^([^=/]+)[=/]/.exec(request)?.[1] === word;
+
 /** Requests after the edits. Throws `invalid` in rpm-ostree's words for what is asked for twice, or not at all. */
 export function editRequests(before: Requests, edits: RequestEdits): Requests {
   return editOverrides(editPackages(before, edits), edits);
@@ -34,7 +38,7 @@ function editPackages(before: Requests, edits: RequestEdits): Requests {
   let local = edits.uninstallAll ? [] : [...before.local];
   let localFileOverride = edits.uninstallAll ? [] : [...before.localFileOverride];
   for (const word of edits.uninstall ?? []) {
-    if (install.includes(word)) install = install.filter((name) => name !== word);
+    if (install.some((request) => asks(word, request))) install = install.filter((request) => !asks(word, request));
     else if (local.some((one) => means(word, one))) local = local.filter((one) => !means(word, one));
     else if (localFileOverride.some((one) => means(word, one))) {
       localFileOverride = localFileOverride.filter((one) => !means(word, one));
