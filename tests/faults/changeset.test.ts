@@ -9,7 +9,7 @@ import { missing, testScenario } from './sweep-test.ts';
 const skip = missing();
 const scratch = mkdtempSync('/var/tmp/atomic-faults-');
 after(() => rmSync(scratch, { recursive: true, force: true }));
-const program = skip === false ? await makeProgram(join(scratch, 'program'), 'atomic') : [];
+const program = skip === false ? await makeProgram(join(scratch, 'program'), 'machine') : [];
 
 const repo = (folder: string): string => join(folder, 'repo');
 const upper = (folder: string): string => join(folder, 'upper');

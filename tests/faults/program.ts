@@ -8,7 +8,7 @@ import { bundle } from '../../packages/compose/src/runtime/bundle.ts';
 const root = join(import.meta.dirname, '../..');
 
 /** Bundles a program into a folder, and returns the words that run it: no launcher's look at the sources in the traces. */
-export async function makeProgram(folder: string, name: 'ostree' | 'atomic' = 'ostree'): Promise<string[]> {
+export async function makeProgram(folder: string, name: 'ostree' | 'machine' = 'ostree'): Promise<string[]> {
   mkdirSync(folder, { recursive: true });
   symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
   writeFileSync(join(folder, `${name}.cjs`), (await bundle(root, name)).code);
