@@ -162,9 +162,9 @@ export class Stager {
     try {
       make(path);
     } catch (error) {
-      const folder = path.slice(0, path.lastIndexOf('/'));
-      if (errnoCode(error) !== 'ENOENT' || exists(folder)) throw error;
-      mkdirSync(folder, { recursive: true });
+      if (errnoCode(error) !== 'ENOENT') throw error;
+      // Whether it is there now says nothing of then: another thread may have made it since.
+      mkdirSync(path.slice(0, path.lastIndexOf('/')), { recursive: true });
       make(path);
     }
   }

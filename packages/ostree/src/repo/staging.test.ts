@@ -29,6 +29,24 @@ const header = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0, mod
 const write = (transaction: Transaction, text: string): Promise<Checksum> =>
   transaction.writeContent({ header, size: text.length, source: Buffer.from(text) });
 
+test('the folder of an object that another thread makes just now is no reason to fail', async () => {
+  const repo = Repo.create(join(scratch, 'threads'), { mode: 'archive' });
+  await using transaction = await repo.begin();
+  const path = transaction.stager.stagedPath('file', 'cd'.repeat(32));
+  let tries = 0;
+  transaction.stager.named(path, (file) => {
+    if (tries++ === 0) {
+      assert.throws(() => writeFileSync(file, ''), { code: 'ENOENT' });
+      mkdirSync(dirname(file), { recursive: true });
+      throw Object.assign(new Error('not there'), { code: 'ENOENT' });
+    }
+    writeFileSync(file, 'content');
+  });
+  assert.ok(existsSync(path));
+  const missing = join(scratch, 'nothing');
+  assert.throws(() => transaction.stager.named(path, (file) => renameSync(missing, file)), { code: 'ENOENT' });
+});
+
 for (const mode of ['bare-user-only', 'archive'] as const) {
   test(`${mode}: whole objects of an interrupted writer are gone on with, half-written ones are not`, async () => {
     const repo = Repo.create(join(scratch, mode), { mode });
