@@ -21,7 +21,7 @@ export function testScenario(scenario: Scenario, options: SweepOptions & { skip:
   test(`${scenario.name}: broken at each system call`, { skip: options.skip, timeout: 3_600_000 }, (t) => {
     const { points, fleeting, runs, met, survived, aborted, problems } = sweep(scenario, options);
     t.diagnostic(
-      `${points} system calls (not ${fleeting} on names of one run), ${runs} runs; the fault was met in ${met}, ${survived} ended well in spite of it; Node gave up in ${aborted}`,
+      `${points} system calls (left out: ${fleeting} on names of one run), ${runs} runs; the fault was met in ${met}, ${survived} ended well in spite of it; Node gave up in ${aborted}`,
     );
     assert.deepEqual(problems, []);
     assert.ok(points > 50 / options.every, `only ${points} system calls were found`);
