@@ -110,7 +110,9 @@ export function parseSimulation(output: string): PackageChange[] {
 export function checkPlan(changes: readonly PackageChange[], asked: AptArguments): void {
   const plain = (name: string): string => name.replace(/:.*/, '');
   const removed = changes.filter(({ name, to }) => to === null && !asked.removable.has(plain(name)));
-  const wanted = asked.words.map((word) => (word.startsWith(`${DEBS}/`) ? word.slice(DEBS.length + 1) : word)).join(' ');
+  const wanted = asked.words
+    .map((word) => (word.startsWith(`${DEBS}/`) ? word.slice(DEBS.length + 1) : word))
+    .join(' ');
   if (removed.length > 0) {
     const names = removed.map(({ name }) => name);
     throw new AtomicError('invalid', `'${wanted}' would take ${listed(names)} out of the base`, {
