@@ -342,6 +342,7 @@ test('revisions and refs: hostile names and contents stay inside refs/', { timeo
       'a\0b',
       '__proto__',
       'con\nfig',
+      '\n\n',
     ),
   );
   fc.assert(
