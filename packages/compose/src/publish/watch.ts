@@ -1,7 +1,7 @@
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { AtomicError, type Checksum, type Progress, Repo, type SignRequest } from '@atomic/ostree';
+import { AtomicError, type Checksum, type Progress, Repo, replaceFile, type SignRequest } from '@atomic/ostree';
 import { type ComposeResult, composeTree } from '../compose.ts';
 import { readLockfiles } from '../lockfile.ts';
 import { run } from '../process.ts';
@@ -73,7 +73,7 @@ export async function watchOnce(options: WatchOptions): Promise<WatchEvent> {
     await run(program, args, { env, input: `${JSON.stringify(event)}\n`, signal: options.signal });
   }
   if (failure === '') rmSync(told, { force: true });
-  else if (!again) writeAside(told, failure);
+  else if (!again) keep(told, failure);
   return event;
 }
 
@@ -171,14 +171,13 @@ function rejections(cachedir: string): { read: () => Rejected | null; write: (on
         return null;
       }
     },
-    write: (one) => writeAside(path, `${JSON.stringify(one)}\n`),
+    write: (one) => keep(path, `${JSON.stringify(one)}\n`),
   };
 }
 
-function writeAside(path: string, text: string): void {
+function keep(path: string, text: string): void {
   mkdirSync(dirname(path), { recursive: true });
-  writeFileSync(`${path}.tmp`, text);
-  renameSync(`${path}.tmp`, path);
+  replaceFile(path, text);
 }
 
 /** Looks again and again until it is aborted; an error is told, and the next look may do better. */

@@ -70,6 +70,8 @@ test('a simulation', () => {
   ]);
   const asked = aptArguments({ ...NONE, install: ['htop'] }, base);
   assert.throws(() => checkPlan(changes, asked), /'htop' would take nano out of the base/);
+  const from = { ...asked, words: ['htop/bookworm-backports', '/run/atomic/debs/tool_1_all.deb'] };
+  assert.throws(() => checkPlan(changes, from), /'htop\/bookworm-backports tool_1_all\.deb' would take nano/);
   const kept = changes.filter(({ name }) => name !== 'nano');
   assert.throws(
     () => checkPlan(kept, asked),
