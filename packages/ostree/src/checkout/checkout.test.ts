@@ -78,7 +78,7 @@ test('bare: files are links to their objects, empty ones are copies of their own
   assert.equal(lstatSync(join(copy, 'a')).nlink, 1);
 });
 
-test('empty files are linked where asked, until the file system has no more links', { skip: needsRoot }, async () => {
+test('empty files are linked where asked, until the file system has no more links', { skip: needsRoot }, async (t) => {
   const repo = newRepo('bare');
   const rev = await commit(repo, 'main', { 'a/empty': '', full: 'x' });
   const file = lookup(repo, rev, '/a/empty');
@@ -91,7 +91,7 @@ test('empty files are linked where asked, until the file system has no more link
 
   const full = fresh();
   mkdirSync(full);
-  // ext4 ends at 65,000; a file system without such an end is not what this is about.
+  // ext4 ends at 65,000.
   for (let i = 0; i < 70_000; i++) {
     try {
       linkSync(object, join(full, String(i)));
@@ -99,9 +99,10 @@ test('empty files are linked where asked, until the file system has no more link
       break;
     }
   }
-  if (lstatSync(object).nlink > 70_000) return;
+  const endless = lstatSync(object).nlink > 70_000;
+  if (endless) t.diagnostic('this file system has no end of links: not tried what happens there');
   const copied = fresh();
-  assert.equal((await checkout(repo, rev, copied, { linkEmpty: true })).copied, 1);
+  assert.equal((await checkout(repo, rev, copied, { linkEmpty: true })).copied, endless ? 0 : 1);
   assert.equal(read(copied, 'a/empty'), '');
 
   rmSync(object);

@@ -74,8 +74,8 @@ export function parseDirTree(bytes: Uint8Array): DirTree {
 }
 
 /**
- * Nearly all dirtrees: in normal form, with names in ASCII. Null for any other. Half the time and a quarter of the garbage of
- * what decodes any type, where thousands are read.
+ * Nearly all dirtrees: in normal form, with names in ASCII. Null for any other. It makes no views of bytes and no lists of
+ * values on the way, which what decodes any type does: they count where thousands are read.
  */
 function parsePlain(bytes: Uint8Array): DirTree | null {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
