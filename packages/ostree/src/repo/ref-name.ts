@@ -5,9 +5,14 @@ const FRAGMENT = '[\\p{L}\\p{N}_][\\p{L}\\p{N}_.-]*';
 const refPattern = new RegExp(`^${FRAGMENT}(/${FRAGMENT})*$`, 'u');
 const remotePattern = new RegExp(`^${FRAGMENT}$`, 'u');
 
-/** A name that is none, for a message: on one line, whatever is in it. */
-const shown = (name: string): string =>
-  name.replaceAll(/[\p{Cc}\u2028\u2029]/gu, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`);
+/** More of a refused name would bury what is said about it; no part of a path may be longer. */
+const SHOWN = 255;
+
+/** A name that is none, for a message: on one line and not endless, whatever is in it. */
+function shown(name: string): string {
+  const start = name.length > SHOWN ? `${name.slice(0, SHOWN)}…` : name;
+  return start.replaceAll(/[\p{Cc}\u2028\u2029]/gu, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`);
+}
 
 /** Returns a ref's name if it is one, else throws `invalid`: it becomes a path below `refs/`. */
 export function validateRefName(ref: string): string {
