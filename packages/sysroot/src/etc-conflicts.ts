@@ -29,11 +29,11 @@ export function findEtcConflicts(
   const conflicts: EtcConflict[] = [];
   const differ = (path: string) => !sameEntry(here, there, path);
   for (const path of diff.modified) {
-    if (there.stat(path) === null) conflicts.push({ path, here: 'modified', defaults: 'removed' });
+    if (there.statInside(path) === null) conflicts.push({ path, here: 'modified', defaults: 'removed' });
     else if (changed.has(path) && differ(path)) conflicts.push({ path, here: 'modified', defaults: 'modified' });
   }
   for (const path of diff.added) {
-    if (there.stat(path) !== null && differ(path)) conflicts.push({ path, here: 'added', defaults: 'added' });
+    if (there.statInside(path) !== null && differ(path)) conflicts.push({ path, here: 'added', defaults: 'added' });
   }
   const news = [...upstream.modified, ...upstream.added];
   for (const path of diff.removed) {
