@@ -1,4 +1,4 @@
-import { chmodSync, chownSync, copyFileSync, lstatSync, renameSync, rmSync } from 'node:fs';
+import { chmodSync, chownSync, constants, copyFileSync, lstatSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { lsetxattr, throughMountOf } from '@atomic/linux';
 import { AtomicError, type Checksum, checkout, corrupt, type Progress, pathNames, type Repo } from '@atomic/ostree';
@@ -32,11 +32,17 @@ export async function checkoutImage(
     ...{ subpath: '/rootfs', user, forceCopy, linkEmpty: true, signal, progress },
   });
   if (user || repo.mode !== 'bare') return;
+  const files = privilegedFiles(repo, image);
+  if (files.length === 0) return;
+  // Copies are made beside the tree: in it, the image may have put anything under any name.
+  const aside = mkdtempSync(join(dirname(folder), '.privileged-'));
   try {
-    for (const { path, checksum } of privilegedFiles(repo, image)) grant(repo, checksum, path, folder);
+    for (const { path, checksum } of files) grant(repo, { checksum, path, folder, aside: join(aside, 'file') });
   } catch (error) {
     rmSync(folder, { recursive: true, force: true });
     throw error;
+  } finally {
+    rmSync(aside, { recursive: true, force: true });
   }
 }
 
@@ -50,21 +56,29 @@ export function privilegedFiles(repo: Repo, { commit, name }: StoredImage): { pa
 }
 
 /** Puts a copy with its privileges in the place of the link to an object, which never has any. */
-function grant(repo: Repo, checksum: Checksum, path: string, folder: string): void {
+function grant(repo: Repo, of: { checksum: Checksum; path: string; folder: string; aside: string }): void {
+  const { checksum, path, folder, aside } = of;
   const { header } = repo.loadFile(checksum);
   const privileges = privilegesOf(header);
   if (privileges === undefined) throw corrupt(`${path}: its object says nothing of privileges`);
-  const place = join(folder, ...pathNames(path));
-  if (!lstatSync(place).isFile()) throw new AtomicError('failed', `${place} is no file any more`);
-  const aside = `${place}.atomic-new`;
-  try {
-    copyFileSync(place, aside);
-    chownSync(aside, header.uid, header.gid);
-    for (const { name, value } of keptXattrs(header.xattrs)) lsetxattr(aside, name, value);
-    chmodSync(aside, privileges.mode);
-    if (privileges.capability !== undefined) lsetxattr(aside, 'security.capability', privileges.capability);
-    renameSync(aside, place);
-  } finally {
-    rmSync(aside, { force: true });
+  const place = placeIn(folder, path);
+  copyFileSync(place, aside, constants.COPYFILE_EXCL);
+  chownSync(aside, header.uid, header.gid);
+  for (const { name, value } of keptXattrs(header.xattrs)) lsetxattr(aside, name, value);
+  chmodSync(aside, privileges.mode);
+  if (privileges.capability !== undefined) lsetxattr(aside, 'security.capability', privileges.capability);
+  renameSync(aside, place);
+}
+
+/** Where a file of a tree is. Throws `failed` where a link stands on the way, or something else than that file. */
+function placeIn(folder: string, path: string): string {
+  const names = pathNames(path);
+  let place = folder;
+  for (const [i, name] of names.entries()) {
+    place = join(place, name);
+    const stat = lstatSync(place, { throwIfNoEntry: false });
+    if (i === names.length - 1 ? stat?.isFile() : stat?.isDirectory()) continue;
+    throw new AtomicError('failed', `${place} is no ${i === names.length - 1 ? 'file' : 'folder'} any more`);
   }
+  return place;
 }

@@ -1,11 +1,21 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { canonicalJson, MEDIA, openSource, readImage } from '@atomic/oci';
-import { AtomicError, Repo } from '@atomic/ostree';
+import { AtomicError, fsck, Repo } from '@atomic/ostree';
 import { ImageStore } from './image-store.ts';
 import { LIMITS } from './limits.ts';
 import { headerOf, layerOf, type Member, TestImage } from './test-image.ts';
@@ -78,6 +88,37 @@ test('a link to a folder of the image is followed there, never on the machine', 
   await store.checkout(stored, tree, { user: true });
   assert.deepEqual(readdirSync(outside), []);
   assert.ok(existsSync(join(tree, outside, 'file')));
+});
+
+test('a file that gets privileges is made where no image has put anything: not the machine, not the store is written to', {
+  skip: process.getuid?.() === 0 ? false : 'giving privileges needs root',
+}, async () => {
+  const store = newStore();
+  const outside = join(folder, 'of-the-machine');
+  writeFileSync(outside, 'before');
+  const names = ['su.atomic-new', '.su.atomic-new', '.atomic-new'];
+  const image = TestImage.of(
+    layerOf(
+      { name: 'other', text: 'an object of all' },
+      { name: 'linked/su', text: 'evil', mode: 0o4755 },
+      ...names.map((name) => ({ name: `linked/${name}`, link: outside })),
+      { name: 'hard/su', text: 'evil too', mode: 0o4755 },
+      ...names.map((name) => ({ name: `hard/${name}`, hard: 'other' })),
+    ),
+  );
+  const { image: stored } = await store.pull(image, { name: 'localhost/aside' });
+  const tree = join(folder, 'privileged', 'rootfs');
+  mkdirSync(dirname(tree));
+  await store.checkout(stored, tree);
+  assert.equal(readFileSync(outside, 'utf8'), 'before');
+  assert.equal(lstatSync(outside).mode & 0o6000, 0);
+  assert.deepEqual((await fsck(store.repo)).problems, []);
+  for (const name of names) {
+    assert.equal(readlinkSync(join(tree, 'linked', name)), outside);
+    assert.equal(readFileSync(join(tree, 'hard', name), 'utf8'), 'an object of all');
+  }
+  for (const name of ['linked/su', 'hard/su']) assert.equal(lstatSync(join(tree, name)).mode & 0o7777, 0o4755);
+  assert.deepEqual(readdirSync(dirname(tree)), ['rootfs'], 'nothing is left beside it');
 });
 
 test('decompression bombs, too many entries, too many bytes: refused before they fill anything', async () => {
