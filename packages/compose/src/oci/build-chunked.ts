@@ -97,13 +97,20 @@ async function* packed(folder: string): AsyncGenerator<Uint8Array> {
   });
   let errors = '';
   child.stderr.on('data', (data: Buffer) => {
-    errors = (errors + data.toString()).slice(-2000);
+    if (errors.length < 2000) errors += data.toString();
   });
   const ended = new Promise<number | null>((done, fail) => {
     child.on('close', done);
     child.on('error', fail);
   });
   for await (const chunk of child.stdout) yield Buffer.from(chunk);
-  if ((await ended) !== 0)
-    throw new AtomicError('failed', `cannot read ${folder}: ${errors.trim().split('\n').at(-1) ?? ''}`);
+  const status = await ended;
+  if (status === 0) return;
+  // The first line says what it was; the last of tar's is that it gives up.
+  const why =
+    errors
+      .trim()
+      .split('\n')[0]
+      ?.replace(/^tar: /, '') || `tar ended with status ${status}`;
+  throw new AtomicError('failed', `cannot read ${folder}: ${why}`);
 }

@@ -5,6 +5,7 @@ export class ByteReader implements AsyncDisposable {
   readonly #source: AsyncIterator<Uint8Array>;
   #rest: Buffer = Buffer.alloc(0);
   #ended = false;
+  #failed: { error: unknown } | undefined;
   /** Bytes taken so far. */
   position = 0;
 
@@ -12,9 +13,20 @@ export class ByteReader implements AsyncDisposable {
     this.#source = source[Symbol.asyncIterator]();
   }
 
+  /** A source throws once; who reads on afterwards gets the same error. */
+  async #next(): Promise<IteratorResult<Uint8Array>> {
+    try {
+      const next = await this.#source.next();
+      if (this.#failed === undefined) return next;
+    } catch (error) {
+      this.#failed ??= { error };
+    }
+    throw this.#failed.error;
+  }
+
   async #fill(): Promise<boolean> {
     while (!this.#ended && this.#rest.length === 0) {
-      const next = await this.#source.next();
+      const next = await this.#next();
       if (next.done) this.#ended = true;
       else this.#rest = Buffer.from(next.value.buffer, next.value.byteOffset, next.value.byteLength);
     }
@@ -31,7 +43,7 @@ export class ByteReader implements AsyncDisposable {
   /** The next bytes without taking them; fewer when the stream ends before. */
   async peek(length: number): Promise<Buffer> {
     while (this.#rest.length < length && !this.#ended) {
-      const next = await this.#source.next();
+      const next = await this.#next();
       if (next.done) this.#ended = true;
       else this.#rest = Buffer.concat([this.#rest, next.value]);
     }
@@ -78,6 +90,11 @@ export class ByteReader implements AsyncDisposable {
   /** Everything that is left. */
   async *remaining(): AsyncGenerator<Buffer> {
     while (await this.#fill()) yield this.#take(this.#rest.length);
+  }
+
+  /** Read to the end, for what is checked there. */
+  async drain(): Promise<void> {
+    while (await this.#fill()) this.#take(this.#rest.length);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

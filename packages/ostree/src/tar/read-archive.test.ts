@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { AtomicError } from '../error.ts';
@@ -207,5 +208,22 @@ test('damaged anywhere, an archive is read or refused', async () => {
     await read(bytes.subarray(0, random(4) === 0 ? random(bytes.length) : bytes.length)).catch((error: unknown) => {
       assert.ok(error instanceof AtomicError, String(error));
     });
+  }
+});
+
+test('what a source says at its very end is heard, whatever the compression, and what follows the archive', async () => {
+  const bytes = archive(member({ name: 'file' }, 'hello'));
+  // More than any buffer on the way, so that the end is not read by chance.
+  const padded = Buffer.concat([bytes, Buffer.alloc(4 << 20)]);
+  const noise = createHash('sha512').update('noise').digest();
+  const packings = [bytes, padded, gzipSync(padded), zstdCompressSync(padded), Buffer.concat([gzipSync(bytes), noise])];
+  for (const packed of packings) {
+    const refused = async function* (): AsyncGenerator<Buffer> {
+      yield* pieces(packed, 512);
+      throw new AtomicError('corrupt', 'the digest is another');
+    };
+    await assert.rejects(async () => {
+      for await (const { content } of archiveEntries(refused())) for await (const part of content) void part;
+    }, /the digest is another/);
   }
 });

@@ -21,6 +21,9 @@ export async function* archiveEntries(source: string | AsyncIterable<Uint8Array>
       hint: 'tar and cpio archives are read',
     });
   }
+  // Checks of the whole, a digest or a program's exit status, come at the very end: it is read even where nothing is said.
+  await reader.drain();
+  await packed.drain();
 }
 
 async function openFile(path: string): Promise<AsyncIterable<Uint8Array>> {

@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { constants, gunzipSync, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import { commitTree, Repo } from '@atomic/ostree';
+import { buildChunked } from './build-chunked.ts';
+import { encapsulate } from './encapsulate.ts';
+import { unencapsulate } from './import-image.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'atomic-damaged-images-'));
+after(() => rmSync(folder, { recursive: true }));
+const tree = join(folder, 'tree');
+let repo: Repo;
+before(async () => {
+  mkdirSync(join(tree, 'usr/lib'), { recursive: true });
+  writeFileSync(join(tree, 'usr/lib/os-release'), 'ID=test\n'.repeat(1000));
+  repo = Repo.create(join(folder, 'repo'), { mode: 'archive' });
+  await commitTree(repo, { trees: [{ dir: tree }], branch: 'os' });
+});
+
+const fresh = (name: string): Repo => Repo.create(mkdtempSync(join(folder, name)), { mode: 'archive' });
+const blobPath = (layout: string, digest: string | undefined): string =>
+  join(layout, 'blobs/sha256', (digest ?? '').slice('sha256:'.length));
+
+test('a layer under a digest that is not its own is refused, though all its objects are in order', async () => {
+  const level = { params: { [constants.ZSTD_c_compressionLevel]: 19 } };
+  const damages = {
+    none: (bytes: Buffer) => {
+      bytes[bytes.length - 1] = 1;
+      return bytes;
+    },
+    gzip: (bytes: Buffer) => zstdCompressSync(gunzipSync(bytes)),
+    zstd: (bytes: Buffer) => zstdCompressSync(zstdDecompressSync(bytes), level),
+  };
+  for (const compression of ['none', 'gzip', 'zstd'] as const) {
+    const layout = join(folder, compression);
+    const { layers } = await encapsulate({ repo, ref: 'os', destination: `oci:${layout}`, compression });
+    await unencapsulate({ repo: fresh('whole-'), source: `oci:${layout}` });
+    for (const { digest } of layers) {
+      const whole = readFileSync(blobPath(layout, digest));
+      writeFileSync(blobPath(layout, digest), damages[compression](Buffer.from(whole)));
+      await assert.rejects(unencapsulate({ repo: fresh('into-'), source: `oci:${layout}` }), /what its digest says/);
+      writeFileSync(blobPath(layout, digest), whole);
+    }
+  }
+});
+
+test('a root that tar cannot read in full becomes no image, and the message says what it could not read', async () => {
+  // Root reads everything, so tar's own complaint is played.
+  const bin = join(folder, 'bin');
+  mkdirSync(bin);
+  const script = ['#!/bin/sh', '/usr/bin/tar "$@"', 'echo "tar: ./x: Cannot open: Permission denied" >&2'];
+  const end = ['echo "tar: Error is not recoverable: exiting now" >&2', 'exit 2', ''];
+  writeFileSync(join(bin, 'tar'), [...script, ...end].join('\n'), { mode: 0o755 });
+  const path = process.env['PATH'];
+  process.env['PATH'] = `${bin}:${path}`;
+  try {
+    const destination = `oci:${join(folder, 'unread')}`;
+    await assert.rejects(
+      buildChunked({ source: { rootfs: tree }, bootable: false, scratch: folder, destination }),
+      /cannot read .*tree: \.\/x: Cannot open: Permission denied$/,
+    );
+  } finally {
+    process.env['PATH'] = path;
+  }
+});
