@@ -12,7 +12,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { inTree } from '../layering/tree-files.ts';
+import { inTree } from '../tree-files.ts';
 import { type Accounts, readAccounts } from './accounts.ts';
 
 /** What lies in /var of a fresh root and is made anew when needed: caches, logs, locks, registries of the moment. */

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { followInTree } from '../../tree-files.ts';
 import type { LayerSpace } from '../space.ts';
-import { followInTree } from '../tree-files.ts';
 
 /** Folders of the cache, and where apt looks for them. */
 const LISTS = 'lists';

@@ -20,9 +20,9 @@ import { readAptAdvisories } from '../../packages/apt-advisories.ts';
 import { explainApt } from '../../packages/apt-errors.ts';
 import { cleanDpkg, DPKG_IN_USR } from '../../packages/dpkg.ts';
 import { run } from '../../process.ts';
+import { inTree, readInTree } from '../../tree-files.ts';
 import type { LayerManager, LayerManagerOptions, LayerPlan } from '../manager.ts';
 import type { LayerSpace, SpaceRunOptions } from '../space.ts';
-import { inTree, readInTree } from '../tree-files.ts';
 import {
   APT_ENVIRONMENT,
   aptBinds,

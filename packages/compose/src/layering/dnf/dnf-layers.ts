@@ -32,12 +32,12 @@ import {
 } from '../../packages/dnf-run.ts';
 import { explainRpm, failedScript } from '../../packages/rpm-install.ts';
 import { RPMDB, settleRpmdb } from '../../packages/rpmdb.ts';
+import { inTree } from '../../tree-files.ts';
 import { baseArchitecture } from '../../treefile/architecture.ts';
 import { networkBinds } from '../apt/apt-config.ts';
 import type { LayerManager, LayerManagerOptions, LayerPlan } from '../manager.ts';
 import { SCRIPTS } from '../settle/wanted-accounts.ts';
 import type { LayerSpace } from '../space.ts';
-import { inTree } from '../tree-files.ts';
 import { checkBase, fileOf, freeNames } from './dnf-plan.ts';
 import { RpmFollower } from './rpm-scripts.ts';
 

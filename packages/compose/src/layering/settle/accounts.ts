@@ -1,8 +1,8 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { settleAccounts } from '../../postprocess/accounts.ts';
+import { inTree, readInTree } from '../../tree-files.ts';
 import type { LayerSpace } from '../space.ts';
-import { inTree, readInTree } from '../tree-files.ts';
 
 const FILES = ['passwd', 'group'] as const;
 const nameOf = (line: string): string => line.slice(0, line.indexOf(':'));

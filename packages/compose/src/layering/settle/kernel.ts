@@ -1,8 +1,8 @@
 import { copyFileSync, existsSync, lstatSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { AtomicError } from '@atomic/ostree';
+import { inTree, listInTree } from '../../tree-files.ts';
 import type { LayerSpace } from '../space.ts';
-import { inTree, listInTree } from '../tree-files.ts';
 import type { Written } from './inspect.ts';
 
 const MODULES = 'usr/lib/modules';

@@ -11,8 +11,8 @@ import {
 import { dirname, join, posix } from 'node:path';
 import { readAccounts } from '../../postprocess/accounts.ts';
 import { declaredPaths, escapePath, varToTmpfiles } from '../../postprocess/var.ts';
+import { inTree } from '../../tree-files.ts';
 import type { LayerSpace } from '../space.ts';
-import { inTree } from '../tree-files.ts';
 
 /** Each path of /var with what tells that it changed. */
 export type VarState = ReadonlyMap<string, string>;
