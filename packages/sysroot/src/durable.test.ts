@@ -1,10 +1,21 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { flushForBoot, replaceSymlink } from './durable.ts';
+import { flushForBoot, removeTree, replaceSymlink } from './durable.ts';
 
 const has = (tool: string) => spawnSync('sh', ['-c', `command -v ${tool}`]).status === 0;
 const missing = ['mkfs.ext4', 'debugfs', 'fsfreeze', 'strace'].filter((tool) => !has(tool));
@@ -70,4 +81,30 @@ describe('what a boot loader sees', { skip }, () => {
     const write = spawnSync('timeout', ['10', 'sh', '-c', 'echo whole > "$0"', join(folder, 'thawed')]);
     assert.equal(write.status, 0, 'writing works again');
   });
+});
+
+test('a tree goes whatever the modes of its folders are, and nothing outside of it changes', () => {
+  const root = process.geteuid?.() === 0;
+  chmodSync(scratch, 0o777);
+  // Root is kept out of nothing.
+  if (root) process.seteuid?.(65534);
+  try {
+    const [tree, outside] = [join(scratch, 'closed'), join(scratch, 'outside')];
+    mkdirSync(outside, { mode: 0o555 });
+    mkdirSync(join(tree, 'a/b/c'), { recursive: true });
+    writeFileSync(join(tree, 'a/b/c/file'), '');
+    symlinkSync(outside, join(tree, 'a/link'));
+    for (const [path, mode] of [
+      ['a/b/c', 0o555],
+      ['a/b', 0o111],
+      ['a', 0],
+      ['', 0o311],
+    ] as const)
+      chmodSync(join(tree, path), mode);
+    removeTree(tree);
+    assert.ok(!existsSync(tree));
+    assert.equal(lstatSync(outside).mode & 0o7777, 0o555);
+  } finally {
+    if (root) process.seteuid?.(0);
+  }
 });

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, renameSync, rmSync, symlinkSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
 import { errnoCode, freeze, setImmutable, syncfsPath, thaw, withFd } from '@atomic/linux';
 import { AtomicError } from '@atomic/ostree';
 
@@ -12,15 +13,29 @@ export function replaceSymlink(target: string, path: string): void {
   renameSync(aside, path);
 }
 
-/** Removes a deployment's tree; its root may carry the immutable flag. */
+/** Removes a deployment's tree; its root may carry the immutable flag, and its folders any mode. */
 export function removeTree(path: string): void {
   try {
     withFd(path, (fd) => setImmutable(fd, false));
   } catch (error) {
     if (errnoCode(error) === 'ENOENT') return;
-    throw error;
+    if (errnoCode(error) !== 'EACCES') throw error;
   }
-  rmSync(path, { recursive: true, force: true });
+  try {
+    rmSync(path, { recursive: true, force: true });
+  } catch (error) {
+    if (errnoCode(error) !== 'EACCES') throw error;
+    openFolders(path);
+    rmSync(path, { recursive: true, force: true });
+  }
+}
+
+/** Lets the owner of a tree, who is not root, into all of its folders. */
+function openFolders(path: string): void {
+  chmodSync(path, 0o700);
+  for (const entry of readdirSync(path, { withFileTypes: true })) {
+    if (entry.isDirectory()) openFolders(join(path, entry.name));
+  }
 }
 
 /** Makes a folder anew, without what an interrupted run left in it. */
