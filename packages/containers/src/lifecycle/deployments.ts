@@ -92,19 +92,21 @@ export const findDeployed = (folder: string, name: string): Deployed | undefined
 export const journalPath = (folder: string, name: string): string => join(folder, '.journal', `${name}.json`);
 export const historyPath = (folder: string, name: string): string => join(folder, '.history', `${name}.json`);
 
-/** Changes that were begun and did not come to their end, or are under way. */
-export function openJournals(folder: string): Journal[] {
+/** Changes that were begun and did not come to their end, or are under way; by name those that cannot be read. */
+export function openJournals(folder: string): { journals: Journal[]; broken: Map<string, AtomicError> } {
   const papers = join(folder, '.journal');
-  if (!existsSync(papers)) return [];
-  return readdirSync(papers).flatMap((file) => {
-    if (!file.endsWith('.json') || file.startsWith('.')) return [];
+  const journals: Journal[] = [];
+  const broken = new Map<string, AtomicError>();
+  for (const file of existsSync(papers) ? readdirSync(papers) : []) {
+    if (!file.endsWith('.json') || file.startsWith('.')) continue;
     const stored = readJson(join(papers, file), parseJournal);
-    if (stored.kind === 'there') return [stored.value];
-    if (stored.kind === 'none') return [];
-    throw new AtomicError('corrupt', `a change was begun, and its journal cannot be read: ${stored.why}`, {
-      hint: `a later version of this program may read it; remove ${join(papers, file)} to leave things as they are`,
-    });
-  });
+    if (stored.kind === 'there') journals.push(stored.value);
+    if (stored.kind !== 'broken') continue;
+    const why = `a change was begun, and its journal cannot be read: ${stored.why}`;
+    const hint = `a later version of this program may read it; remove ${join(papers, file)} to leave things as they are`;
+    broken.set(file.slice(0, -'.json'.length), new AtomicError('corrupt', why, { hint }));
+  }
+  return { journals, broken };
 }
 
 /** What happened to a name, newest first. */

@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { AtomicError } from '@atomic/ostree';
 import { OutcomeError } from '../outcome.ts';
@@ -196,4 +205,88 @@ test('a dry run changes nothing', async () => {
   );
   assert.deepEqual(names(host), []);
   assert.ok(!existsSync(join(host.root, 'etc/demo')));
+});
+
+test('what is decided stays: what cannot be cleared up then is told, and done by the next command', async () => {
+  const host = new FakeHost();
+  await host.deploy('1', { start: 'yes' });
+  const history = join(host.folder, '.history/demo.json');
+  rmSync(history);
+  mkdirSync(join(history, 'in-the-way'), { recursive: true });
+  const updated = await host.deploy('2');
+  assert.equal(updated.outcome, 'done');
+  assert.match(updated.notes[0] ?? '', /^demo: done, but not all of it cleared up .*demo\.json/);
+  assert.equal(conf(host), 'version = 2\n');
+  assert.ok(host.active.has('demo.service'));
+  await assert.rejects(host.deploy('3'), /demo\.json/);
+  rmSync(history, { recursive: true });
+  const [recovered] = await host.lifecycle.recover();
+  assert.deepEqual([recovered?.active, recovered?.outcome], [1, 'done']);
+
+  rmSync(history);
+  mkdirSync(join(history, 'in-the-way'), { recursive: true });
+  const removed = await host.lifecycle.remove('demo');
+  assert.match(removed.notes[0] ?? '', /not all of it cleared up/);
+  assert.deepEqual([...host.active], []);
+  rmSync(history, { recursive: true });
+  await host.lifecycle.recover();
+  assert.deepEqual(names(host), []);
+});
+
+test('trees whose folders keep their own owner out go; one that cannot be removed is in nobody’s way', async () => {
+  const host = new FakeHost();
+  const root = process.geteuid?.() === 0;
+  const stage = join(host.folder, '.stage');
+  const closed = (tree: string): void => {
+    mkdirSync(join(tree, 'rootfs/closed'), { recursive: true });
+    writeFileSync(join(tree, 'rootfs/closed/file'), '');
+    chmodSync(join(tree, 'rootfs/closed'), 0o555);
+  };
+  if (root) {
+    // Of somebody else: nobody but root can remove it.
+    mkdirSync(join(stage, 'theirs/folder'), { recursive: true });
+    for (const path of [dirname(host.root), host.root, join(host.root, 'etc'), join(host.root, 'etc/systemd/system')])
+      chmodSync(path, 0o777);
+    for (const path of [host.folder, stage]) chmodSync(path, 0o777);
+    // Root is kept out of nothing.
+    process.seteuid?.(65534);
+  }
+  try {
+    for (const version of ['1', '2', '3']) {
+      await host.deploy(version);
+      closed(join(host.folder, readlinkSync(join(host.folder, 'demo'))));
+    }
+    await host.deploy('4');
+    assert.deepEqual(names(host), ['demo', 'demo.1', 'demo.2', 'demo.3']);
+    const stopped = host.deploy('5', {
+      stage: async ({ folder }) => {
+        closed(folder);
+        throw new Error('the real reason');
+      },
+    });
+    await assert.rejects(stopped, /the real reason/);
+    // As a power cut leaves it.
+    closed(join(stage, 'demo.4'));
+    await host.deploy('5');
+    assert.ok(!existsSync(join(host.folder, 'demo.4/rootfs')), 'nothing of what was cut off');
+    await host.lifecycle.remove('demo');
+    assert.deepEqual(names(host), []);
+    assert.deepEqual(readdirSync(stage), root ? ['theirs'] : []);
+  } finally {
+    if (root) process.seteuid?.(0);
+  }
+});
+
+test('a journal that cannot be read is in the way of its own name only', async () => {
+  const host = new FakeHost();
+  await host.deploy('1');
+  const journal = join(host.folder, '.journal/other.json');
+  writeFileSync(journal, '{"version": 2}');
+  assert.equal((await host.deploy('2')).outcome, 'done');
+  assert.ok(host.lifecycle.interrupted);
+  const stage = async () => assert.fail();
+  const other = host.lifecycle.deploy('other', { kind: '', identity: '', title: '', stage });
+  await assert.rejects(other, code('corrupt', /journal cannot be read/));
+  await assert.rejects(host.lifecycle.recover(), code('corrupt', /journal cannot be read/));
+  assert.ok(existsSync(journal));
 });

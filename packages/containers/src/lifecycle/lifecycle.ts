@@ -1,4 +1,4 @@
-import { existsSync, lstatSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type FileLock, LockedError, syncfsPath } from '@atomic/linux';
 import { AtomicError, type BeginOptions } from '@atomic/ostree';
@@ -14,7 +14,7 @@ import {
   type HealthCheck,
   type HistoryEvent,
 } from './record.ts';
-import { makePapers, type Step, stagingOf, stepsOf } from './steps.ts';
+import { dropStaged, makePapers, type Step, stagingOf, stepsOf } from './steps.ts';
 import { groundOf, type LifecycleOptions, type Recovered, Transition } from './transition.ts';
 
 export type { LifecycleOptions, Recovered } from './transition.ts';
@@ -112,7 +112,9 @@ export class Lifecycle {
       const id = this.#nextId(name);
       const ground = groundOf(this.#options, name);
       const folder = stagingOf(ground, id);
-      mkdirSync(folder, { recursive: true, mode: 0o755 });
+      // What an attempt left that could not be removed then would be taken for what is staged now.
+      removeTree(folder);
+      mkdirSync(folder, { mode: 0o755 });
       try {
         const staged = await options.stage({ folder, place: join(this.folder, `${name}.${id}`), id });
         options.signal?.throwIfAborted();
@@ -128,10 +130,12 @@ export class Lifecycle {
         // One for all that was written: hard links and copies alike.
         syncfsPath(folder);
         const verb = old === null ? 'install' : 'update';
-        await this.#transition.go({ verb, ground, plan: plan.change, place: id, to: plan.to, options });
+        notes.push(
+          ...(await this.#transition.go({ verb, ground, plan: plan.change, place: id, to: plan.to, options })),
+        );
         return { ...result, outcome: 'done' };
       } finally {
-        rmSync(folder, { recursive: true, force: true });
+        dropStaged(folder);
       }
     });
   }
@@ -147,9 +151,11 @@ export class Lifecycle {
       const damaged = old === null ? active : undefined;
       const plan = await planChange(ground, { from: old, to: target, staged: false, start: 'as-before', damaged });
       const steps = stepsOf(plan.change, null);
-      const result = { name, from: active, to: target.id, steps, notes: plan.notes, record: target };
+      const notes = [...plan.notes];
+      const result = { name, from: active, to: target.id, steps, notes, record: target };
       if (options.dryRun === true) return { ...result, outcome: 'planned' };
-      await this.#transition.go({ verb: 'rollback', ground, plan: plan.change, place: null, to: target, options });
+      const change = { ground, plan: plan.change, place: null, to: target, options };
+      notes.push(...(await this.#transition.go({ verb: 'rollback', ...change })));
       return { ...result, outcome: 'done' };
     });
   }
@@ -178,8 +184,8 @@ export class Lifecycle {
         tell(remainingData(data, ground.root, !purge), purge ? 'its data, goes too' : stays);
         return { ...result, outcome: 'planned' };
       }
-      const drop = { data, purge };
-      await this.#transition.go({ verb: 'uninstall', ground, plan: plan.change, place: null, to: null, options, drop });
+      const change = { ground, plan: plan.change, place: null, to: null, options, drop: { data, purge } };
+      notes.push(...(await this.#transition.go({ verb: 'uninstall', ...change })));
       tell(remainingData(data, ground.root), purge ? 'its data, which could not be removed' : stays);
       return { ...result, outcome: 'done' };
     });
@@ -203,7 +209,8 @@ export class Lifecycle {
 
   /** Whether something was cut off, or is under way. */
   get interrupted(): boolean {
-    return openJournals(this.folder).length > 0;
+    const { journals, broken } = openJournals(this.folder);
+    return journals.length + broken.size > 0;
   }
 
   /** Holding the lock, with nothing cut off left; what cannot be ended is in the way of its own name only. */
@@ -316,14 +323,11 @@ export class Lifecycle {
 
   async #recoverAll(): Promise<{ recovered: Recovered[]; stuck: Map<string, unknown> }> {
     const stage = join(this.folder, '.stage');
-    for (const left of readdirSync(stage)) {
-      const path = join(stage, left);
-      if (lstatSync(path).isDirectory()) removeTree(path);
-      else rmSync(path);
-    }
+    for (const left of readdirSync(stage)) dropStaged(join(stage, left));
     const recovered: Recovered[] = [];
-    const stuck = new Map<string, unknown>();
-    for (const journal of openJournals(this.folder)) {
+    const { journals, broken } = openJournals(this.folder);
+    const stuck = new Map<string, unknown>(broken);
+    for (const journal of journals) {
       try {
         recovered.push(await this.#transition.recover(journal));
       } catch (error) {

@@ -1,7 +1,7 @@
-import { mkdirSync, renameSync, rmSync } from 'node:fs';
+import { lstatSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { fsyncPath } from '@atomic/linux';
-import { replaceSymlink } from '@atomic/sysroot';
+import { errnoCode, fsyncPath } from '@atomic/linux';
+import { removeTree, replaceSymlink } from '@atomic/sysroot';
 import { dropFolder, hostState, makeFolder, placeFile, removeFile } from './host-file.ts';
 import type { Change, FileChange } from './record.ts';
 import type { Services } from './services.ts';
@@ -168,4 +168,15 @@ export function describeStep(step: Step, name: string): string {
 export function makePapers(folder: string): void {
   for (const name of ['.stage', '.journal', '.history'])
     mkdirSync(join(folder, name), { recursive: true, mode: 0o700 });
+}
+
+/** Removes what is of no use any more from `.stage`; what cannot be removed now every later command tries again. */
+export function dropStaged(path: string): void {
+  try {
+    const stat = lstatSync(path, { throwIfNoEntry: false });
+    if (stat?.isDirectory()) removeTree(path);
+    else rmSync(path, { force: true });
+  } catch (error) {
+    if (errnoCode(error) === undefined) throw error;
+  }
 }

@@ -1,8 +1,9 @@
+import { randomUUID } from 'node:crypto';
 import { existsSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fsyncPath } from '@atomic/linux';
 import { AtomicError, type BeginOptions } from '@atomic/ostree';
-import { removeTree, writeJson } from '@atomic/sysroot';
+import { writeJson } from '@atomic/sysroot';
 import { OutcomeError } from '../outcome.ts';
 import { dropData } from './data.ts';
 import { activeId, findDeployed, historyPath, journalPath, readHistory } from './deployments.ts';
@@ -10,7 +11,7 @@ import { type Prober, thisMachine, whyUnwell } from './health.ts';
 import { dropFolder } from './host-file.ts';
 import type { DeploymentRecord, Journal, Verb } from './record.ts';
 import type { Services } from './services.ts';
-import { byDepth, type Ground, inverse, type Step, stepsOf, take } from './steps.ts';
+import { byDepth, dropStaged, type Ground, inverse, type Step, stepsOf, take } from './steps.ts';
 
 export interface LifecycleOptions {
   /** Where the deployments are. */
@@ -59,7 +60,10 @@ export class Transition {
     this.#options = options;
   }
 
-  /** The whole change: journal, steps, health, and either its end or the way back. */
+  /**
+   * The whole change: journal, steps, health, and either its end or the way back. Returns what a person should know of
+   * how it ended.
+   */
   async go(task: {
     verb: Verb;
     ground: Ground;
@@ -69,7 +73,7 @@ export class Transition {
     options: BeginOptions;
     /** Data that is of no use afterwards. */
     drop?: Pick<Journal, 'data' | 'purge'>;
-  }): Promise<void> {
+  }): Promise<string[]> {
     const { verb, ground, plan, place, to, options, drop = { data: [], purge: false } } = task;
     const { services, prober = thisMachine, now = () => new Date(), onStep } = this.#options;
     const { name } = ground;
@@ -87,7 +91,8 @@ export class Transition {
       ...drop,
     };
     writeJson(journalPath(this.folder, name), journal);
-    let failure: { error: unknown; reason: string; unwell: boolean };
+    const end: Journal = { ...journal, phase: 'finishing' };
+    let failure: { error: unknown; reason: string; unwell: boolean } | null = null;
     try {
       let unwell: string | null = null;
       try {
@@ -107,17 +112,16 @@ export class Transition {
       } finally {
         options.signal?.throwIfAborted();
       }
-      if (unwell === null) {
-        this.#finish({ ...journal, phase: 'finishing' }, to?.title);
-        return;
-      }
-      failure = { error: undefined, reason: unwell, unwell: true };
+      if (unwell === null) writeJson(journalPath(this.folder, name), end);
+      else failure = { error: undefined, reason: unwell, unwell: true };
     } catch (error) {
       failure = { error, reason: error instanceof Error ? error.message : String(error), unwell: false };
     }
+    // Decided: whatever happens from here on, there is no way back.
+    if (failure === null) return this.#tryFinish(end, to?.title);
     const outcome = failure.unwell ? 'unhealthy' : options.signal?.aborted ? 'interrupted' : 'failed';
     const back: Journal = { ...journal, phase: 'returning', outcome, reason: failure.reason };
-    await this.#goBack(back, ground, { wait: true, title: to?.title });
+    this.#tryFinish(await this.#goBack(back, ground, { wait: true }), to?.title);
     if (!failure.unwell) throw failure.error;
     const ends = plan.from === null ? 'it was taken away again' : `${name}.${plan.from} is in use again`;
     throw new OutcomeError('unhealthy', `${name} is not well: ${failure.reason}; ${ends}`, {
@@ -125,12 +129,11 @@ export class Transition {
     });
   }
 
-  /** The way back; its failure leaves the journal, so that the next command and the next boot try again. */
-  async #goBack(
-    journal: Journal,
-    ground: Ground,
-    options: { wait: boolean; title: string | undefined },
-  ): Promise<void> {
+  /**
+   * The way back, up to where it is decided; its failure leaves the journal, so that the next command and the next boot
+   * try again. Returns the journal to finish.
+   */
+  async #goBack(journal: Journal, ground: Ground, options: { wait: boolean }): Promise<Journal> {
     const { services, prober = thisMachine, onStep } = this.#options;
     const { name, reason } = journal;
     try {
@@ -149,7 +152,9 @@ export class Transition {
       }
       const made = journal.verb === 'install' || journal.verb === 'update';
       const discard = made && journal.change.to !== null ? [journal.change.to] : [];
-      this.#finish({ ...journal, phase: 'finishing', discard }, options.title);
+      const end: Journal = { ...journal, phase: 'finishing', discard };
+      writeJson(journalPath(this.folder, name), end);
+      return end;
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
       throw new OutcomeError('stuck', `${name}: ${reason}; and going back failed: ${why}`, {
@@ -159,11 +164,20 @@ export class Transition {
     }
   }
 
-  /** What is decided: its papers, and what nobody needs any more. May be done again. */
+  /** As {@link #finish}; what cannot be done now the next command does, or says why it cannot. */
+  #tryFinish(journal: Journal, title: string | undefined): string[] {
+    try {
+      this.#finish(journal, title);
+      return [];
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      return [`${journal.name}: done, but not all of it cleared up (the next command tries again): ${why}`];
+    }
+  }
+
+  /** What is decided, as its journal says: its papers, and what nobody needs any more. May be done again. */
   #finish(journal: Journal, title: string | undefined): void {
     const { name } = journal;
-    const path = journalPath(this.folder, name);
-    writeJson(path, journal);
     this.#remember(journal, title);
     for (const id of journal.discard) this.#discard(name, id);
     if (journal.outcome === 'done' && journal.data.length > 0) {
@@ -171,7 +185,7 @@ export class Transition {
       dropData(journal.data, root, journal.purge);
       for (const path of byDepth(journal.change.dropFolders, -1)) dropFolder(root + path);
     }
-    rmSync(path, { force: true });
+    rmSync(journalPath(this.folder, name), { force: true });
     fsyncPath(join(this.folder, '.journal'));
   }
 
@@ -198,12 +212,11 @@ export class Transition {
 
   /** Renamed first: a folder NAME.N is whole or not there. */
   #discard(name: string, id: number): void {
-    const gone = join(this.folder, '.stage', `gone-${name}.${id}`);
     const path = join(this.folder, `${name}.${id}`);
-    rmSync(gone, { recursive: true, force: true });
     if (!existsSync(path)) return;
+    const gone = join(this.folder, '.stage', `gone-${randomUUID()}`);
     renameSync(path, gone);
-    removeTree(gone);
+    dropStaged(gone);
   }
 
   async recover(found: Journal): Promise<Recovered> {
@@ -211,10 +224,9 @@ export class Transition {
     const journal: Journal = cut ? { ...found, outcome: 'interrupted', reason: CUT_OFF } : found;
     const { name, verb, outcome, reason, change } = journal;
     const title = findDeployed(this.folder, name)?.deployments.find(({ id }) => id === change.to)?.record?.title;
-    if (journal.phase === 'finishing') this.#finish(journal, title);
-    else {
-      await this.#goBack({ ...journal, phase: 'returning' }, groundOf(this.#options, name), { wait: false, title });
-    }
+    const back: Journal = { ...journal, phase: 'returning' };
+    const ground = groundOf(this.#options, name);
+    this.#finish(journal.phase === 'finishing' ? journal : await this.#goBack(back, ground, { wait: false }), title);
     return { name, verb, active: activeId(this.folder, name), outcome, reason };
   }
 }
