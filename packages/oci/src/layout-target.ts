@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { createReadStream, existsSync } from 'node:fs';
 import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { fsyncPath } from '@atomic/linux';
 import { AtomicError, padding, tarHeader } from '@atomic/ostree';
 import { type ImageTarget, type SourceManifest, verified } from './source.ts';
 import { canonicalJson, type Descriptor, MEDIA, parseIndex } from './spec.ts';
@@ -69,6 +70,7 @@ export async function writeWhole(path: string, bytes: AsyncIterable<Uint8Array>,
     }
     await file.sync();
     await rename(aside, path);
+    fsyncPath(dirname(path));
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOSPC')
       throw new AtomicError('no-space', `no space left to write ${path}`, { cause: error });

@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import { constants } from 'node:fs';
-import { access, mkdtemp, open, rename, rm, stat } from 'node:fs/promises';
+import { mkdtemp, open, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { basename, dirname, join, resolve } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { AtomicError, type Checksum, type Progress, type Repo } from '@atomic/ostree';
 import { TRIAL_KARGS } from '@atomic/sysroot';
 import { machineOf } from '../commit-metadata.ts';
+import { checkOutput, settle } from '../output.ts';
 import { type ImageFormat, packDisk } from './formats.ts';
 import { type Firmware, installGrub, requireGrub } from './grub.ts';
 import { planLayout } from './partitions.ts';
@@ -92,13 +92,7 @@ async function checkInput(options: BuildImageOptions, plan: BootPlan): Promise<s
     throw new AtomicError('invalid', `a /boot of ${bootSize} bytes is too small`, {
       hint: 'at least 16M, such as 512M',
     });
-  const out = resolve(options.out);
-  await access(dirname(out), constants.W_OK).catch((cause: unknown) => {
-    throw new AtomicError('not-found', `cannot write ${options.out}: no such folder, or it is read-only`, { cause });
-  });
-  const there = await stat(out).catch(() => null);
-  if (there && !there.isFile()) throw new AtomicError('exists', `${options.out} is there and is not a file`);
-  return out;
+  return await checkOutput(options.out, 'file');
 }
 
 /**
@@ -152,7 +146,7 @@ export async function buildImage(options: BuildImageOptions): Promise<BuildImage
       finished = await phase('convert', () => packDisk(pack));
     }
     signal?.throwIfAborted();
-    await rename(finished, out);
+    await settle(finished, out);
     const { blocks } = await stat(out);
     return { out, format, ref, commit, version, size, allocated: blocks * 512, seconds };
   } catch (error) {

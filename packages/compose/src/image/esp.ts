@@ -31,6 +31,7 @@ export async function placeEsp(esp: string, disk: string, range: Range): Promise
   const file = await open(disk, 'r+');
   try {
     await file.write(content, 0, content.length, range.offset);
+    await file.sync();
   } finally {
     await file.close();
   }

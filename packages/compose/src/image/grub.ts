@@ -150,6 +150,7 @@ export async function placeBios(folder: string, disk: string, layout: Layout): P
     await file.write(sector, 0, SECTOR, 0);
     const whole = Buffer.concat([content, Buffer.alloc((SECTOR - (content.length % SECTOR)) % SECTOR)]);
     await file.write(whole, 0, whole.length, layout.bios.offset);
+    await file.sync();
   } finally {
     await file.close();
   }

@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
-import { rename, rm, stat } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { rm, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGzip, createZstdCompress } from 'node:zlib';
 import { type Checksum, exportTar, type Progress, type Repo } from '@atomic/ostree';
+import { checkOutput, settle } from '../output.ts';
 
 export interface RootTarOptions {
   repo: Repo;
@@ -30,13 +31,13 @@ export interface RootTarResult {
  */
 export async function writeRootTar({ repo, ref, out, signal, progress }: RootTarOptions): Promise<RootTarResult> {
   const commit = repo.resolveRev(ref);
-  const path = resolve(out);
+  const path = await checkOutput(out, 'file');
   const aside = join(dirname(path), `.${basename(path)}.${randomUUID().slice(0, 8)}.tmp`);
   const archive = exportTar(repo, commit, { rename: settledPath, noLinks: true, signal, progress });
   const pack = out.endsWith('.gz') ? [createGzip()] : out.endsWith('.zst') ? [createZstdCompress()] : [];
   try {
     await pipeline([Readable.from(archive, { objectMode: false }), ...pack, createWriteStream(aside)], { signal });
-    await rename(aside, path);
+    await settle(aside, path);
   } finally {
     await rm(aside, { force: true });
   }

@@ -1,14 +1,20 @@
-import { mkdtemp, rename, rm } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import {
+  copyImage,
   formatImageReference,
   type LayerCompression,
+  LayoutSource,
+  LayoutTarget,
   LayoutWriter,
   type Manifest,
   MEDIA,
+  openFolder,
   parseImageReference,
   requireSkopeo,
   skopeoCopy,
+  thisPlatform,
   type WrittenLayer,
 } from '@atomic/oci';
 import {
@@ -22,6 +28,7 @@ import {
 } from '@atomic/ostree';
 import { machineOf } from '../commit-metadata.ts';
 import { run } from '../image/tools.ts';
+import { checkOutput, settle } from '../output.ts';
 import { commitLayer, contentLayer } from './chunk-tar.ts';
 import { componentsOf } from './components.ts';
 import {
@@ -73,7 +80,8 @@ const ARCHITECTURES: Partial<Record<string, string>> = { x64: 'amd64', arm64: 'a
 /**
  * Write a commit as a bootable container image: the commit with its metadata in the first layer, the content by
  * package in the others, labels by which bootc and `ostree container` know it. The same commit and options give the
- * same image, bit for bit. Throws `invalid` for what cannot be, `not-found` for metadata to copy that is not there,
+ * same image, bit for bit. Other images in a folder stay. Throws `invalid` for what cannot be, `exists` for a folder of
+ * other things, `not-found` for metadata to copy that is not there,
  * `unsupported` when a destination needs skopeo and there is none.
  */
 export async function encapsulate(options: EncapsulateOptions): Promise<EncapsulateResult> {
@@ -82,7 +90,8 @@ export async function encapsulate(options: EncapsulateOptions): Promise<Encapsul
   const local = target.transport === 'oci' || target.transport === 'oci-archive' ? target : null;
   if (local === null) await requireSkopeo(destination);
   const commit = repo.resolveRev(options.ref);
-  const out = resolve(local === null ? '.' : local.path);
+  const out = local === null ? '.' : await checkOutput(local.path, local.transport === 'oci' ? 'folder' : 'file');
+  const others = local?.transport === 'oci' && (await hasLayout(out));
   // Beside the result, so that one rename makes it; a registry's image has no result here.
   const near = local === null ? '/var/tmp' : dirname(out);
   const scratch = await mkdtemp(join(near, `.${basename(out)}.`));
@@ -90,10 +99,13 @@ export async function encapsulate(options: EncapsulateOptions): Promise<Encapsul
     const layout = join(scratch, 'layout');
     const result = await writeImage(layout, commit, local?.tag, options);
     if (local === null) await skopeoCopy(`oci:${layout}`, formatImageReference(target), { signal });
-    else if (local.transport === 'oci') {
-      await rm(out, { recursive: true, force: true });
-      await rename(layout, out);
-    } else {
+    else if (others) {
+      // Blobs, then the index: the images that are there stay, but for the one of this name.
+      await using source = new LayoutSource(destination, openFolder(layout), undefined, thisPlatform());
+      await using to = new LayoutTarget(out, local.tag);
+      await copyImage(source, to, { signal });
+    } else if (local.transport === 'oci') await settle(layout, out);
+    else {
       const archive = join(scratch, 'archive');
       const same = [
         '--sort=name',
@@ -104,12 +116,22 @@ export async function encapsulate(options: EncapsulateOptions): Promise<Encapsul
         '--mode=u=rwX,go=rX',
       ];
       await run('tar', [...same, '-C', layout, '-cf', archive, '.'], { signal });
-      await rename(archive, out);
+      await settle(archive, out);
     }
     return { destination, commit, ...result };
   } finally {
     await rm(scratch, { recursive: true, force: true });
   }
+}
+
+/** Whether a folder has images already; throws `exists` for one that has other things. */
+async function hasLayout(folder: string): Promise<boolean> {
+  if (existsSync(join(folder, 'oci-layout'))) return true;
+  if (existsSync(folder) && (await readdir(folder)).length > 0)
+    throw new AtomicError('exists', `${folder} is there and holds no images`, {
+      hint: 'name a folder that is empty, that has images (a file oci-layout), or that is not there yet',
+    });
+  return false;
 }
 
 async function writeImage(

@@ -1,7 +1,8 @@
-import { mkdtemp, rename, rm, stat } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { mkdtemp, rename, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { asArray, asString, type Checksum, type Progress, type Repo } from '@atomic/ostree';
 import { machineOf } from '../../commit-metadata.ts';
+import { checkOutput, settle } from '../../output.ts';
 import { MEDIUM_KARG, MEDIUM_LABEL, MEDIUM_ROOT_IMAGE } from '../live/live-initrd.ts';
 import { makeLiveSystem, put, removeScratch } from '../live/live-root.ts';
 import { requireRootFor } from '../live/pxe.ts';
@@ -48,7 +49,7 @@ export async function buildIso(options: BuildIsoOptions): Promise<BuildIsoResult
   const machine = machineOf(repo, commit);
   requireInstallable(machine);
   if (config !== undefined) requireInstaller(repo, commit, ref);
-  const out = resolve(options.out);
+  const out = await checkOutput(options.out, 'file');
   const seconds: Record<string, number> = {};
   const phase = phases(seconds, options);
   const scratch = await mkdtemp(join(dirname(out), `.${basename(out)}.`));
@@ -75,13 +76,12 @@ export async function buildIso(options: BuildIsoOptions): Promise<BuildIsoResult
       const file = join(scratch, 'iso');
       await run('grub-mkrescue', ['-o', file, medium, '-volid', label, '-iso-level', '3'], { signal });
       signal?.throwIfAborted();
-      await rename(file, out);
+      await settle(file, out);
     });
     const { size } = await stat(out);
     return { out: options.out, ref, commit, version: live.version, size, label, seconds };
   } finally {
     await removeScratch(scratch);
-    await rm(scratch, { recursive: true, force: true });
   }
 }
 

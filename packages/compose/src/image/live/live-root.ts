@@ -1,4 +1,4 @@
-import { glob, mkdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setImmutable, withFd } from '@atomic/linux';
 import { AtomicError, type Checksum, metadataString, openFileAt, type Progress, type Repo } from '@atomic/ostree';
@@ -78,8 +78,12 @@ const aligned = (bytes: Buffer): Buffer => Buffer.concat([bytes, Buffer.alloc((5
 
 /** Remove the folder that a live system was made in: deployments in it do not go by themselves. */
 export async function removeScratch(scratch: string): Promise<void> {
-  for await (const tree of glob(join(scratch, 'root/ostree/deploy/*/deploy/*.[0-9]')))
-    withFd(tree, (fd) => setImmutable(fd, false));
+  const stateroots = join(scratch, 'root/ostree/deploy');
+  for (const os of await readdir(stateroots).catch(() => [])) {
+    const deployments = join(stateroots, os, 'deploy');
+    for (const name of await readdir(deployments).catch(() => []))
+      if (/\.\d+$/.test(name)) withFd(join(deployments, name), (fd) => setImmutable(fd, false));
+  }
   await rm(scratch, { recursive: true, force: true });
 }
 

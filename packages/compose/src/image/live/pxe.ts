@@ -1,9 +1,10 @@
-import { createReadStream, createWriteStream } from 'node:fs';
-import { mkdtemp, rename, rm, stat, writeFile } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { createReadStream, createWriteStream, existsSync } from 'node:fs';
+import { mkdtemp, readdir, stat, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { AtomicError, type Checksum, type Progress, type Repo } from '@atomic/ostree';
 import { machineOf } from '../../commit-metadata.ts';
+import { checkOutput, settle } from '../../output.ts';
 import type { InstallConfig } from '../install/config.ts';
 import { enableInstaller, requireInstallable, requireInstaller, writeInstaller } from '../install/installer.ts';
 import { type Populated, phases } from '../populate.ts';
@@ -40,6 +41,7 @@ export interface BuildPxeResult {
 
 /** Where a set that installs keeps the installer: in the live system's own /etc, of which an installed one gets nothing. */
 const INSTALLER = '/etc/atomic/installer';
+const SET = ['boot.ipxe', 'cmdline', 'initrd.img', 'pxelinux.cfg', 'root.img', 'vmlinuz'];
 const INSTALLER_TOOLS = ['grub-mkimage', 'mkfs.vfat', 'mcopy'] as const;
 
 /** Larger files cannot be in an archive for the kernel: their size is written in 32 bits. */
@@ -59,10 +61,8 @@ export async function buildPxe(options: BuildPxeOptions): Promise<BuildPxeResult
     requireInstallable(machine);
     requireInstaller(repo, repo.resolveRev(ref), ref);
   }
-  const out = resolve(options.out);
-  const there = await stat(join(out, 'vmlinuz')).catch(() => null);
-  if (there === null && (await stat(out).catch(() => null)) !== null)
-    throw new AtomicError('exists', `${options.out} is there and is no set for network boots`);
+  const out = await checkOutput(options.out, 'folder');
+  await requireOwnSet(out);
   const seconds: Record<string, number> = {};
   const phase = phases(seconds, options);
   const scratch = await mkdtemp(join(dirname(out), `.${basename(out)}.`));
@@ -85,16 +85,17 @@ export async function buildPxe(options: BuildPxeOptions): Promise<BuildPxeResult
     await writeFile(join(set, 'boot.ipxe'), ipxeScript(commandLine));
     await writeFile(join(set, 'pxelinux.cfg'), pxelinuxMenu(commandLine));
     await phase('pack', async () => {
-      const archive = createWriteStream(join(set, 'root.img'));
-      archive.write(cpioHeader(ROOT_IMAGE, 0o100644, size, 1));
-      await pipeline(createReadStream(live.rootImage, { highWaterMark: 1 << 20 }), archive, { end: false, signal });
-      await new Promise<void>((done) => archive.end(Buffer.concat([cpioPadding(size), cpioEnd()]), done));
+      const archive = async function* (): AsyncGenerator<Buffer> {
+        yield cpioHeader(ROOT_IMAGE, 0o100644, size, 1);
+        yield* createReadStream(live.rootImage, { highWaterMark: 1 << 20 });
+        yield Buffer.concat([cpioPadding(size), cpioEnd()]);
+      };
+      await pipeline(archive, createWriteStream(join(set, 'root.img')), { signal });
     });
     const names = ['vmlinuz', 'initrd.img', 'root.img'];
     const sizes = await Promise.all(names.map(async (name) => [name, (await stat(join(set, name))).size] as const));
     signal?.throwIfAborted();
-    await rm(out, { recursive: true, force: true });
-    await rename(set, out);
+    await settle(set, out);
     return {
       out: options.out,
       ref,
@@ -107,6 +108,15 @@ export async function buildPxe(options: BuildPxeOptions): Promise<BuildPxeResult
   } finally {
     await removeScratch(scratch);
   }
+}
+
+/** Throws `exists` for a folder that holds anything but a set as it was written: all of it would be lost. */
+export async function requireOwnSet(folder: string): Promise<void> {
+  const names = existsSync(folder) ? (await readdir(folder)).sort() : [];
+  if (names.length === 0 || names.join('/') === SET.join('/')) return;
+  throw new AtomicError('exists', `${folder} is there and is no set for network boots, or holds other files as well`, {
+    hint: 'name a folder that is not there yet, and move the set',
+  });
 }
 
 /** Throws 'permission' unless this is root: files of a system belong to many users. */
