@@ -1,6 +1,6 @@
-import { spawn } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { AtomicError } from '@atomic/ostree';
+import { type RunOptions as CommonRunOptions, run as runProgram } from '../process.ts';
 
 // Root's PATH often lacks the administrators' folders, so we do not depend on it.
 const FOLDERS = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
@@ -36,9 +36,6 @@ const PACKAGES = {
 
 export type Tool = keyof typeof PACKAGES;
 
-/** Whether a tool is installed. */
-export const hasTool = (tool: Tool): boolean => find(tool) !== undefined;
-
 /** Throws one AtomicError 'unsupported' naming all tools that are missing and how to install them. */
 export function requireTools(tools: readonly Tool[]): void {
   const missing = tools.filter((tool) => find(tool) === undefined);
@@ -49,40 +46,24 @@ export function requireTools(tools: readonly Tool[]): void {
   });
 }
 
-export interface RunOptions {
-  input?: string | undefined;
-  signal?: AbortSignal | undefined;
-}
+export type RunOptions = Pick<CommonRunOptions, 'input' | 'signal'>;
 
 /**
- * Run a tool to its end; its standard output. An abort kills it.
+ * Run a tool to its end; its standard output. It is in a process group of its own, which an abort kills, and which a
+ * Ctrl-C at the terminal does not reach: losetup, mount and umount are not to be stopped halfway.
  * Throws AtomicError 'no-space' or 'failed' with the tool's last line.
  */
-export function run(tool: Tool, args: readonly string[], options: RunOptions = {}): Promise<string> {
-  const { signal, input } = options;
-  return new Promise((resolve, reject) => {
-    signal?.throwIfAborted();
-    const child = spawn(find(tool) ?? tool, args, { stdio: ['pipe', 'pipe', 'pipe'], env: { LC_ALL: 'C' } });
-    let output = '';
-    let errors = '';
-    const stop = () => child.kill('SIGKILL');
-    signal?.addEventListener('abort', stop);
-    child.stdout.on('data', (chunk: Buffer) => {
-      output += chunk.toString();
-    });
-    child.stderr.on('data', (chunk: Buffer) => {
-      errors = (errors + chunk.toString()).slice(-4000);
-    });
-    child.stdin.on('error', () => undefined); // a tool that fails early does not read its input
-    child.stdin.end(input ?? '');
-    child.on('error', reject);
-    child.on('close', (code) => {
-      signal?.removeEventListener('abort', stop);
-      if (code === 0) resolve(output);
-      else if (signal?.aborted) reject(signal.reason);
-      else if (/no space left/i.test(errors)) reject(noSpace(`${tool} ran out of space`));
-      else reject(new AtomicError('failed', `${tool} failed: ${errors.trim().split('\n').at(-1) || `status ${code}`}`));
-    });
+export async function run(tool: Tool, args: readonly string[], options: RunOptions = {}): Promise<string> {
+  return await runProgram(find(tool) ?? tool, args, {
+    ...options,
+    env: { PATH: FOLDERS.join(':'), LC_ALL: 'C' },
+    explain: (output, code) =>
+      /no space left/i.test(output)
+        ? noSpace(`${tool} ran out of space`)
+        : new AtomicError(
+            'failed',
+            `${tool} failed: ${output.trim().split('\n').at(-1) || (code === null ? 'it was killed' : `status ${code}`)}`,
+          ),
   });
 }
 
