@@ -110,8 +110,8 @@ export async function* contentLayer(repo: Repo, content: ChunkContent): AsyncGen
   yield out.take();
 }
 
-/** The layer that comes first: the commit, all its metadata, the folders of the tree, and the content in no other. */
-export async function* commitLayer(repo: Repo, commit: Checksum, rest: ChunkContent): AsyncGenerator<Uint8Array> {
+/** The layer that comes first: the commit, all its metadata, and the folders of the tree. */
+export async function* commitLayer(repo: Repo, commit: Checksum): AsyncGenerator<Uint8Array> {
   const out = new TarPieces();
   const { tree, meta } = repo.loadCommit(commit);
   const root = treeOf(repo, tree, meta);
@@ -143,7 +143,6 @@ export async function* commitLayer(repo: Repo, commit: Checksum, rest: ChunkCont
   }
   // Programs in a container want it, and nothing there makes it.
   if (!has(repo, commit, '/var/tmp')) out.entry({ name: 'var/tmp/', kind: 'directory', size: 0, mode: 0o1777 });
-  yield* contentEntries(repo, rest, out);
   out.add(Buffer.alloc(1024));
   yield out.take();
 }

@@ -152,7 +152,7 @@ async function writeImage(
   });
   const planned = planLayers(componentsOf(repo, commit), maxLayers - 1, before);
   const created = new Date(timestamp * 1000).toISOString().replace(/\.\d+Z$/, 'Z');
-  const layers: WrittenLayer[] = [await writer.layer(commitLayer(repo, commit, new Map()), compression, signal)];
+  const layers: WrittenLayer[] = [await writer.layer(commitLayer(repo, commit), compression, signal)];
   // Compressing happens in other threads, so two at a time keep them busy; more would only take memory.
   const queue = planned.entries();
   const work = async (): Promise<void> => {
