@@ -1,10 +1,11 @@
 import { formatImageName, type ImageSource } from '@atomic/oci';
 import { AtomicError, prune, type Repo, type StoredFile } from '@atomic/ostree';
+import { BLOB_REFS, BlobStore } from '../blobs/blob-store.ts';
 import { type CheckoutImageOptions, checkoutImage } from './checkout-image.ts';
 import { fileIn } from './folder.ts';
 import { IMAGE_REFS, imageRef, LAYER_REFS, layerRef, nameOfRef, possibleNames, withTag } from './names.ts';
 import { type PulledImage, type PullOptions, pullImage } from './pull-image.ts';
-import { readStored, rootOf, type StoredImage } from './stored-image.ts';
+import { readStored, rootOf, type StoredImage, storedManifest } from './stored-image.ts';
 import { StoredSource } from './stored-source.ts';
 
 /**
@@ -80,23 +81,46 @@ export class ImageStore {
   }
 
   /**
-   * Drop layers (and kept blobs) that no commit of an image needs any more, then every object of the repository that no
+   * Drop layers, and kept blobs, that no commit of an image needs any more, then every object of the repository that no
    * ref reaches. Bytes freed.
    */
   async prune(options: { signal?: AbortSignal | undefined } = {}): Promise<{ layers: string[]; freedBytes: number }> {
     const { repo } = this;
-    const wanted = new Set<string>();
-    // Deployments keep images by refs of their own: every commit of an image counts, whatever its ref.
-    for (const commit of new Set(repo.listRefs().values()))
-      for (const diffId of readStored(repo, commit, '')?.diffIds ?? []) wanted.add(layerRef(diffId));
     const layers: string[] = [];
-    for (const ref of repo.listRefs({ prefix: LAYER_REFS }).keys()) {
-      if (wanted.has(ref)) continue;
-      repo.setRef(ref, null);
-      layers.push(ref.slice(LAYER_REFS.length + 1).replace('/', ':'));
+    {
+      // A pull counts on layers that no image names yet until it has written its own.
+      using _lock = await repo.lock('exclusive', options);
+      const wanted = this.#wanted();
+      for (const prefix of [LAYER_REFS, BLOB_REFS]) {
+        for (const ref of repo.listRefs({ prefix }).keys()) {
+          if (wanted.has(ref)) continue;
+          repo.setRef(ref, null);
+          if (prefix === LAYER_REFS) layers.push(ref.slice(LAYER_REFS.length + 1).replace('/', ':'));
+        }
+      }
     }
     const { freedBytes } = await prune(repo, { refsOnly: true, depth: 0, signal: options.signal });
     return { layers, freedBytes };
+  }
+
+  /** The refs of layers and blobs that images need. */
+  #wanted(): Set<string> {
+    const { repo } = this;
+    const wanted = new Set<string>();
+    const blobs = new BlobStore(repo);
+    // Deployments keep images by refs of their own: every commit of an image counts, whatever its ref.
+    for (const commit of new Set(repo.listRefs().values())) {
+      const image = readStored(repo, commit, '');
+      if (image === undefined) continue;
+      for (const diffId of image.diffIds) wanted.add(layerRef(diffId));
+      try {
+        for (const { digest } of storedManifest(repo, image).layers) wanted.add(blobs.ref(digest));
+      } catch (error) {
+        // What it came as is of no use to an image whose manifest is damaged or not here.
+        if (!(error instanceof AtomicError)) throw error;
+      }
+    }
+    return wanted;
   }
 
   /**

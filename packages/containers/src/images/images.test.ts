@@ -6,9 +6,12 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { zstdCompressSync } from 'node:zlib';
 import { lgetxattr, MNT, MS, mount, umount } from '@atomic/linux';
+import { MEDIA } from '@atomic/oci';
 import { AtomicError, Repo } from '@atomic/ostree';
+import { BlobStore } from '../blobs/blob-store.ts';
 import { ImageStore } from './image-store.ts';
 import { imageRef, nameOfRef, possibleNames } from './names.ts';
+import { storedManifest } from './stored-image.ts';
 import { layerOf, type Member, TestImage } from './test-image.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'atomic-images-'));
@@ -210,6 +213,42 @@ test('equal files of different images are one object; names, tags and prune', as
     left.filter((entry) => entry.isFile()),
     [],
   );
+});
+
+test('layers as they came go with the last image that has them', async () => {
+  const store = newStore();
+  const [one, two] = [layerOf(file('a')), layerOf(file('b'))];
+  const { image } = await store.pull(TestImage.of(one, two), { name: 'localhost/both', keepBlobs: true });
+  await store.pull(TestImage.of(one), { name: 'localhost/one', keepBlobs: true });
+  const [first, second] = storedManifest(store.repo, image).layers.map(({ digest }) => digest);
+  const kept = () => [...new BlobStore(store.repo).list()];
+  assert.deepEqual(kept(), [first, second].sort());
+  store.repo.setRef('container/deployment/x', image.commit);
+  store.remove(image);
+  await store.prune();
+  assert.equal(kept().length, 2, 'a deployment has both');
+  store.repo.setRef('container/deployment/x', null);
+  await store.prune();
+  assert.deepEqual(kept(), [first]);
+  store.remove(store.need('localhost/one'));
+  await store.prune();
+  assert.deepEqual(kept(), []);
+});
+
+test('a prune beside a pull takes nothing away that the image is about to need', async () => {
+  const store = newStore();
+  const [there, missing] = [layerOf(file('there')), layerOf(file('missing'))];
+  store.remove((await store.pull(TestImage.of(there), { name: 'localhost/before' })).image);
+  const image = TestImage.of(there, missing);
+  const blob = image.blob.bind(image);
+  let pruned: ReturnType<ImageStore['prune']> | undefined;
+  image.blob = (descriptor) => {
+    if (descriptor.mediaType.startsWith(MEDIA.layer)) pruned ??= store.prune();
+    return blob(descriptor);
+  };
+  await store.pull(image, { name: 'localhost/image' });
+  assert.deepEqual((await pruned)?.layers, []);
+  assert.equal((await store.pull(image, { name: 'localhost/image' })).unchanged, true);
 });
 
 test('names become refs and back; short ones mean localhost or the hub', () => {

@@ -57,13 +57,14 @@ export async function pullImage(repo: Repo, source: ImageSource, options: PullOp
   const kept = (): boolean => blobs === undefined || packedLayers(image).every(({ digest }) => blobs.has(digest));
   if (there?.digest === image.digest && diffIds.every(present) && kept())
     return { image: there, fetched: 0, unchanged: true };
+  // From here on nobody prunes: layers that are here are to stay until the image has them.
+  await using transaction = await repo.begin({ resumable: false, signal });
   const fetched = await fetchLayers(repo, source, image, options);
   const layers = diffIds.map((diffId) => {
     const commit = repo.readRef(layerRef(diffId));
     if (commit === null) throw corrupt(`the layer ${diffId} went away while the image was pulled`);
     return commit;
   });
-  await using transaction = await repo.begin({ resumable: false, signal });
   const commit = await writeImage(repo, transaction, image, layers, {
     origin: options.origin ?? source.name,
     limits: options.limits,
