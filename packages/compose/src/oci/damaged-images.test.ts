@@ -4,10 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { constants, gunzipSync, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
-import { commitTree, Repo } from '@atomic/ostree';
+import { commitTree, Repo, tarHeader } from '@atomic/ostree';
 import { buildChunked } from './build-chunked.ts';
 import { encapsulate } from './encapsulate.ts';
 import { unencapsulate } from './import-image.ts';
+import { importObjects } from './import-objects.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'atomic-damaged-images-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -65,4 +66,31 @@ test('a root that tar cannot read in full becomes no image, and the message says
   } finally {
     process.env['PATH'] = path;
   }
+});
+
+test('an import that fails leaves a commit that is whole here as it is', async () => {
+  const layout = join(folder, 'half');
+  const { layers, commit } = await encapsulate({ repo, ref: 'os', destination: `oci:${layout}` });
+  rmSync(blobPath(layout, layers[1]?.digest));
+  await assert.rejects(unencapsulate({ repo, source: `oci:${layout}` }), /the image has no sha256/);
+  assert.equal(Repo.open(repo.path).commitState(commit), 'complete');
+  // Where only part of it came, that is known.
+  const into = fresh('half-');
+  await assert.rejects(unencapsulate({ repo: into, source: `oci:${layout}` }), /the image has no sha256/);
+  assert.notEqual(into.commitState(commit), 'complete');
+});
+
+test('a layer cannot have more attributes remembered than fit', async () => {
+  const into = fresh('attributes-');
+  await using transaction = await into.begin();
+  const layer = async function* (): AsyncGenerator<Uint8Array> {
+    const set = Buffer.alloc(1 << 20);
+    for (let i = 0; i < 17; i++) {
+      const name = `sysroot/ostree/repo/xattrs/${i.toString(16).padStart(64, '0')}`;
+      yield tarHeader({ name, kind: 'file', mode: 0o644, uid: 0, gid: 0, size: set.length, mtime: 0 });
+      yield set;
+    }
+    yield Buffer.alloc(1024);
+  };
+  await assert.rejects(importObjects(transaction, layer(), { metadata: false }), /more sets of attributes/);
 });

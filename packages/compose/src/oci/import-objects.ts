@@ -20,6 +20,8 @@ const MAX_METADATA = 10 << 20;
 const MAX_XATTRS = 1 << 20;
 /** Different sets of attributes in a layer; a tree has a dozen. */
 const MAX_SETS = 100_000;
+/** And bytes of all of them: they are remembered until the layer's end. */
+const MAX_ALL_SETS = 16 << 20;
 
 /** What a layer brought. */
 export interface ImportedObjects {
@@ -46,30 +48,32 @@ export async function importObjects(
   options: { metadata: boolean; signal?: AbortSignal | undefined },
 ): Promise<ImportedObjects> {
   const imported: ImportedObjects = { commit: undefined, files: [] };
-  const sets = new Map<string, Xattr[]>();
+  // As they came: parsed, a set can take forty times as much.
+  const sets = new Map<string, Buffer>();
+  let remembered = 0;
   let next: { file: Checksum; xattrs: Xattr[] } | undefined;
-  const remember = (name: string, xattrs: Xattr[]): Xattr[] => {
-    if (sets.size >= MAX_SETS) throw corrupt('a layer has more sets of attributes than a tree can have');
-    sets.set(name, xattrs);
-    return xattrs;
+  const remember = async (name: string, entry: ArchiveEntry): Promise<void> => {
+    remembered += entry.size;
+    if (sets.size >= MAX_SETS || remembered > MAX_ALL_SETS)
+      throw corrupt('a layer has more sets of attributes than a tree can have');
+    sets.set(name, await gathered(entry, MAX_XATTRS));
   };
   for await (const entry of archiveEntries(layer)) {
     options.signal?.throwIfAborted();
     const old = XATTRS.exec(entry.path)?.[1];
     if (old !== undefined) {
-      remember(old, parseXattrs(await gathered(entry, MAX_XATTRS)));
+      await remember(old, entry);
       continue;
     }
     const [, prefix = '', rest = '', type = ''] = OBJECT.exec(entry.path) ?? [];
     if (type === '') continue;
     const checksum = prefix + rest;
     if (!isChecksum(checksum)) continue;
-    if (type === 'file-xattrs') remember(checksum, parseXattrs(await gathered(entry, MAX_XATTRS)));
+    if (type === 'file-xattrs') await remember(checksum, entry);
     else if (type === 'file-xattrs-link' || type === 'file.xattrs') {
-      const set =
-        entry.type === 'hardlink' ? sets.get(setName(entry.target)) : parseXattrs(await gathered(entry, MAX_XATTRS));
+      const set = entry.type === 'hardlink' ? sets.get(setName(entry.target)) : await gathered(entry, MAX_XATTRS);
       if (set === undefined) throw corrupt(`${entry.path} in a layer points to no attributes`);
-      next = { file: checksum, xattrs: set };
+      next = { file: checksum, xattrs: parseXattrs(set) };
     } else if (type === 'file') {
       if (next?.file !== checksum) throw corrupt(`a layer has no attributes for ${checksum}.file`);
       const { xattrs } = next;
@@ -97,7 +101,8 @@ export async function importObjects(
       } else if (type === 'commit') {
         if (imported.commit !== undefined) throw corrupt('a layer has more than one commit');
         imported.commit = checksum;
-        transaction.markPartial(checksum);
+        // One that is whole here stays so, whatever becomes of this import.
+        if (transaction.repo.commitState(checksum) !== 'complete') transaction.markPartial(checksum);
         transaction.writeMetadata('commit', bytes, { expected: checksum });
       } else if (type === 'dirtree' || type === 'dirmeta')
         transaction.writeMetadata(type, bytes, { expected: checksum });
