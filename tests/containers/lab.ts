@@ -41,6 +41,8 @@ export interface ImageRecipe {
   entrypoint?: string[];
   env?: string[];
   user?: string;
+  /** Where the image wants its data kept. */
+  volumes?: string[];
   /** Path → text; below busybox's own files. A path ending in / is an empty folder. */
   files?: Record<string, string>;
   /** Done to the unpacked root before it becomes the layer. */
@@ -110,6 +112,7 @@ export async function makeImage(layout: string, tag: string, recipe: ImageRecipe
       Env: recipe.env ?? ['PATH=/bin:/usr/bin'],
       ...(recipe.entrypoint === undefined ? {} : { Entrypoint: recipe.entrypoint }),
       ...(recipe.user === undefined ? {} : { User: recipe.user }),
+      ...(recipe.volumes === undefined ? {} : { Volumes: Object.fromEntries(recipe.volumes.map((one) => [one, {}])) }),
     },
     rootfs: { type: 'layers', diff_ids: layers.map(({ diffId }) => diffId) },
     history: layers.map(() => ({ created, created_by: 'lab' })),

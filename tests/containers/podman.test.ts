@@ -143,7 +143,8 @@ test('a container of podman is updated, a bad version comes back by itself, roll
     });
   const name = `${registry.host}/lab/app:latest`;
   registry.push((await version('1', 'sleep 600')).reference, 'lab/app:latest');
-  podman('run', '-d', '--network=host', '--name=app', '-e', 'MINE=kept', '--stop-timeout=1', name);
+  podman('run', '-d', '--network=host', '--name=app', '-v', '/data', '-e', 'MINE=kept', '--stop-timeout=1', name);
+  good('exec', 'app', 'sh', '-c', 'echo data > /data/file');
   assert.match(good('containers', 'update', 'app'), /Latest version already installed/);
   registry.push((await version('2', 'sleep 600')).reference, 'lab/app:latest');
   assert.match(good('containers', 'update', 'app'), /^app: updated to \w{12}; \w{12} waits as app-previous$/m);
@@ -157,7 +158,10 @@ test('a container of podman is updated, a bad version comes back by itself, roll
   good('containers', 'rollback', 'app');
   assert.equal(good('exec', 'app', 'sh', '-c', 'cat /version; echo $V $MINE'), '11 kept\n');
   good('containers', 'rollback', 'app');
-  assert.equal(good('exec', 'app', 'cat', '/version'), '2');
+  assert.equal(good('exec', 'app', 'cat', '/version', '/data/file'), '2data\n');
+  registry.push((await version('4', 'sleep 600')).reference, 'lab/app:latest');
+  good('containers', 'update', 'app');
+  assert.equal(good('exec', 'app', 'cat', '/version', '/data/file'), '4data\n');
   assert.match(good('containers', 'trim'), /^app: \S+/m);
   good('containers', 'delete', '--force', '--yes', 'app', 'app-previous');
   assert.deepEqual(JSON.parse(good('containers', 'list', '--all', '--json')), []);

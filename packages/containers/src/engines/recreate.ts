@@ -1,12 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isDeepStrictEqual } from 'node:util';
 import { AtomicError } from '@atomic/ostree';
-import { z } from 'zod';
 import type { ImageDetails, OperationOptions, UpdateOptions, UpdateReport } from '../backends/backend.ts';
 import { OutcomeError } from '../outcome.ts';
 import type { EngineApi } from './api.ts';
 import { type EngineContainers, nameOf } from './engine-containers.ts';
 import type { EngineImages } from './engine-images.ts';
+import { recipe } from './recipe.ts';
 import { createdAnswer, type EngineContainer } from './schema.ts';
 
 /** Under this name the container before the last update waits. */
@@ -17,61 +16,10 @@ const SETTLE = 3000;
 /** How long a check of the image's may take to succeed; milliseconds. */
 const HEALTH_DEADLINE = 120_000;
 
-const values = z.record(z.string(), z.unknown());
-const imageConfig = z.looseObject({ Config: values.nullish() });
-
 interface Tools {
   api: EngineApi;
   containers: EngineContainers;
   images: EngineImages;
-}
-
-/**
- * What the container was made with beyond what its image says: what the image says comes from the new image. Engines
- * keep both in one.
- */
-export function ownConfig(
-  container: Readonly<Record<string, unknown>>,
-  image: Readonly<Record<string, unknown>>,
-): Record<string, unknown> {
-  const own: Record<string, unknown> = {};
-  for (const [key, value] of Object.entries(container)) {
-    const given = image[key];
-    if (Array.isArray(value) && Array.isArray(given) && key === 'Env') {
-      own[key] = value.filter((entry) => !given.includes(entry));
-    } else if (key === 'Labels' || key === 'Volumes' || key === 'ExposedPorts') {
-      const before = values.safeParse(given).data ?? {};
-      const entries = Object.entries(values.safeParse(value).data ?? {});
-      own[key] = Object.fromEntries(entries.filter(([name, one]) => !isDeepStrictEqual(before[name], one)));
-    } else if (!isDeepStrictEqual(value, given)) own[key] = value;
-  }
-  return own;
-}
-
-/** The body that makes the same container of another image. */
-async function recipe({ api }: Tools, old: EngineContainer, image: string): Promise<Record<string, unknown>> {
-  const before = await api
-    .json('GET', `/images/${encodeURIComponent(old.Image)}/json`, imageConfig)
-    .catch(() => undefined);
-  const config = ownConfig(old.Config, before?.Config ?? {});
-  // Engines name the host after the container unless told otherwise.
-  if (typeof config['Hostname'] === 'string' && old.Id.startsWith(config['Hostname'])) delete config['Hostname'];
-  const mode = old.HostConfig.NetworkMode;
-  const shares = mode === 'host' || mode === 'none' || mode.startsWith('container:');
-  const networks = Object.entries(old.NetworkSettings?.Networks ?? {}).map(([name, { Aliases, IPAMConfig, Links }]) => {
-    const aliases = Array.isArray(Aliases) ? Aliases.filter((alias) => !old.Id.startsWith(String(alias))) : [];
-    return [name, { Aliases: aliases, IPAMConfig, Links }];
-  });
-  const endpoints = shares ? {} : { NetworkingConfig: { EndpointsConfig: Object.fromEntries(networks.slice(0, 1)) } };
-  if (shares) for (const key of ['Hostname', 'Domainname', 'ExposedPorts', 'MacAddress']) delete config[key];
-  return { ...config, Image: image, HostConfig: { ...old.HostConfig, ...limitsOf(old.HostConfig) }, ...endpoints };
-}
-
-/** Podman says `RLIMIT_NOFILE` of what it takes as `nofile` only. */
-function limitsOf({ Ulimits }: Readonly<Record<string, unknown>>): { Ulimits?: unknown } {
-  const limits = z.array(z.looseObject({ Name: z.string() })).safeParse(Ulimits);
-  if (!limits.success) return {};
-  return { Ulimits: limits.data.map((one) => ({ ...one, Name: one.Name.replace(/^RLIMIT_/, '').toLowerCase() })) };
 }
 
 const path = (container: string): string => `/containers/${encodeURIComponent(container)}`;
@@ -169,7 +117,7 @@ export async function updateContainer(tools: Tools, container: string, options: 
   if (image === undefined) throw new AtomicError('not-found', `${containers.name} has no image '${reference}'`);
   const told = { name, before: old.Image, after: image.id };
   if (image.id === old.Image) return { ...told, changed: false, message: 'Latest version already installed.' };
-  const body = await recipe(tools, old, reference);
+  const body = await recipe(tools.api, old, reference);
   const policy = old.HostConfig['RestartPolicy'];
   if (old.State.Running) await containers.stop(old.Id, { signal });
   await rename(tools, old.Id, swappingName(name));

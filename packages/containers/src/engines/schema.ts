@@ -15,6 +15,7 @@ export const containerRow = z.object({ Id: z.string() });
 
 const mount = z.object({
   Type: z.string(),
+  Name: z.string().default(''),
   Source: z.string().default(''),
   Destination: z.string(),
   RW: z.boolean().default(true),
@@ -65,6 +66,11 @@ export const containerDetails = z.looseObject({
     CapAdd: strings,
     CapDrop: strings,
     SecurityOpt: strings,
+    Binds: strings,
+    Mounts: z
+      .array(z.looseObject({ Type: z.string(), Target: z.string().default(''), Source: z.string().optional() }))
+      .nullish()
+      .transform((list) => list ?? undefined),
   }),
   NetworkSettings: z.looseObject({ Networks: z.record(z.string(), z.looseObject({})).nullish() }).nullish(),
 });

@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import {
+  atomic,
+  type Dockerd,
+  type ImageRecipe,
+  lacks,
+  makeImage,
+  scratchFolder,
+  startDockerd,
+  startRegistry,
+} from './lab.ts';
+
+const skip = lacks('dockerd', 'docker', 'docker-registry', 'skopeo', 'busybox') ?? false;
+
+const made: AsyncDisposable[] = [];
+const scratch = scratchFolder('update');
+let engine: Dockerd;
+let registry: Awaited<ReturnType<typeof startRegistry>>;
+let env: Record<string, string>;
+
+before(async () => {
+  if (skip !== false) return;
+  [engine, registry] = await Promise.all([startDockerd(), startRegistry()]);
+  made.push(engine, registry);
+  env = {
+    DOCKER_HOST: engine.host,
+    ATOMIC_VAR_LIB: join(scratch.path, 'lib'),
+    ATOMIC_CONF: join(scratch.path, 'atomic.conf'),
+    ATOMIC_CONFD: join(scratch.path, 'atomic.d'),
+  };
+});
+after(async () => {
+  for (const one of made) await one[Symbol.asyncDispose]();
+  scratch[Symbol.dispose]();
+});
+
+const run = (verb: 'update' | 'rollback' | 'delete', ...args: string[]) =>
+  atomic(['containers', verb, '--storage=docker', ...args], { env });
+function good(...args: Parameters<typeof run>): string {
+  const { status, out, err } = run(...args);
+  assert.equal(status, 0, `atomic ${args.join(' ')}: ${err}`);
+  return out;
+}
+const docker = (...args: string[]): string => engine.docker(...args).trim();
+const inside = (container: string, script: string): string => docker('exec', container, 'sh', '-c', script);
+
+/** Pushes a version of an image, which says its number in /version; returns the image's name. */
+async function push(name: string, version: number, recipe: ImageRecipe = {}): Promise<string> {
+  const layout = join(scratch.path, `${name}-${version}`);
+  const files = { version: String(version) };
+  const { reference } = await makeImage(layout, 'v', { cmd: ['sleep', '600'], ...recipe, files });
+  registry.push(reference, `lab/${name}:latest`);
+  return `${registry.host}/lab/${name}:latest`;
+}
+
+const QUICK = ['-d', '--network=none', '--stop-timeout=1'];
+
+test('what a container keeps in volumes without a name outlives its updates and rollbacks', { skip }, async () => {
+  const recipe = { volumes: ['/data'] };
+  const image = await push('db', 1, recipe);
+  const more = ['-v', '/more', '--mount', 'type=volume,dst=/mounted', '-v', 'named:/named', '--tmpfs=/fleeting'];
+  docker('run', ...QUICK, '--name=db', ...more, image);
+  const places = '/data /more /mounted /named';
+  inside('db', `for at in ${places}; do echo kept > $at/file; done`);
+  for (const version of [2, 3, 4]) {
+    await push('db', version, recipe);
+    good('update', 'db');
+    assert.equal(inside('db', 'cat /version'), String(version));
+    assert.equal(inside('db', `for at in ${places}; do cat $at/file; done`), 'kept\nkept\nkept\nkept');
+  }
+  good('rollback', 'db');
+  assert.equal(inside('db', 'cat /version /data/file'), '3kept');
+  assert.equal(docker('volume', 'ls', '-q').split('\n').length, 4, 'no other volume was made on the way');
+  good('delete', '--force', '--yes', 'db', 'db-previous');
+});
