@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { InstallRequest, ManagerOptions, PackageManager } from './packages/manager.ts';
 
 /** Bumped when the same input gives another tree. */
-export const COMPOSE_FORMAT = '3';
+export const COMPOSE_FORMAT = '4';
 /** Of each package manager: what one family composes does not push out what the other does. */
 const KEPT_ROOTS = 4;
 

@@ -1,9 +1,19 @@
-import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join, posix } from 'node:path';
 import { AtomicError } from '@atomic/ostree';
 
 /**
- * A path of a tree that scripts of packages have written to, for this process to read or write. Throws `invalid` when a
+ * A path of a tree that packages and scripts have written to, for this process to read or write. Throws `invalid` when a
  * link stands on the way: it could lead anywhere on this machine.
  */
 export function inTree(root: string, path: string): string {
@@ -13,9 +23,11 @@ export function inTree(root: string, path: string): string {
     const stat = lstatSync(at, { throwIfNoEntry: false });
     if (stat === undefined) break;
     if (stat.isSymbolicLink()) {
-      throw new AtomicError('invalid', `a package's script put a link at /${at.slice(root.length + 1)}`, {
-        hint: 'nothing was changed; leave the package out',
-      });
+      throw new AtomicError(
+        'invalid',
+        `a package or a script put a link at /${posix.relative(root, at)}, which may lead anywhere on this machine`,
+        { hint: 'leave out what makes it' },
+      );
     }
   }
   return join(root, path);
@@ -25,6 +37,28 @@ export function inTree(root: string, path: string): string {
 export function readInTree(root: string, path: string): string | undefined {
   const full = inTree(root, path);
   return lstatSync(full, { throwIfNoEntry: false })?.isFile() ? readFileSync(full, 'utf8') : undefined;
+}
+
+/** A folder of a tree, made where there is none. */
+export function folderInTree(root: string, path: string): string {
+  const full = inTree(root, path);
+  mkdirSync(full, { recursive: true });
+  return full;
+}
+
+/**
+ * Writes a file of a tree, and makes its folders. What is there is unlinked first: it may be a link, or have other names.
+ * Owner and mode of a file that is there stay.
+ */
+export function writeInTree(root: string, path: string, data: string | Uint8Array, mode = 0o644): void {
+  const full = join(folderInTree(root, posix.dirname(path)), posix.basename(path));
+  const before = lstatSync(full, { throwIfNoEntry: false });
+  if (before?.isDirectory()) throw new AtomicError('invalid', `/${path} of the tree is a folder, not a file`);
+  rmSync(full, { force: true });
+  writeFileSync(full, data, { flag: 'wx', mode });
+  if (!before?.isFile()) return;
+  chownSync(full, before.uid, before.gid);
+  chmodSync(full, before.mode & 0o7777);
 }
 
 /** Names in a folder of a tree, sorted; none when it is no folder. */

@@ -1,23 +1,12 @@
-import {
-  chmodSync,
-  chownSync,
-  cpSync,
-  existsSync,
-  lstatSync,
-  mkdirSync,
-  readdirSync,
-  rmSync,
-  statSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
-import { dirname, join } from 'node:path';
+import { lstatSync, rmSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
 import { AtomicError, type Progress } from '@atomic/ostree';
 import type { PackageManager } from '../packages/manager.ts';
 import { runInTree } from '../sandbox.ts';
+import { inTree, writeInTree } from '../tree-files.ts';
 import type { Located, Treefile } from '../treefile/treefile.ts';
+import { addFiles, placeOf } from './add-files.ts';
 import { keepLanguages } from './languages.ts';
-import { escapes } from './layout.ts';
 
 interface StepOptions {
   /** who knows which files are a package's */
@@ -28,21 +17,6 @@ interface StepOptions {
 
 const at = (item: Located<unknown>): string => `${item.file}:${item.line}`;
 
-/** Files added by a treefile belong to root; only the permission bits of the source are kept, and of those only x for all. */
-function addFile(root: string, source: string, destination: string): void {
-  const to = join(root, destination);
-  mkdirSync(dirname(to), { recursive: true });
-  cpSync(source, to, { recursive: true, verbatimSymlinks: true });
-  const settle = (path: string): void => {
-    const stat = lstatSync(path);
-    if (stat.isSymbolicLink()) return;
-    chownSync(path, 0, 0);
-    chmodSync(path, stat.isDirectory() || (stat.mode & 0o111) !== 0 ? 0o755 : 0o644);
-    if (stat.isDirectory()) for (const name of readdirSync(path)) settle(join(path, name));
-  };
-  settle(to);
-}
-
 function removeFromPackage(
   root: string,
   item: Treefile['removeFromPackages'][number],
@@ -50,9 +24,10 @@ function removeFromPackage(
 ): void {
   const patterns = item.value.patterns.map((pattern) => new RegExp(pattern, 'u'));
   for (const path of manager.files(root, item.value.package)) {
-    if (!patterns.some((pattern) => pattern.test(path)) || escapes(root, dirname(path))) continue;
-    const stat = lstatSync(join(root, path), { throwIfNoEntry: false });
-    if (stat !== undefined && !stat.isDirectory()) rmSync(join(root, path));
+    if (!patterns.some((pattern) => pattern.test(path))) continue;
+    const full = placeOf(root, path, 'remove-from-packages', item);
+    const stat = lstatSync(full, { throwIfNoEntry: false });
+    if (stat !== undefined && !stat.isDirectory()) rmSync(full);
   }
 }
 
@@ -63,28 +38,9 @@ function removeFromPackage(
 export async function applyTreefile(root: string, treefile: Treefile, options: StepOptions): Promise<void> {
   for (const item of treefile.removeFromPackages) removeFromPackage(root, item, options.manager);
   if (treefile.family === 'deb' && treefile.installLangs !== undefined) keepLanguages(root, treefile.installLangs);
-  for (const item of treefile.removeFiles) {
-    if (escapes(root, dirname(item.value)))
-      throw new AtomicError('invalid', `${at(item)}: 'remove-files' names ${item.value}, which leads out of the tree`);
-    rmSync(join(root, item.value), { recursive: true, force: true });
-  }
-  for (const item of treefile.addFiles) {
-    const { source, destination } = item.value;
-    // Merged /usr: /lib/x is /usr/lib/x, by a relative link that stays inside.
-    if (escapes(root, dirname(destination)))
-      throw new AtomicError('invalid', `${at(item)}: 'add-files' names ${destination}, which leads out of the tree`);
-    if (
-      existsSync(join(root, destination)) &&
-      statSync(join(root, destination)).isDirectory() &&
-      !statSync(source).isDirectory()
-    ) {
-      throw new AtomicError(
-        'invalid',
-        `${at(item)}: 'add-files' names ${destination}, which is a directory in the tree`,
-      );
-    }
-    addFile(root, source, destination);
-  }
+  for (const item of treefile.removeFiles)
+    rmSync(placeOf(root, item.value, 'remove-files', item), { recursive: true, force: true });
+  for (const item of treefile.addFiles) addFiles(root, item);
   const systemctl = async (item: Located<unknown>, key: string, ...command: string[]): Promise<void> => {
     await runInTree({
       root,
@@ -107,17 +63,14 @@ export async function applyTreefile(root: string, treefile: Treefile, options: S
       treefile.defaultTarget,
     );
   }
-  if (treefile.hostname !== undefined) writeFileSync(join(root, 'etc/hostname'), `${treefile.hostname}\n`);
+  if (treefile.hostname !== undefined) writeInTree(root, 'etc/hostname', `${treefile.hostname}\n`);
   for (const script of treefile.postprocess) {
     options.progress?.({ phase: 'postprocess', message: `script ${at(script)}` });
     const name = '.atomic-postprocess';
-    writeFileSync(
-      join(root, name),
-      script.value.startsWith('#!') ? script.value : `#!/bin/sh\nset -e\n${script.value}`,
-      { mode: 0o755 },
-    );
+    const text = script.value.startsWith('#!') ? script.value : `#!/bin/sh\nset -e\n${script.value}`;
+    writeInTree(root, name, text, 0o755);
     // Scripts written for rpm-ostree know /etc by both of its names.
-    const defaults = join(root, 'usr/etc');
+    const defaults = join(inTree(root, 'usr'), 'etc');
     const linked = lstatSync(defaults, { throwIfNoEntry: false }) === undefined;
     if (linked) symlinkSync('../etc', defaults);
     try {
