@@ -51,6 +51,11 @@ describe('refs laid over packages', () => {
       for (const [path, text] of Object.entries(files)) put(dir, path, text);
       await commitTree(repo, { trees: [{ dir }], branch, timestamp: 0 });
     };
+    const linked = mkdtempSync(join(scratch, 'layer-'));
+    symlinkSync(scratch, join(linked, 'out'));
+    await commitTree(repo, { trees: [{ dir: linked }], branch: 'layer/link', timestamp: 0 });
+    await layer('layer/place', { [`.${scratch}/there`]: '' });
+    await layer('layer/through', { 'out/host': 'layered' });
     await layer('layer/new', { 'bin/more': 'layered', 'usr/etc/more.conf': 'layered' });
     await layer('layer/same', { 'usr/bin/tool': 'layered', 'usr/etc/tool.conf': 'layered' });
   });
@@ -94,6 +99,14 @@ describe('refs laid over packages', () => {
     const root = await install({ ostreeOverrideLayers: [at('layer/same')] });
     assert.equal(get(root, 'usr/bin/tool'), 'layered');
     assert.equal(get(root, 'etc/tool.conf'), 'layered');
+  });
+  test('a link that leads to the composing machine leads into the root', async () => {
+    writeFileSync(join(scratch, 'host'), "the host's");
+    const root = await install({
+      ostreeOverrideLayers: [at('layer/link'), at('layer/place'), at('layer/through')],
+    });
+    assert.equal(readFileSync(join(scratch, 'host'), 'utf8'), "the host's");
+    assert.equal(get(root, `${scratch}/host`), 'layered');
   });
   test('remove-from-packages: files of that package that match, and no others', async () => {
     const root = await install({});

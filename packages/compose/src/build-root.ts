@@ -1,4 +1,4 @@
-import { existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { AtomicError, type Checksum, checkout, type Progress, type Repo } from '@atomic/ostree';
 import { cachedRoot } from './cached-root.ts';
@@ -10,6 +10,7 @@ import { applyTreefile, findKernel, keepAccountNumbers, shapeTree } from './post
 import { run } from './process.ts';
 import { compressRuntime, requireSquashfs } from './runtime/compressed-runtime.ts';
 import { installRuntime } from './runtime/runtime.ts';
+import { followInTree, inTree } from './tree-files.ts';
 import type { Located, Treefile } from './treefile/treefile.ts';
 
 interface BuildOptions {
@@ -105,21 +106,26 @@ async function layTree(
   try {
     const tree = join(work, 'tree');
     await checkout(repo, commits.get(layer.value) ?? layer.value, tree, { forceCopy: true, signal });
-    if (existsSync(join(tree, 'usr/etc')) && !existsSync(join(tree, 'etc')))
-      renameSync(join(tree, 'usr/etc'), join(tree, 'etc'));
+    const defaults = inTree(tree, 'usr/etc');
+    if (existsSync(defaults) && !existsSync(join(tree, 'etc'))) renameSync(defaults, join(tree, 'etc'));
     if (!override) refuseConflicts(root, tree, '', layer);
-    moveOver(tree, root);
+    moveOver(tree, root, '');
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
 }
 
-/** Moves all of `from` into `to`, over what is there. Folders that are links there, as /bin of a merged /usr, stay links. */
-function moveOver(from: string, to: string): void {
+/**
+ * Moves all of `from` into a folder of a root, over what is there. Folders that are links there, as /bin of a merged /usr,
+ * stay links, and lead where they would lead in the root.
+ */
+function moveOver(from: string, root: string, path: string): void {
   for (const entry of readdirSync(from, { withFileTypes: true })) {
     const source = join(from, entry.name);
-    const target = join(to, entry.name);
-    if (entry.isDirectory() && statSync(target, { throwIfNoEntry: false })?.isDirectory()) moveOver(source, target);
+    const target = join(root, path, entry.name);
+    const folder = entry.isDirectory() ? followInTree(root, join(path, entry.name)) : undefined;
+    if (folder !== undefined && lstatSync(join(root, folder), { throwIfNoEntry: false })?.isDirectory())
+      moveOver(source, root, folder);
     else {
       rmSync(target, { recursive: true, force: true });
       renameSync(source, target);
@@ -130,7 +136,7 @@ function moveOver(from: string, to: string): void {
 function refuseConflicts(root: string, tree: string, path: string, layer: Located<string>): void {
   for (const entry of readdirSync(join(tree, path), { withFileTypes: true })) {
     const inner = join(path, entry.name);
-    const there = lstatSync(join(root, inner), { throwIfNoEntry: false });
+    const there = lstatSync(join(root, followInTree(root, path) ?? '', entry.name), { throwIfNoEntry: false });
     if (entry.isDirectory()) {
       if (there !== undefined) refuseConflicts(root, tree, inner, layer);
     } else if (there !== undefined)

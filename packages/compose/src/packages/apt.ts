@@ -14,6 +14,7 @@ import { dirname, join } from 'node:path';
 import { AtomicError } from '@atomic/ostree';
 import type { Advisory, InstalledPackage } from '@atomic/pkgdb';
 import { type RunOptions, run } from '../process.ts';
+import { folderInTree, inTree } from '../tree-files.ts';
 import { debianArchitecture } from '../treefile/architecture.ts';
 import { readAptAdvisories } from './apt-advisories.ts';
 import { explainApt } from './apt-errors.ts';
@@ -273,11 +274,8 @@ export class Apt implements PackageManager {
   }
 
   settle(root: string): void {
-    const states = join(root, 'var/lib/apt/extended_states');
-    if (existsSync(states)) {
-      mkdirSync(join(root, 'usr/lib/sysimage/apt'), { recursive: true });
-      renameSync(states, join(root, 'usr/lib/sysimage/apt/extended_states'));
-    }
+    const states = inTree(root, 'var/lib/apt/extended_states');
+    if (existsSync(states)) renameSync(states, join(folderInTree(root, 'usr/lib/sysimage/apt'), 'extended_states'));
     settleDpkg(root);
   }
 

@@ -1,16 +1,18 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { folderInTree, inTree } from '../tree-files.ts';
 
 /** Where the database lies in a finished tree; /var/lib/dpkg is a link to it, made at boot. */
 export const DPKG_IN_USR = 'usr/lib/sysimage/dpkg';
 
 /** Moves dpkg's database below /usr, without locks, backups and logs, its stanzas in one order. */
 export function settleDpkg(root: string): void {
-  const from = join(root, 'var/lib/dpkg');
-  const to = join(root, DPKG_IN_USR);
+  const from = inTree(root, 'var/lib/dpkg');
+  const to = inTree(root, DPKG_IN_USR);
   if (!existsSync(from)) return;
-  mkdirSync(join(root, 'usr/lib/sysimage'), { recursive: true });
+  folderInTree(root, dirname(DPKG_IN_USR));
   renameSync(from, to);
+  for (const name of ['status', 'triggers']) inTree(root, `${DPKG_IN_USR}/${name}`);
   cleanDpkg(to);
 }
 

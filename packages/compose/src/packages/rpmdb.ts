@@ -10,25 +10,29 @@ import {
   symlinkSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join, relative } from 'node:path';
+import { basename, dirname, join, relative } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { AtomicError } from '@atomic/ostree';
+import { folderInTree, inTree } from '../tree-files.ts';
 
 /** Where the database lies in a finished tree, as rpm-ostree has it. */
 export const RPMDB = 'usr/share/rpm';
 /** Where else rpm looks for it: `_dbpath` of distributions; links to it. The last is of /var, made at boot. */
 const OTHER_PLACES = ['usr/lib/sysimage/rpm', 'var/lib/rpm'];
 
+/** One of those, which may be a link itself. */
+const placeIn = (root: string, place: string): string => join(inTree(root, dirname(place)), basename(place));
+
 /** Links the places where rpm may look for its database to the one where it is. */
 export function linkRpmdb(root: string): void {
-  mkdirSync(join(root, RPMDB), { recursive: true });
+  const home = folderInTree(root, RPMDB);
   for (const place of OTHER_PLACES) {
-    const path = join(root, place);
+    const path = placeIn(root, place);
     const stat = lstatSync(path, { throwIfNoEntry: false });
     if (stat?.isSymbolicLink()) continue;
     if (stat !== undefined) rmSync(path, { recursive: true });
     mkdirSync(dirname(path), { recursive: true });
-    symlinkSync(relative(dirname(path), join(root, RPMDB)), path);
+    symlinkSync(relative(dirname(path), home), path);
   }
 }
 
@@ -37,9 +41,9 @@ export function linkRpmdb(root: string): void {
  * and the free pages that its history left. A database that lies elsewhere is moved to its place.
  */
 export function settleRpmdb(root: string): void {
-  const home = join(root, RPMDB);
+  const home = inTree(root, RPMDB);
   for (const place of OTHER_PLACES) {
-    const path = join(root, place);
+    const path = placeIn(root, place);
     const stat = lstatSync(path, { throwIfNoEntry: false });
     if (stat?.isDirectory() && existsSync(join(path, 'rpmdb.sqlite')) && !existsSync(join(home, 'rpmdb.sqlite'))) {
       rmSync(home, { recursive: true, force: true });
@@ -47,7 +51,7 @@ export function settleRpmdb(root: string): void {
       renameSync(path, home);
     }
   }
-  const file = join(home, 'rpmdb.sqlite');
+  const file = inTree(root, `${RPMDB}/rpmdb.sqlite`);
   if (!existsSync(file)) {
     const other = ['Packages', 'Packages.db'].find((name) => existsSync(join(home, name)));
     throw new AtomicError(

@@ -1,6 +1,7 @@
-import { chmodSync, existsSync, lchownSync, lstatSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, lchownSync, lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { lgetxattr, lsetxattr } from '@atomic/linux';
+import { readInTree, writeInTree } from '../tree-files.ts';
 import { type Accounts, readAccounts } from './accounts.ts';
 
 /** Numbers that packages give to users and groups of the system (Debian policy 9.2, Fedora's UID_MIN). */
@@ -18,7 +19,7 @@ interface Renumbering {
  * (`preserve-passwd`): files in /var of a running host belong to numbers, not to names. Files of the tree follow.
  */
 export function keepAccountNumbers(root: string, previous: Accounts): void {
-  if (!existsSync(join(root, 'etc/passwd'))) return;
+  if (readInTree(root, 'etc/passwd') === undefined) return;
   const now = readAccounts(root);
   const groups = renumber(
     now.groups.map(({ name, gid }) => [name, gid]),
@@ -83,9 +84,11 @@ function renumber(now: [string, number][], previous: [string, number][]): Map<nu
 const mapped = (changes: ReadonlyMap<number, number>, id = ''): string => String(changes.get(Number(id)) ?? id);
 
 function rewrite(root: string, file: string, change: (fields: string[]) => string[]): void {
-  const path = join(root, file);
-  const lines = readFileSync(path, 'utf8').split('\n');
-  writeFileSync(path, lines.map((line) => (line === '' ? line : change(line.split(':')).join(':'))).join('\n'));
+  const before = readInTree(root, file);
+  if (before === undefined) return;
+  const lines = before.split('\n');
+  const text = lines.map((line) => (line === '' ? line : change(line.split(':')).join(':'))).join('\n');
+  writeInTree(root, file, text);
 }
 
 function append<T extends { name: string }>(
@@ -95,13 +98,13 @@ function append<T extends { name: string }>(
   now: readonly T[],
   line: (one: T) => string,
 ): void {
-  const path = join(root, file);
-  if (!existsSync(path)) return;
+  const before = readInTree(root, file);
+  if (before === undefined) return;
   const known = new Set(now.map((one) => one.name));
   const gone = previous.filter((one) => !known.has(one.name));
   if (gone.length === 0) return;
-  const text = readFileSync(path, 'utf8').replace(/\n*$/, '\n');
-  writeFileSync(path, text + gone.map((one) => `${line(one)}\n`).join(''));
+  const text = before.replace(/\n*$/, '\n');
+  writeInTree(root, file, text + gone.map((one) => `${line(one)}\n`).join(''));
 }
 
 function chownTree(path: string, changes: Renumbering): void {

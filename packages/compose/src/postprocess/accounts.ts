@@ -1,6 +1,7 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { AtomicError, type Checksum, type Repo, readFileAt } from '@atomic/ostree';
+import { followInTree, inTree, listInTree, readInTree, writeInTree } from '../tree-files.ts';
 
 export interface User {
   name: string;
@@ -21,6 +22,7 @@ export interface Accounts {
 }
 
 /** Our own file in sysusers.d. */
+const FOLDER = 'usr/lib/sysusers.d';
 const SNAPSHOT = '00-atomic-tree.conf';
 
 const rows = (text: string): string[][] =>
@@ -50,11 +52,8 @@ export const parseGroups = (text: string): Group[] =>
 
 /** The users and groups of a tree. */
 export function readAccounts(root: string): Accounts {
-  const text = (file: string): string => {
-    // A tree that has its final shape keeps its defaults of /etc below /usr.
-    const path = [join(root, file), join(root, 'usr', file)].find((one) => existsSync(one));
-    return path === undefined ? '' : readFileSync(path, 'utf8');
-  };
+  // A tree that has its final shape keeps its defaults of /etc below /usr.
+  const text = (file: string): string => readInTree(root, file) ?? readInTree(root, `usr/${file}`) ?? '';
   return { users: parseUsers(text('etc/passwd')), groups: parseGroups(text('etc/group')) };
 }
 
@@ -98,12 +97,10 @@ export function sysusersLines({ users, groups }: Accounts, declared: ReadonlySet
 /** "u NAME NUMBER" and "g NAME NUMBER" of every account the tree's packages declare with a fixed number. */
 function declaredAccounts(root: string): Set<string> {
   const declared = new Set<string>();
-  const folder = join(root, 'usr/lib/sysusers.d');
-  for (const name of existsSync(folder) ? readdirSync(folder) : []) {
+  for (const name of listInTree(root, FOLDER)) {
     if (name === SNAPSHOT) continue;
-    for (const [, kind, account, uid, gid] of readFileSync(join(folder, name), 'utf8').matchAll(
-      /^([ug])!?\s+(\S+)\s+(\d+)(?::(\d+))?/gm,
-    )) {
+    const text = readInTree(root, followInTree(root, `${FOLDER}/${name}`) ?? '') ?? '';
+    for (const [, kind, account, uid, gid] of text.matchAll(/^([ug])!?\s+(\S+)\s+(\d+)(?::(\d+))?/gm)) {
       declared.add(`${kind} ${account} ${uid}`);
       if (kind === 'u' && gid === undefined) declared.add(`g ${account} ${uid}`);
     }
@@ -116,26 +113,22 @@ function declaredAccounts(root: string): Set<string> {
  * no backups, no locks; writes the sysusers.d snapshot.
  */
 export function settleAccounts(root: string): void {
-  const shadow = join(root, 'etc/shadow');
-  if (existsSync(shadow)) {
-    const lines = readFileSync(shadow, 'utf8')
-      .split('\n')
-      .map((line) => {
-        const fields = line.split(':');
-        if (fields.length >= 3) fields[2] = '';
-        return fields.join(':');
-      });
-    writeFileSync(shadow, lines.join('\n'));
+  const shadow = readInTree(root, 'etc/shadow');
+  if (shadow !== undefined) {
+    const lines = shadow.split('\n').map((line) => {
+      const fields = line.split(':');
+      if (fields.length >= 3) fields[2] = '';
+      return fields.join(':');
+    });
+    writeInTree(root, 'etc/shadow', lines.join('\n'));
   }
-  for (const name of ['passwd', 'group', 'shadow', 'gshadow', 'subuid', 'subgid'])
-    rmSync(join(root, 'etc', `${name}-`), { force: true });
-  rmSync(join(root, 'etc/.pwd.lock'), { force: true });
+  for (const name of ['passwd-', 'group-', 'shadow-', 'gshadow-', 'subuid-', 'subgid-', '.pwd.lock'])
+    rmSync(join(inTree(root, 'etc'), name), { force: true });
   const accounts = readAccounts(root);
   if (accounts.users.length === 0 && accounts.groups.length === 0) return;
-  mkdirSync(join(root, 'usr/lib/sysusers.d'), { recursive: true });
   const text = [
     '# The accounts this tree was composed with, so that a host upgraded to it gets those it lacks.',
     ...sysusersLines(accounts, declaredAccounts(root)),
   ];
-  writeFileSync(join(root, 'usr/lib/sysusers.d', SNAPSHOT), `${text.join('\n')}\n`);
+  writeInTree(root, `${FOLDER}/${SNAPSHOT}`, `${text.join('\n')}\n`);
 }

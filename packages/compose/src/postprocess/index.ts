@@ -1,6 +1,5 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import type { PackageManager } from '../packages/manager.ts';
+import { writeInTree } from '../tree-files.ts';
 import { settleAccounts } from './accounts.ts';
 import { findKernel, settleKernel } from './kernel.ts';
 import {
@@ -22,7 +21,7 @@ export { keepLanguages } from './languages.ts';
 export { applyTreefile } from './treefile-steps.ts';
 
 export interface ShapeOptions extends LayoutOptions {
-  manager: PackageManager;
+  manager: Pick<PackageManager, 'settle'>;
   hostname?: string | undefined;
   version?: string | undefined;
   /** the text in os-release's VERSION and PRETTY_NAME that the version replaces */
@@ -44,15 +43,11 @@ export function shapeTree(root: string, options: ShapeOptions): void {
   const kernel = options.keepBoot ? undefined : findKernel(root);
   if (!options.keepBoot) settleKernel(root, kernel);
   if (kernel !== undefined && options.initramfs !== undefined) {
-    writeFileSync(join(root, 'usr/lib/modules', kernel, 'initramfs.img'), options.initramfs, { mode: 0o600 });
+    writeInTree(root, `usr/lib/modules/${kernel}/initramfs.img`, options.initramfs, 0o600);
   }
   if (options.kernelArguments !== undefined && options.kernelArguments.length > 0) {
     // bootc's place and format, so that other installers of the tree find them too.
-    mkdirSync(join(root, 'usr/lib/bootc/kargs.d'), { recursive: true });
-    writeFileSync(
-      join(root, 'usr/lib/bootc/kargs.d/10-treefile.toml'),
-      `kargs = ${JSON.stringify(options.kernelArguments)}\n`,
-    );
+    writeInTree(root, 'usr/lib/bootc/kargs.d/10-treefile.toml', `kargs = ${JSON.stringify(options.kernelArguments)}\n`);
   }
   options.manager.settle(root);
   settleEtc(root, options.hostname, options.machineId);

@@ -1,5 +1,6 @@
-import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { lstatSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { inTree, listInTree } from '../tree-files.ts';
 
 /** Folders with one folder for each language. */
 const FOLDERS = ['usr/share/locale', 'usr/share/man', 'usr/share/help', 'usr/lib/locale'];
@@ -16,11 +17,11 @@ export function isWanted(language: string, wanted: readonly string[]): boolean {
 /** Removes translations into other languages (`install-langs`). */
 export function keepLanguages(root: string, wanted: readonly string[]): void {
   for (const folder of FOLDERS) {
-    const path = join(root, folder);
-    for (const entry of existsSync(path) ? readdirSync(path, { withFileTypes: true }) : []) {
+    for (const name of listInTree(root, folder)) {
+      const path = join(inTree(root, folder), name);
       // `man1`, `C.utf8` and `locale.alias` are no languages.
-      if (!entry.isDirectory() || !/^[a-z]{2,3}([_.@].*)?$/.test(entry.name)) continue;
-      if (!isWanted(entry.name, wanted)) rmSync(join(path, entry.name), { recursive: true });
+      if (!lstatSync(path).isDirectory() || !/^[a-z]{2,3}([_.@].*)?$/.test(name)) continue;
+      if (!isWanted(name, wanted)) rmSync(path, { recursive: true });
     }
   }
 }

@@ -5,14 +5,13 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
-  readlinkSync,
   renameSync,
   rmSync,
   symlinkSync,
-  writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { basename, dirname, join, relative } from 'node:path';
 import { AtomicError } from '@atomic/ostree';
+import { folderInTree, inTree, listInTree, readInTree, writeInTree } from '../tree-files.ts';
 
 /** Top-level folders that belong to the host, not to the tree: links into /var (or /run). */
 const HOST_FOLDERS: readonly (readonly [string, string, string])[] = [
@@ -44,8 +43,8 @@ const hostFolders = ({ optUsrlocal }: LayoutOptions): typeof HOST_FOLDERS =>
 /** Moves what packages put into folders of the host to /var (from where it goes to the factory) and links them there. */
 export function linkHostFolders(root: string, options: LayoutOptions = {}): void {
   for (const [folder, text] of hostFolders(options)) {
-    const path = join(root, folder);
-    const inVar = join(root, text.replace(/^(\.\.\/)*/, ''));
+    const path = join(inTree(root, dirname(folder)), basename(folder));
+    const inVar = inTree(root, text.replace(/^(\.\.\/)*/, ''));
     const stat = lstatSync(path, { throwIfNoEntry: false });
     if (stat?.isDirectory()) {
       mkdirSync(inVar, { recursive: true });
@@ -101,47 +100,50 @@ export function layoutTmpfiles(root: string, options: LayoutOptions = {}): strin
 
 /** Writes those lines, and mounts a tmpfs on /tmp: a tree has no /tmp of its own. */
 export function writeLayoutFiles(root: string, options: LayoutOptions = {}): void {
-  const folder = join(root, 'usr/lib/tmpfiles.d');
-  mkdirSync(folder, { recursive: true });
   // "00": before the lines of packages for the same paths, such as Debian's `q /home`, which must not win.
-  writeFileSync(
-    join(folder, '00-atomic-layout.conf'),
+  writeInTree(
+    root,
+    'usr/lib/tmpfiles.d/00-atomic-layout.conf',
     `# Folders of the host behind the links of the tree.\n${layoutTmpfiles(root, options).join('\n')}\n`,
   );
   // systemd's own lines for /home and /srv insist on directories; those above take their place.
-  rmSync(join(folder, 'home.conf'), { force: true });
+  rmSync(join(inTree(root, 'usr/lib/tmpfiles.d'), 'home.conf'), { force: true });
   if (options.tmpIsDir === false) return;
-  const units = join(root, 'usr/lib/systemd/system');
-  const unit = [join(units, 'tmp.mount'), join(root, 'usr/share/systemd/tmp.mount')].find((path) => existsSync(path));
-  if (unit === undefined) return;
-  mkdirSync(join(units, 'local-fs.target.wants'), { recursive: true });
-  if (unit !== join(units, 'tmp.mount')) writeFileSync(join(units, 'tmp.mount'), readFileSync(unit));
-  rmSync(join(units, 'local-fs.target.wants/tmp.mount'), { force: true });
-  symlinkSync('../tmp.mount', join(units, 'local-fs.target.wants/tmp.mount'));
+  const units = 'usr/lib/systemd/system';
+  if (!existsSync(join(inTree(root, units), 'tmp.mount'))) {
+    const unit = readInTree(root, 'usr/share/systemd/tmp.mount');
+    if (unit === undefined) return;
+    writeInTree(root, `${units}/tmp.mount`, unit);
+  }
+  const wanted = join(folderInTree(root, `${units}/local-fs.target.wants`), 'tmp.mount');
+  rmSync(wanted, { force: true });
+  symlinkSync('../tmp.mount', wanted);
 }
 
 /** Files in /etc that belong to one machine, or to the machine that composed. */
 export function settleEtc(root: string, hostname: string | undefined, machineId = true): void {
+  const etc = inTree(root, 'etc');
   for (const name of ['mtab.lock', 'adjtime', 'hostname', 'ld.so.cache~', '.updated'])
-    rmSync(join(root, 'etc', name), { force: true });
-  for (const name of existsSync(join(root, 'etc/ssh')) ? readdirSync(join(root, 'etc/ssh')) : []) {
-    if (/^ssh_host_.*_key(\.pub)?$/.test(name)) rmSync(join(root, 'etc/ssh', name));
+    rmSync(join(etc, name), { force: true });
+  for (const name of listInTree(root, 'etc/ssh')) {
+    if (/^ssh_host_.*_key(\.pub)?$/.test(name)) rmSync(join(etc, 'ssh', name));
   }
   // mmdebstrap leaves this machine's; a link to where systemd-resolved writes is the tree's own.
-  if (lstatSync(join(root, 'etc/resolv.conf'), { throwIfNoEntry: false })?.isFile())
-    rmSync(join(root, 'etc/resolv.conf'));
+  const resolver = join(etc, 'resolv.conf');
+  if (lstatSync(resolver, { throwIfNoEntry: false })?.isFile()) rmSync(resolver);
   // Empty, not missing: systemd then makes an id at boot, and does not take every boot for the first.
-  if (machineId) writeFileSync(join(root, 'etc/machine-id'), '');
-  else rmSync(join(root, 'etc/machine-id'), { force: true });
-  if (hostname !== undefined) writeFileSync(join(root, 'etc/hostname'), `${hostname}\n`);
-  writeFileSync(join(root, 'etc/fstab'), '# The root file system is mounted by the initramfs; add others here.\n');
+  if (machineId) writeInTree(root, 'etc/machine-id', '');
+  else rmSync(join(etc, 'machine-id'), { force: true });
+  if (hostname !== undefined) writeInTree(root, 'etc/hostname', `${hostname}\n`);
+  writeInTree(root, 'etc/fstab', '# The root file system is mounted by the initramfs; add others here.\n');
 }
 
 /** /etc of a tree is /usr/etc: the defaults that each deployment's /etc is merged from. */
 export function moveEtc(root: string): void {
-  if (existsSync(join(root, 'usr/etc')))
+  const defaults = join(inTree(root, 'usr'), 'etc');
+  if (lstatSync(defaults, { throwIfNoEntry: false }) !== undefined)
     throw new AtomicError('invalid', 'the tree has a /usr/etc already; /etc is moved there by compose');
-  renameSync(join(root, 'etc'), join(root, 'usr/etc'));
+  renameSync(inTree(root, 'etc'), defaults);
 }
 
 /** Drops what differs from run to run and what is worthless in a tree whose files all carry the time 0. */
@@ -167,7 +169,7 @@ export function sweep(root: string): void {
 /** Sets the version in os-release(5): OSTREE_VERSION always; VERSION and PRETTY_NAME when `releasever` is to be replaced. */
 export function setOsRelease(root: string, version: string, releasever: string | undefined): void {
   const path = ['usr/lib/os-release', 'usr/etc/os-release', 'etc/os-release']
-    .map((p) => join(root, p))
+    .map((p) => join(inTree(root, dirname(p)), basename(p)))
     .find((p) => lstatSync(p, { throwIfNoEntry: false })?.isFile());
   if (path === undefined) return;
   const lines = readFileSync(path, 'utf8')
@@ -176,20 +178,9 @@ export function setOsRelease(root: string, version: string, releasever: string |
   const changed = lines.map((line) =>
     releasever !== undefined && /^(VERSION|PRETTY_NAME)=/.test(line) ? line.replace(releasever, version) : line,
   );
-  writeFileSync(path, `${[...changed, `OSTREE_VERSION='${version}'`].join('\n')}\n`);
-  const link = join(root, 'etc/os-release');
-  if (lstatSync(link, { throwIfNoEntry: false }) === undefined && existsSync(join(root, 'etc')))
+  writeInTree(root, relative(root, path), `${[...changed, `OSTREE_VERSION='${version}'`].join('\n')}\n`);
+  const etc = inTree(root, 'etc');
+  const link = join(etc, 'os-release');
+  if (lstatSync(link, { throwIfNoEntry: false }) === undefined && existsSync(etc))
     symlinkSync('../usr/lib/os-release', link);
-}
-
-/** True when a path of the tree is a link leading out of it: scripts may have made one. */
-export function escapes(root: string, path: string): boolean {
-  let at = root;
-  for (const part of path.split('/').filter(Boolean)) {
-    at = join(at, part);
-    const stat = lstatSync(at, { throwIfNoEntry: false });
-    if (stat === undefined) return false;
-    if (stat.isSymbolicLink() && (readlinkSync(at).startsWith('/') || readlinkSync(at).includes('..'))) return true;
-  }
-  return false;
 }

@@ -1,18 +1,6 @@
-import {
-  chownSync,
-  cpSync,
-  existsSync,
-  lstatSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { chownSync, cpSync, lstatSync, mkdirSync, readlinkSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { inTree } from '../tree-files.ts';
+import { followInTree, inTree, listInTree, readInTree, writeInTree } from '../tree-files.ts';
 import { type Accounts, readAccounts } from './accounts.ts';
 
 /** What lies in /var of a fresh root and is made anew when needed: caches, logs, locks, registries of the moment. */
@@ -42,12 +30,11 @@ export const escapePath = (path: string): string =>
 export function declaredPaths(root: string): Set<string> {
   const paths = new Set<string>();
   for (const directory of ['usr/lib/tmpfiles.d', 'etc/tmpfiles.d']) {
-    const folder = join(root, directory);
-    for (const name of existsSync(folder) ? readdirSync(folder) : []) {
+    for (const name of listInTree(root, directory)) {
       if (!name.endsWith('.conf')) continue;
-      const file = join(folder, name);
-      if (!existsSync(file) || !statSync(file).isFile()) continue;
-      for (const line of readFileSync(file, 'utf8').split('\n')) {
+      const file = followInTree(root, `${directory}/${name}`);
+      const text = file === undefined ? undefined : readInTree(root, file);
+      for (const line of text?.split('\n') ?? []) {
         const match = /^[dDvqQLfFC][+!=~^-]*\s+(\/\S+)/.exec(line);
         if (match?.[1] !== undefined) paths.add(match[1].replace(/\/$/, ''));
       }
@@ -65,7 +52,7 @@ export function varToTmpfiles(root: string, accounts: Accounts, declared: Readon
   const groupName = new Map(accounts.groups.map((group) => [group.gid, group.name]));
   const lines: string[] = [];
   const walk = (path: string): void => {
-    for (const name of readdirSync(join(root, 'var', path)).sort()) {
+    for (const name of listInTree(root, `var/${path}`)) {
       const below = path === '' ? name : `${path}/${name}`;
       if (DROPPED.includes(below)) continue;
       const full = join(root, 'var', below);
@@ -96,9 +83,8 @@ export function varToTmpfiles(root: string, accounts: Accounts, declared: Readon
 /** Empties /var; what a host needs of it is made at boot. Call after everything that reads or writes /var. */
 export function emptyVar(root: string): void {
   const lines = varToTmpfiles(root, readAccounts(root), declaredPaths(root));
-  mkdirSync(join(root, 'usr/lib/tmpfiles.d'), { recursive: true });
   // "zz": lines of packages come first, and the first line for a path is the one that counts.
   const text = ['# What packages had in /var when the tree was composed.', ...lines];
-  writeFileSync(join(root, 'usr/lib/tmpfiles.d/zz-atomic-var.conf'), `${text.join('\n')}\n`);
-  for (const name of readdirSync(join(root, 'var'))) rmSync(join(root, 'var', name), { recursive: true, force: true });
+  writeInTree(root, 'usr/lib/tmpfiles.d/zz-atomic-var.conf', `${text.join('\n')}\n`);
+  for (const name of listInTree(root, 'var')) rmSync(join(inTree(root, 'var'), name), { recursive: true, force: true });
 }
