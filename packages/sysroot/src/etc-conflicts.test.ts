@@ -75,12 +75,13 @@ test('what both sides changed is named, what one of them did is not', () => {
 });
 
 test('a link of the new defaults is not followed to what stands against a local file', () => {
-  const defaults = make({ 'a.d/x': '1', 'b.d/x': '1' });
-  const current = make({ 'a.d/x': '2', 'b.d/x': '1', 'b.d/new': 'here' });
+  const defaults = make({ 'a.d/x': '1', 'a.d/y/z': '1', 'b.d/x': '1' });
+  const current = make({ 'a.d/x': '2', 'a.d/y/z': '2', 'b.d/x': '1', 'b.d/new': 'here' });
   const elsewhere = make({ x: '3', new: 'there' });
   // One link leads in a circle, the other out of the tree.
   const fresh = make({ 'a.d': '-> a.d', 'b.d': `-> ${elsewhere}` });
   assert.deepEqual(findEtcConflicts({ defaults, current, fresh }), [
     { path: 'a.d/x', here: 'modified', defaults: 'removed' },
+    { path: 'a.d/y/z', here: 'modified', defaults: 'removed' },
   ]);
 });

@@ -59,9 +59,8 @@ export class Tree {
   }
   /** What is at a path, by way of folders alone: a link on the way leads elsewhere, or in a circle. */
   statInside(path: string): Stats | null {
-    for (let above = parentOf(path); above !== ''; above = parentOf(above)) {
-      if (this.stat(above)?.isDirectory() !== true) return null;
-    }
+    const above = parentOf(path);
+    if (above !== '' && this.statInside(above)?.isDirectory() !== true) return null;
     return this.stat(path);
   }
   list(path: string): string[] {
