@@ -87,7 +87,7 @@ test('a service by its labels: install, run, exec, logs, top, info, stop, uninst
   const shown = good('install', '--display', '--opt1=-e "A=x  $y"', 'reg.example/lab/svc:v1');
   assert.match(shown, /-e 'A=x {2}\$y' reg\.example\/lab\/svc:v1 sh -c 'echo "\$A" > \/out\/installed'/);
   assert.ok(!existsSync(join(out, 'installed')), 'a display does nothing');
-  good('install', '--opt1=-e "A=x  $y"', 'reg.example/lab/svc:v1');
+  good('install', '--yes', '--opt1=-e "A=x  $y"', 'reg.example/lab/svc:v1');
   assert.equal(readFileSync(join(out, 'installed'), 'utf8'), 'x  $y\n');
   // The same image by another name is the same installation.
   good('run', '--name=svc', 'short:v1');
@@ -110,7 +110,7 @@ test('a service by its labels: install, run, exec, logs, top, info, stop, uninst
   good('stop', 'svc');
   assert.equal(at(json('containers', 'list', '--all'), 0, 'state'), 'exited');
   assert.match(run('stop', 'svc').err, /'svc' is not running/);
-  good('uninstall', 'svc');
+  good('uninstall', '--yes', 'svc');
   assert.ok(!existsSync(join(out, 'installed')));
   assert.deepEqual(json('containers', 'list', '--all'), []);
   assert.deepEqual(json('images', 'list'), []);
@@ -131,6 +131,11 @@ test('who asks for the machine is asked about; nobody there to agree is a no', {
   assert.equal(run('run', 'spc:v1').status, 2, '--yes is for once');
   const quiet = run('run', '--yes', '--quiet', 'spc:v1');
   assert.deepEqual([quiet.status, quiet.err], [0, '']);
+  const reads = await makeImage(join(scratch.path, 'reads'), 'v1', {
+    labels: { RUN: 'docker run --rm -e A="${RUN_OPTS}" IMAGE env', RUN_OPTS_FILE: '/etc/passwd' },
+  });
+  engine.load(reads.reference, 'reads:v1');
+  assert.match(run('run', 'reads:v1').err, /! is given the file \/etc\/passwd of this machine/);
   const profile = good('run', '--spc', '--display', 'spc:v1', 'cmd', '--flag');
   assert.match(profile, /^docker run -i --privileged -v \/:\/host .* --name spc-spc spc:v1 cmd --flag$/m);
 });

@@ -76,14 +76,14 @@ run: docker run -d --net=host --name NAME -v ${out}:/out IMAGE sleep 600
 uninstall: docker run --rm --network=none -v ${out}:/out IMAGE rm /out/conf
 `,
   );
-  good('install', '--storage=docker', '--profile=agent', 'agent:v');
+  good('install', '--storage=docker', '--yes', '--profile=agent', 'agent:v');
   // Quotes of the shell's kind: what stands in them is a letter as any other.
   assert.equal(readFileSync(join(out, 'conf'), 'utf8'), '\n');
   assert.equal(run('run', '--storage=docker', '--profile=agent', 'agent:v').status, 2);
   good('run', '--storage=docker', '--yes', '--profile=agent', 'agent:v');
   assert.match(good('containers', 'list'), / agent +sleep 600/);
   engine.docker('rm', '-f', 'agent');
-  good('uninstall', '--storage=docker', 'agent');
+  good('uninstall', '--storage=docker', '--yes', 'agent');
   assert.ok(!existsSync(join(out, 'conf')));
 });
 

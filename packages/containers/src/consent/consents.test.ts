@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { Consents, requireConsent } from './consents.ts';
-import type { Risk } from './risks.ts';
+import type { Risk } from './risk.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'atomic-consent-'));
 after(() => rmSync(folder, { recursive: true, force: true }));

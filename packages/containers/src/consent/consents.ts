@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import { AtomicError } from '@atomic/ostree';
 import { z } from 'zod';
 import { OutcomeError } from '../outcome.ts';
-import type { Risk } from './risks.ts';
+import type { Risk } from './risk.ts';
 
 const consent = z.object({
   /** Of the image's configuration: a changed image is another one. */

@@ -1,2 +1,3 @@
 export * from './consents.ts';
+export type { Risk } from './risk.ts';
 export * from './risks.ts';

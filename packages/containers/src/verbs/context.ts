@@ -54,16 +54,28 @@ export function labelStep(
   text: string,
   request: LabelRequest,
 ): VerbStep & { do: 'command' } {
-  const { name, image, opts, labels, args = [] } = request;
-  const variables = labelVariables({ ...caller, name, image, ...(opts === undefined ? {} : { opts }) });
-  const file = findLabel(labels, 'RUN_OPTS_FILE');
-  if (label === 'RUN' && file !== undefined) {
-    variables['RUN_OPTS'] = readOptions(optionsFilePath(substitute(file, variables, 'the label RUN_OPTS_FILE')));
-  }
+  const { image, args = [] } = request;
+  const variables = variablesOf(caller, request);
+  const file = label === 'RUN' ? optionsFile({ caller }, text, request) : undefined;
+  if (file !== undefined) variables['RUN_OPTS'] = readOptions(file);
   const words = withEngine(substitute(text, variables, `the label ${label} of ${image}`), engine.program);
   if (words.length === 0) throw new AtomicError('invalid', `the label ${label} of ${image} has no command`);
   const environment = Object.fromEntries(OWN_VARIABLES.map((key) => [key, variables[key] ?? '']));
   return { do: 'command', words: [...words, ...args], environment };
+}
+
+const variablesOf = (caller: Caller, { name, image, opts }: LabelRequest): Record<string, string | undefined> =>
+  labelVariables({ ...caller, name, image, ...(opts === undefined ? {} : { opts }) });
+
+/** The file of the machine whose text becomes `RUN_OPTS` in the label RUN; undefined when there is none in it. */
+export function optionsFile(
+  { caller }: Pick<VerbContext, 'caller'>,
+  text: string,
+  request: LabelRequest,
+): string | undefined {
+  const file = findLabel(request.labels, 'RUN_OPTS_FILE');
+  if (file === undefined || !text.includes('RUN_OPTS')) return undefined;
+  return optionsFilePath(substitute(file, variablesOf(caller, request), 'the label RUN_OPTS_FILE'));
 }
 
 function readOptions(path: string): string {

@@ -1,13 +1,14 @@
 import { AtomicError } from '@atomic/ostree';
 import type { ImageDetails } from '../backends/backend.ts';
 import { requireConsent } from '../consent/consents.ts';
-import { type Risk, risksOf } from '../consent/risks.ts';
+import { fileRisk, type Risk } from '../consent/risk.ts';
+import { risksOf } from '../consent/risks.ts';
 import { nameOf } from '../engines/engine-containers.ts';
 import { containerName } from '../installs/record.ts';
 import { defaultRun, spcName, spcRun } from '../labels/defaults.ts';
 import { engineOf, readEngineLine } from '../labels/engine-line.ts';
 import { findLabel } from '../labels/image-labels.ts';
-import { labelStep, nameOfImage, needImage, type VerbContext } from './context.ts';
+import { labelStep, nameOfImage, needImage, optionsFile, type VerbContext } from './context.ts';
 import type { VerbPlan, VerbStep } from './step.ts';
 
 export interface RunRequest {
@@ -59,12 +60,13 @@ export async function planRun(context: VerbContext, request: RunRequest): Promis
   const label = { name, image: reference, labels: image.labels, opts: request.opts ?? [], args: request.command };
   const step = labelStep(context, request.debug === true ? 'DEBUG' : 'RUN', text, label);
   const words = withOptions(step.words, request);
+  const file = request.debug === true ? undefined : optionsFile(context, text, label);
   const before: VerbStep[] = existing === undefined ? [] : [{ do: 'delete', container: name }];
   return {
     name,
     image: reference,
     imageId: image.id,
-    risks: risksOf(words),
+    risks: [...risksOf(words), ...(file === undefined ? [] : [fileRisk(file, 'the label RUN_OPTS_FILE')])],
     notes: [],
     steps: [...before, { ...step, words }],
   };

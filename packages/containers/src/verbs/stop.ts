@@ -39,5 +39,5 @@ export async function planStop(context: VerbContext, request: StopRequest): Prom
     args: request.args,
   };
   const step = labelStep(context, 'STOP', text, label);
-  return { ...told, notes: [], risks: risksOf(step.words), steps: [step] };
+  return { ...told, notes: [], risks: risksOf(step.words, name), steps: [step] };
 }
