@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -173,6 +173,42 @@ describe('hostile packages', { skip: missing() }, () => {
       { local: [declared] },
       /put a link that leads elsewhere at \/usr\/lib\/tmpfiles\.d\/declared\.conf/,
     );
+  });
+
+  test('links above what this process removes and writes: it follows none', async () => {
+    const outside = join(lab.work, 'outside-var');
+    mkdirSync(join(outside, 'apt'), { recursive: true });
+    writeFileSync(join(outside, 'apt/sources.list'), 'ours');
+    // dpkg finds its database by the same link, and goes on.
+    const postinst = [
+      'set -e',
+      `mkdir -p ${outside}; ln -s /usr/lib/sysimage/dpkg ${outside}/dpkg`,
+      `mv /var/lib /var/other; ln -s ${outside} /var/lib`,
+    ].join('\n');
+    const state = lab.deb({ name: 'state', scripts: { postinst } });
+    await lab.fails({ local: [state] }, /put a link at \/var\/lib/);
+    assert.deepEqual(readdirSync(join(outside, 'apt')), ['sources.list']);
+
+    const lock = join(outside, 'Lock');
+    writeFileSync(lock, 'ours');
+    const triggers = lab.deb({
+      name: 'triggers',
+      scripts: {
+        postinst: `cd /usr/lib/sysimage/dpkg && mkdir -p ${outside} && mv triggers t && cp -r t/. ${outside} && ln -s ${outside} triggers`,
+      },
+    });
+    await lab.fails({ local: [triggers] }, /put a link at \/usr\/lib\/sysimage\/dpkg\/triggers/);
+    assert.ok(existsSync(lock));
+
+    const folder = join(lab.sysroot.path, 'ostree/deploy/test/deploy', `${lab.base}.0`, 'usr/lib/modules');
+    const modules = `usr/lib/modules/${readdirSync(folder)[0]}`;
+    const image = lab.deb({
+      name: 'image',
+      files: { [`${modules}/updates/odd.ko`]: 'ELF' },
+      links: { [`${modules}/initramfs.img`]: join(outside, 'image') },
+    });
+    await lab.fails({ local: [image] }, /put a link at \/usr\/lib\/modules\/\S+\/initramfs\.img/);
+    lab.assertNothingLeft();
   });
 
   test('what no tree can hold', async () => {

@@ -32,6 +32,7 @@ import {
   readTreeInitramfs,
   type Sysroot,
 } from '@atomic/sysroot';
+import { inTree } from '../tree-files.ts';
 import { AptLayers } from './apt/apt-layers.ts';
 import { DnfLayers } from './dnf/dnf-layers.ts';
 import { makeLayerInitramfs } from './layer-initramfs.ts';
@@ -141,8 +142,8 @@ export class Layering implements LayerAssembler {
     const notes: string[] = [];
     if (kernel.initramfs !== 'same' && kernel.release !== undefined) {
       try {
-        const image = await this.#initramfs(work, kernel.release, settings);
-        writeFileSync(join(space.upper, 'usr/lib/modules', kernel.release, 'initramfs.img'), image, { mode: 0o600 });
+        const path = inTree(space.upper, `usr/lib/modules/${kernel.release}/initramfs.img`);
+        writeFileSync(path, await this.#initramfs(work, kernel.release, settings), { mode: 0o600 });
       } catch (error) {
         // The base's boots this kernel as well; new modules are there once the root is.
         if (kernel.initramfs !== 'wanted' || !isMissing(error)) throw error;

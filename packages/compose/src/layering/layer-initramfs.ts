@@ -6,6 +6,7 @@ import { AtomicError } from '@atomic/ostree';
 import { readFolderPackages } from '@atomic/pkgdb';
 import { MOUNT_VAR, MOUNT_VAR_PATH, type TreeInitramfs } from '@atomic/sysroot';
 import { DRIVERS, MODULES } from '../initramfs/initramfs.ts';
+import { inTree } from '../tree-files.ts';
 import type { LayerManager, LayerManagerOptions } from './manager.ts';
 import type { LayerSpace } from './space.ts';
 
@@ -70,7 +71,7 @@ export async function makeLayerInitramfs(
         ),
     },
   );
-  return await promisify(zstdCompress)(readFileSync(join(out, 'initramfs')), {
+  return await promisify(zstdCompress)(readFileSync(inTree(out, 'initramfs')), {
     params: { [constants.ZSTD_c_compressionLevel]: 12, [constants.ZSTD_c_checksumFlag]: 1 },
   });
 }

@@ -1,6 +1,7 @@
 import { chmodSync, lstatSync, mkdirSync, rmdirSync, symlinkSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { run } from '../process.ts';
+import { followInTree } from '../tree-files.ts';
 import type { LayerLimits } from './limits.ts';
 import type { RunningScript } from './manager.ts';
 import { mountOverlay, type Overlay } from './overlay.ts';
@@ -110,6 +111,8 @@ export class LayerSpace {
 
   /** What the sandbox made to mount something on. */
   #removeEmpty(path: string): void {
+    // Past a link that a script put on the way it would be another's.
+    if (followInTree(this.root, path) !== path) return;
     const full = join(this.root, path);
     const stat = lstatSync(full, { throwIfNoEntry: false });
     if (stat?.isFile() && stat.size === 0) unlinkSync(full);

@@ -60,7 +60,7 @@ export class AptLayers implements LayerManager {
     }
     writeAptConfig(space, options.etc);
     for (const name of ['lib/apt/lists', 'cache/apt', 'cache/debconf', 'log/apt']) {
-      mkdirSync(join(space.var, name), { recursive: true });
+      mkdirSync(inTree(space.root, `var/${name}`), { recursive: true });
     }
     const database = join(space.var, 'lib/dpkg');
     if (lstatSync(database, { throwIfNoEntry: false }) === undefined)
@@ -200,18 +200,17 @@ export class AptLayers implements LayerManager {
   }
 
   settle(space: LayerSpace): void {
-    const states = join(space.var, 'lib/apt/extended_states');
-    if (lstatSync(states, { throwIfNoEntry: false })?.isFile()) {
+    const text = readInTree(space.root, 'var/lib/apt/extended_states');
+    if (text !== undefined) {
       mkdirSync(inTree(space.root, 'usr/lib/sysimage/apt'), { recursive: true });
       const settled = inTree(space.root, STATES);
-      const text = readFileSync(states, 'utf8');
       if (readInTree(space.root, STATES) !== text) {
         writeFileSync(settled, text);
         chownSync(settled, 0, 0);
       }
     }
-    rmSync(join(space.var, 'lib/apt'), { recursive: true, force: true });
-    inTree(space.root, `${DPKG_IN_USR}/status`);
+    rmSync(inTree(space.root, 'var/lib/apt'), { recursive: true, force: true });
+    for (const name of ['status', 'triggers/Lock']) inTree(space.root, `${DPKG_IN_USR}/${name}`);
     cleanDpkg(inTree(space.root, DPKG_IN_USR));
   }
 

@@ -70,7 +70,7 @@ export class DnfLayers implements LayerManager {
     writeFileSync(join(space.control, 'dnf.py'), DNF_PROGRAM);
     mkdirSync(join(space.cache, 'dnf'), { recursive: true });
     const database = join(space.var, 'lib/rpm');
-    mkdirSync(join(space.var, 'lib'), { recursive: true });
+    mkdirSync(inTree(space.root, 'var/lib'), { recursive: true });
     if (lstatSync(database, { throwIfNoEntry: false }) === undefined) symlinkSync(`../../${RPMDB}`, database);
   }
 
@@ -179,7 +179,7 @@ export class DnfLayers implements LayerManager {
   settle(space: LayerSpace): void {
     inTree(space.root, `${RPMDB}/rpmdb.sqlite`);
     inTree(space.root, 'usr/lib/sysimage');
-    inTree(space.var, 'lib');
+    for (const name of ['lib', 'cache', 'log']) inTree(space.root, `var/${name}`);
     settleRpmdb(space.root);
     for (const path of ['lib/rpm', 'lib/dnf', 'cache/dnf', 'cache/atomic-dnf', 'log/dnf.log', 'log/hawkey.log'])
       rmSync(join(space.var, path), { recursive: true, force: true });
