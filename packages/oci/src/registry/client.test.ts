@@ -159,6 +159,43 @@ test('credentials stay with the registry when it points elsewhere; redirects end
   await assert.rejects(gathered(lost.blob(blob)), /redirects to nowhere/);
 });
 
+test('whoever the registry points to gets no answer to what it asks of us', async () => {
+  const told: (string | undefined)[] = [];
+  await using evil = await server((request, response) => {
+    told.push(request.headers.authorization);
+    response.end('{"token":"t"}');
+  });
+  await using store = await server((request, response) => {
+    told.push(request.headers.authorization);
+    response.writeHead(401, { 'WWW-Authenticate': `Bearer realm="http://${evil.host}/token"` }).end();
+  });
+  await using registry = await server((request, response) => {
+    const elsewhere = `http://${store.host}${request.url}`;
+    if (request.method === 'POST') response.writeHead(202, { Location: elsewhere }).end();
+    else if (request.url?.includes('tags')) response.writeHead(200, { Link: `<${elsewhere}>; rel="next"` }).end('{}');
+    else response.writeHead(307, { Location: elsewhere }).end();
+  });
+  using asked = client(registry.host, { retries: 0, credentials: async () => ({ user: 'me', password: 'SECRET' }) });
+  const permission = { code: 'permission' };
+  await assert.rejects(asked.manifest('1'), permission);
+  await assert.rejects(asked.tags(), permission);
+  const upload = asked.putBlob(blob, async function* () {
+    yield content;
+  });
+  await assert.rejects(upload, permission);
+  assert.deepEqual([told, evil.seen], [[undefined, undefined, undefined], []]);
+});
+
+test('a registry is known as itself however its host is written', async () => {
+  await using registry = await server((request, response) => {
+    if (request.headers.authorization !== undefined) response.end(manifestBytes);
+    else response.writeHead(401, { 'WWW-Authenticate': 'Basic realm=x' }).end();
+  });
+  const host = registry.host.replace('127.0.0.1', 'LocalHost');
+  using asked = client(host, { credentials: async () => ({ user: 'a', password: 'b' }) });
+  assert.equal((await asked.manifest('1'))?.digest, digestOf(manifestBytes));
+});
+
 test('an upload that breaks goes on from where the registry says it is', async () => {
   const stored: Buffer[] = [];
   let broken = false;

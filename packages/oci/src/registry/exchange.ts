@@ -22,7 +22,7 @@ const errors = z.object({
   errors: z.array(z.object({ code: z.string().optional(), message: z.string().optional() })).min(1),
 });
 
-export const isLoopback = (host: string): boolean => /^(localhost|127(\.\d+){3}|\[::1\])(:\d+)?$/.test(host);
+export const isLoopback = (host: string): boolean => /^(localhost|127(\.\d+){3}|\[::1\])(:\d+)?$/i.test(host);
 
 /** A request about the repository. */
 export interface Ask {
@@ -115,24 +115,34 @@ export class Exchange implements Disposable {
     const scope = this.#scope(ask);
     let header = this.#authorizer.header(scope);
     for (let asked = 0; ; asked++) {
-      const url = this.url(ask.path);
-      const answer = await this.#follow(ask, url, header, signal);
-      if (answer.status !== 401 || asked === 2) return answer;
+      const { answer, own } = await this.#follow(ask, this.url(ask.path), header, signal);
+      if (!own || answer.status !== 401 || asked === 2) return answer;
       answer.discard();
-      header = await this.#authorizer.answer(answer, url, scope, header);
+      header = await this.#authorizer.answer(answer, this.url(''), scope, header);
     }
   }
 
-  async #follow(ask: Ask, start: URL, authorization: string | undefined, signal?: AbortSignal): Promise<HttpAnswer> {
+  /** `own`: it is the registry that answers. */
+  async #follow(
+    ask: Ask,
+    start: URL,
+    authorization: string | undefined,
+    signal?: AbortSignal,
+  ): Promise<{ answer: HttpAnswer; own: boolean }> {
     let url = start;
     for (let hops = 0; ; hops++) {
-      // Who one is, one says to the registry alone, never where it points.
-      const own = url.origin === start.origin && start.host === this.#host && authorization !== undefined;
-      const headers = { ...ask.headers, ...(own ? { Authorization: authorization } : {}) };
+      // Who one is, one says to the registry alone, never where it points, and whatever is asked there.
+      const own = url.origin === this.url('').origin;
+      const headers = {
+        ...ask.headers,
+        ...(own && authorization !== undefined ? { Authorization: authorization } : {}),
+      };
       const request: HttpRequest = { method: ask.method, url, headers, body: ask.body?.(), signal };
       const answer = await this.#http.send(request);
       const location = answer.header('location');
-      if (![301, 302, 303, 307, 308].includes(answer.status) || location === undefined) return answer;
+      if (![301, 302, 303, 307, 308].includes(answer.status) || location === undefined) {
+        return { answer, own };
+      }
       answer.discard();
       const next = URL.parse(location, url.href);
       if (hops === MAX_REDIRECTS || next === null || !['https:', 'http:'].includes(next.protocol))
