@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { AtomicError } from '@atomic/ostree';
 import { type DockerfileRecipe, type Script, writeDockerfile } from './dockerfile.ts';
 import type { BuildEngine, BuilderImage } from './engine.ts';
-import { type BuildSource, copySources, readEnvironment } from './source.ts';
+import { type BuildSource, copySources, ownPath, readEnvironment } from './source.ts';
 
 export interface S2iOptions {
   /** Keep what the image built before under that tag has kept. */
@@ -99,6 +99,16 @@ async function findBuilder(
   throw new AtomicError('not-found', `${engine.kind} has no image ${name}`);
 }
 
+const isScript = (name: string): boolean => /^[\w.-]+$/.test(name);
+
+/** The sources' own scripts; undefined when they have none. Throws as {@link ownPath}. */
+function ownScripts(sources: string): string | undefined {
+  const folder = ownPath(sources, '.s2i/bin', 'folder');
+  if (folder === undefined) return undefined;
+  for (const name of readdirSync(folder).filter(isScript)) ownPath(sources, `.s2i/bin/${name}`, 'file');
+  return folder;
+}
+
 /** Copies scripts beside the Dockerfile; returns the names that are there. */
 function uploadScripts(folders: readonly string[], to: string): Set<string> {
   const found = new Set<string>();
@@ -106,9 +116,10 @@ function uploadScripts(folders: readonly string[], to: string): Set<string> {
     if (!existsSync(folder)) continue;
     for (const name of readdirSync(folder)) {
       // The first folder's counts.
-      if (found.has(name) || !/^[\w.-]+$/.test(name)) continue;
+      if (found.has(name) || !isScript(name)) continue;
       mkdirSync(to, { recursive: true });
-      cpSync(join(folder, name), join(to, name));
+      // A link's own file: the mode would be set on the one of this machine.
+      cpSync(join(folder, name), join(to, name), { dereference: true });
       chmodSync(join(to, name), 0o755);
       found.add(name);
     }
@@ -139,10 +150,12 @@ export async function prepareBuild(
   const uploads = join(folder, 'upload');
   rmSync(uploads, { recursive: true, force: true });
   copySources(source.folder, join(uploads, 'src'), options.exclude);
+  const scripts = preferred === undefined ? ownScripts(source.folder) : undefined;
   const folders = [
     ...(given?.startsWith('file://') === true ? [given.slice('file://'.length)] : []),
-    ...(preferred === undefined ? [join(source.folder, '.s2i/bin')] : []),
+    ...(scripts === undefined ? [] : [scripts]),
   ];
+  const environment = ownPath(source.folder, '.s2i/environment', 'file');
   const uploaded = uploadScripts(folders, join(uploads, 'scripts'));
   const destination = plainPath(
     options.destination ?? label(builder, 'destination') ?? variable(builder, 'STI_LOCATION') ?? '/tmp',
@@ -164,7 +177,7 @@ export async function prepareBuild(
     previous: previous === undefined ? undefined : { image: previous.name, saveArtifacts: script('save-artifacts') },
     uploadsScripts: uploaded.size > 0,
     env: [
-      ...readEnvironment(join(source.folder, '.s2i/environment')),
+      ...(environment === undefined ? [] : readEnvironment(environment)),
       ...(options.environmentFile === undefined ? [] : readEnvironment(options.environmentFile)),
       ...(options.env ?? []),
     ],

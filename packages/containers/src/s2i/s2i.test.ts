@@ -1,7 +1,16 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
 import { isAllowedUser, prepareBuild, type S2iOptions } from './build.ts';
 import type { BuildEngine } from './engine.ts';
@@ -79,5 +88,34 @@ test('builders that are refused, values that stay values', async () => {
     [engine(LABELS), { scriptsUrl: 'ftp://x' }, /must be image/],
   ] as [BuildEngine, S2iOptions, RegExp][]) {
     await assert.rejects(prepare(using, options), why);
+  }
+});
+
+test('links in sources lead to no file of this machine', async () => {
+  const secret = join(scratch, 'secret');
+  mkdirSync(secret);
+  writeFileSync(join(secret, 'key'), 'TOP=secret\n', { mode: 0o600 });
+  const cases: [made: string, target: string, contextDir?: string][] = [
+    ['.s2i/bin/assemble', join(secret, 'key')],
+    ['.s2i/bin', secret],
+    ['.s2i', secret],
+    ['.s2i/environment', join(secret, 'key')],
+    ['.s2iignore', join(secret, 'key')],
+    ['web', secret, 'web'],
+    ['web', secret, 'web/..'],
+  ];
+  for (const [index, [made, target, contextDir]] of cases.entries()) {
+    const folder = join(scratch, `hostile-${index}`);
+    const out = join(scratch, `hostile-${index}-out`);
+    mkdirSync(dirname(join(folder, made)), { recursive: true });
+    symlinkSync(target, join(folder, made));
+    const prepare = async (): Promise<void> => {
+      using source = await openSources(folder, { contextDir });
+      await prepareBuild({ source, builder: 'localhost/b', folder: out }, engine(LABELS));
+    };
+    if (contextDir === 'web/..') await prepare();
+    else await assert.rejects(prepare(), /is no (file|folder)|is, or is behind, a link/, made);
+    assert.ok(!existsSync(join(out, 'upload/scripts')), made);
+    assert.equal(statSync(join(secret, 'key')).mode & 0o777, 0o600, made);
   }
 });

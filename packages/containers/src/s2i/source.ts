@@ -7,6 +7,7 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  realpathSync,
   rmSync,
   symlinkSync,
 } from 'node:fs';
@@ -41,8 +42,7 @@ export async function openSources(source: string, options: SourceOptions = {}): 
     throw new AtomicError('usage', `--context-dir ${contextDir} leads out of the sources`);
   }
   if (!isUrl(source)) {
-    const folder = resolve(source, contextDir);
-    if (!existsSync(folder)) throw new AtomicError('not-found', `${folder} is not there`);
+    const folder = contextFolder(resolve(source), contextDir);
     const commit = existsSync(join(resolve(source), '.git')) ? await readCommit(resolve(source)) : undefined;
     return { folder, location: resolve(source), contextDir, commit, [Symbol.dispose]: () => {} };
   }
@@ -62,11 +62,40 @@ export async function openSources(source: string, options: SourceOptions = {}): 
     });
     const commit = await readCommit(folder);
     const location = url.replace(/\/\/[^/@]*@/, '//');
-    return { folder: resolve(folder, contextDir), location, contextDir, commit, [Symbol.dispose]: dispose };
+    return { folder: contextFolder(folder, contextDir), location, contextDir, commit, [Symbol.dispose]: dispose };
   } catch (error) {
     dispose();
     throw error;
   }
+}
+
+/** What is built of the sources. Throws `invalid` when links lead there: they may lead anywhere on this machine. */
+function contextFolder(sources: string, contextDir: string): string {
+  const given = resolve(sources, contextDir);
+  if (!existsSync(given)) throw new AtomicError('not-found', `${given} is not there`);
+  const folder = resolve(realpathSync(sources), contextDir);
+  if (realpathSync(folder) === folder) return folder;
+  throw new AtomicError('invalid', `--context-dir ${contextDir} is, or is behind, a link`, {
+    hint: 'links in sources could lead to files of this machine: name the folder it leads to',
+  });
+}
+
+/**
+ * A file or folder of the sources' own; undefined when it is not there. Throws `invalid` for anything else: a link could
+ * lead to files of this machine.
+ */
+export function ownPath(sources: string, path: string, kind: 'file' | 'folder'): string | undefined {
+  const parts = path.split('/');
+  for (const count of parts.map((_, index) => index + 1)) {
+    const stat = lstatSync(join(sources, ...parts.slice(0, count)), { throwIfNoEntry: false });
+    if (stat === undefined) return undefined;
+    const wanted = count === parts.length ? kind : 'folder';
+    if (wanted === 'folder' ? stat.isDirectory() : stat.isFile()) continue;
+    throw new AtomicError('invalid', `${parts.slice(0, count).join('/')} of the sources is no ${wanted}`, {
+      hint: 'links are not followed, as they could lead to files of this machine: put what it is itself there',
+    });
+  }
+  return join(sources, path);
 }
 
 async function readCommit(folder: string): Promise<BuildSource['commit']> {
@@ -81,8 +110,8 @@ async function readCommit(folder: string): Promise<BuildSource['commit']> {
 
 /** Copies sources into a folder, without `.git` and what `.s2iignore` leaves out; links stay links. */
 export function copySources(from: string, to: string, exclude: RegExp | undefined): void {
-  const path = join(from, '.s2iignore');
-  const ignored = readIgnore(existsSync(path) ? readFileSync(path, 'utf8') : '');
+  const path = ownPath(from, '.s2iignore', 'file');
+  const ignored = readIgnore(path === undefined ? '' : readFileSync(path, 'utf8'));
   const walk = (at: string): void => {
     for (const name of readdirSync(join(from, at)).sort()) {
       const relative = at === '' ? name : `${at}/${name}`;
