@@ -6,7 +6,7 @@ import { pipeline } from 'node:stream/promises';
 import { AtomicError } from '@atomic/ostree';
 import { z } from 'zod';
 import { ArchiveFiles, type ImageFiles } from './archive-files.ts';
-import { Http } from './registry/http.ts';
+import { Http, type HttpAnswer, type HttpRequest } from './registry/http.ts';
 
 export const DOCKER_SOCKET = '/run/docker.sock';
 
@@ -28,12 +28,9 @@ export async function saveFromDaemon(name: string, options: DaemonOptions = {}):
   const scratch = await mkdtemp(join(options.scratch ?? tmpdir(), 'atomic-oci-'));
   const remove = () => rm(scratch, { recursive: true, force: true });
   try {
-    using http = new Http({ socketPath });
+    using http = new Http({ socketPath, silence: 0 });
     const url = new URL(`http://engine/images/${encodeURIComponent(name)}/get`);
-    const answer = await http.send({ method: 'GET', url, signal }).catch((cause: unknown) => {
-      signal?.throwIfAborted();
-      throw new AtomicError('not-found', `no engine answers at ${socketPath}`, { cause });
-    });
+    const answer = await reach(http, { method: 'GET', url, signal }, socketPath);
     if (answer.status !== 200) throw await refusal(answer.body, answer.status, name);
     const archive = join(scratch, 'saved');
     await pipeline(answer.body, createWriteStream(archive), { signal });
@@ -48,15 +45,38 @@ export async function saveFromDaemon(name: string, options: DaemonOptions = {}):
 /** Gives an image to an engine, as an archive of `docker save`: POST /images/load. What it said. */
 export async function loadIntoDaemon(archive: AsyncIterable<Uint8Array>, options: DaemonOptions = {}): Promise<string> {
   const { signal, socketPath = DOCKER_SOCKET } = options;
-  using http = new Http({ socketPath });
+  using http = new Http({ socketPath, silence: 0 });
   const url = new URL('http://engine/images/load?quiet=1');
   const headers = { 'Content-Type': 'application/x-tar', 'Transfer-Encoding': 'chunked' };
-  const answer = await http.send({ method: 'POST', url, headers, body: archive, signal });
+  const answer = await reach(http, { method: 'POST', url, headers, body: archive, signal }, socketPath);
   if (answer.status !== 200) throw await refusal(answer.body, answer.status, 'the image');
   const text = await gathered(answer.body);
   const problem = /"error":"((?:[^"\\]|\\.)*)"/.exec(text)?.[1];
   if (problem !== undefined) throw new AtomicError('failed', `the engine does not take the image: ${problem}`);
   return text;
+}
+
+/**
+ * Asks the engine, which says nothing while it writes an image aside or takes one in, however long that is. Throws
+ * `not-found` where there is none.
+ */
+async function reach(http: Http, request: HttpRequest, socketPath: string): Promise<HttpAnswer> {
+  try {
+    return await http.send(request);
+  } catch (cause) {
+    const inner = cause instanceof AtomicError ? cause.cause : undefined;
+    const code = inner instanceof Error && 'code' in inner ? inner.code : undefined;
+    if (code === 'ENOENT' || code === 'ECONNREFUSED') {
+      throw new AtomicError('not-found', `no engine answers at ${socketPath}`, { cause });
+    }
+    if (code === 'EACCES') {
+      throw new AtomicError('permission', `you may not use the engine at ${socketPath}`, {
+        hint: 'it is for root and the group of that socket',
+        cause,
+      });
+    }
+    throw cause;
+  }
 }
 
 async function gathered(body: AsyncIterable<Uint8Array>): Promise<string> {

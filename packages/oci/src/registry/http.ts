@@ -18,6 +18,8 @@ export interface HttpSettings extends TlsSettings {
   /** A socket to go to instead of the host: an engine's. */
   socketPath?: string | undefined;
   userAgent?: string | undefined;
+  /** A server that says nothing for so long is gone (ms); 0: one may be silent for ever. Default: a minute. */
+  silence?: number | undefined;
 }
 
 export interface HttpRequest {
@@ -38,7 +40,6 @@ export interface HttpAnswer {
   discard(): void;
 }
 
-/** A server that says nothing for so long is gone (ms). */
 const SILENCE = 60_000;
 
 /** Requests to one kind of server, over connections that are kept. Bodies come no faster than they are read. */
@@ -68,12 +69,12 @@ export class Http implements Disposable {
   }
 
   #open({ method, url, headers, body, signal }: HttpRequest): Promise<IncomingMessage> {
-    const { userAgent = 'atomic', socketPath } = this.#settings;
+    const { userAgent = 'atomic', socketPath, silence = SILENCE } = this.#settings;
     return new Promise((resolve, reject) => {
       const options = {
         method,
         headers: { 'User-Agent': userAgent, ...headers },
-        timeout: SILENCE,
+        timeout: silence,
         ...(signal === undefined ? {} : { signal }),
         ...(socketPath === undefined ? {} : { socketPath }),
       };
@@ -92,7 +93,7 @@ export class Http implements Disposable {
         answered = true;
         resolve(message);
       });
-      made.on('timeout', () => made.destroy(new Error(`no answer for ${SILENCE / 1000} seconds`)));
+      made.on('timeout', () => made.destroy(new Error(`no answer for ${silence / 1000} seconds`)));
       made.on('error', (error) => reject(signal?.aborted ? signal.reason : explain(error, url)));
       void send(made, body, () => answered).catch((error: unknown) => {
         made.destroy();
