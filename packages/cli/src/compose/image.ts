@@ -154,18 +154,18 @@ async function writeDisk(
 }
 
 async function installDiskAction(ctx: Context, options: { config?: string; medium?: string }): Promise<void> {
-  const { installDisk, MEDIUM_CONFIG, MEDIUM_FOLDER, MEDIUM_TREE, readInstallConfig } = await import('@atomic/compose');
+  const { installDisk, MEDIUM_CONFIG, MEDIUM_FOLDER, readInstallConfig, readMediumTree } = await import(
+    '@atomic/compose'
+  );
   const { Repo } = await import('@atomic/ostree');
-  const { readFileSync } = await import('node:fs');
   const { join } = await import('node:path');
   const { execFileSync } = await import('node:child_process');
   const medium = options.medium ?? MEDIUM_FOLDER;
   const config = readInstallConfig(options.config ?? join(medium, MEDIUM_CONFIG));
-  const tree: unknown = JSON.parse(readFileSync(join(medium, MEDIUM_TREE), 'utf8'));
-  const ref = typeof tree === 'object' && tree !== null && 'ref' in tree ? String(tree.ref) : '';
+  const tree = readMediumTree(medium);
   const { signal, progress } = ctx;
-  const result = await installDisk({ repo: Repo.open('/ostree/repo'), ref, config, medium, signal, progress });
+  const result = await installDisk({ repo: Repo.open('/ostree/repo'), tree, config, medium, signal, progress });
   if (ctx.json) ctx.printJson(result);
-  else ctx.print(`Installed ${ref}${result.version === undefined ? '' : ` ${result.version}`} on ${result.disk}`);
+  else ctx.print(`Installed ${tree.ref}${result.version === undefined ? '' : ` ${result.version}`} on ${result.disk}`);
   if (config.finally !== 'nothing') execFileSync('systemctl', ['--no-block', config.finally], { stdio: 'ignore' });
 }

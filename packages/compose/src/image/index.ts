@@ -12,7 +12,8 @@ export {
   type InstallDiskResult,
   installDisk,
   MEDIUM_CONFIG,
-  MEDIUM_TREE,
+  type MediumTree,
+  readMediumTree,
 } from './install/install-disk.ts';
 export { type BuildIsoOptions, type BuildIsoResult, buildIso, treeKargs } from './install/iso.ts';
 export { MEDIUM_FOLDER } from './live/live-initrd.ts';

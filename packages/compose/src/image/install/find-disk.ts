@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, realpathSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { AtomicError } from '@atomic/ostree';
 
@@ -23,7 +23,12 @@ export function findDisk(wanted: string, medium: string | undefined): Disk {
     } catch (cause) {
       throw new AtomicError('not-found', `there is no disk ${wanted}`, { cause });
     }
-    return { device, size: sizeOf(basename(device)) };
+    const disk = basename(device);
+    if (!existsSync(join('/sys/block', disk)))
+      throw new AtomicError('invalid', `${wanted} is no disk${isPartition(disk) ? ', but a partition of one' : ''}`, {
+        hint: `there are ${listed(readdirSync('/sys/block').filter((name) => !VIRTUAL.test(name)))}`,
+      });
+    return { device, size: sizeOf(disk) };
   }
   const own = medium === undefined ? undefined : wholeDisk(basename(realpathSync(medium)));
   const disks = readdirSync('/sys/block').filter(
@@ -32,13 +37,9 @@ export function findDisk(wanted: string, medium: string | undefined): Disk {
   const [disk, ...more] = disks;
   if (disk === undefined) throw new AtomicError('not-found', 'there is no disk to install to');
   if (more.length > 0)
-    throw new AtomicError(
-      'invalid',
-      `there are ${disks.length} disks: ${disks.map((name) => `/dev/${name}`).join(', ')}`,
-      {
-        hint: "name one in the configuration, with 'disk'",
-      },
-    );
+    throw new AtomicError('invalid', `there are ${disks.length} disks: ${listed(disks)}`, {
+      hint: "name one in the configuration, with 'disk'",
+    });
   return { device: `/dev/${disk}`, size: sizeOf(disk) };
 }
 
@@ -49,6 +50,8 @@ function wholeDisk(name: string): string {
   return parent === 'block' ? name : parent;
 }
 
+const isPartition = (name: string): boolean => existsSync(join('/sys/class/block', name, 'partition'));
+const listed = (names: readonly string[]): string => names.map((name) => `/dev/${name}`).join(', ') || 'none';
 const number = (name: string, file: string): number =>
   Number(readFileSync(join('/sys/class/block', name, file), 'utf8').trim());
 const sizeOf = (name: string): number => number(name, 'size') * 512;

@@ -1,7 +1,8 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { readMounts } from '@atomic/linux';
 import { AtomicError, type Checksum, type Progress, type Repo } from '@atomic/ostree';
+import { z } from 'zod';
 import { placeEsp } from '../esp.ts';
 import { placeBios } from '../grub.ts';
 import { MEDIUM_FOLDER } from '../live/live-initrd.ts';
@@ -9,6 +10,7 @@ import { planLayout } from '../partitions.ts';
 import { phases } from '../populate.ts';
 import { requireTools } from '../tools.ts';
 import { writeSystem } from '../write-system.ts';
+import { checkConfig } from './check-config.ts';
 import type { InstallConfig } from './config.ts';
 import { findDisk } from './find-disk.ts';
 import { settleInstalled } from './settle.ts';
@@ -20,10 +22,30 @@ export const MEDIUM_ESP = `${MEDIUM_INSTALL}/esp.img`;
 export const MEDIUM_CONFIG = `${MEDIUM_INSTALL}/config.json`;
 export const MEDIUM_TREE = `${MEDIUM_INSTALL}/tree.json`;
 
+const mediumTree = z.object({ ref: z.string(), 'kernel-arguments': z.array(z.string()).default([]) });
+/** What a medium says of the tree it installs: its ref, and the kernel arguments it needs itself. */
+export type MediumTree = z.output<typeof mediumTree>;
+
+/** Throws 'not-found' where there is no medium, 'corrupt' for a damaged one. */
+export function readMediumTree(medium: string): MediumTree {
+  const path = join(medium, MEDIUM_TREE);
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (cause) {
+    throw new AtomicError('not-found', `${medium} is no installation medium: cannot read ${path}`, { cause });
+  }
+  try {
+    return mediumTree.parse(JSON.parse(text));
+  } catch (cause) {
+    throw new AtomicError('corrupt', `${path} does not name a tree`, { cause });
+  }
+}
+
 export interface InstallDiskOptions {
   /** Has the tree: the live system's own. */
   repo: Repo;
-  ref: string;
+  tree: MediumTree;
   config: InstallConfig;
   /** The medium's folder; where a live system has it when not said. */
   medium?: string | undefined;
@@ -47,7 +69,8 @@ const SMALLEST = 1 << 30;
  * 'unsupported' (a tool is missing), 'failed'.
  */
 export async function installDisk(options: InstallDiskOptions): Promise<InstallDiskResult> {
-  const { repo, ref, config, medium = MEDIUM_FOLDER } = options;
+  const { repo, tree, config, medium = MEDIUM_FOLDER } = options;
+  const { ref } = tree;
   requireTools([
     'sfdisk',
     'losetup',
@@ -58,10 +81,11 @@ export async function installDisk(options: InstallDiskOptions): Promise<InstallD
   ]);
   const esp = join(medium, MEDIUM_ESP);
   if (!existsSync(esp)) throw new AtomicError('not-found', `${medium} is no installation medium`);
+  const commit = repo.resolveRev(ref);
+  checkConfig(repo, commit, ref, config);
   const { device, size } = findDisk(config.disk, readMounts().find(({ point }) => point === medium)?.source);
   if (size < SMALLEST)
     throw new AtomicError('invalid', `${device} is too small: ${size} bytes`, { hint: 'at least 1G' });
-  const commit = repo.resolveRev(ref);
   const seconds: Record<string, number> = {};
   const phase = phases(seconds, options);
   const layout = planLayout(size, bytesOf(config['boot-size']));
@@ -70,11 +94,12 @@ export async function installDisk(options: InstallDiskOptions): Promise<InstallD
     {
       ...options,
       layout,
+      ref,
       commit,
       os: config.os,
       remote: config.remote,
       bootloader: 'grub',
-      kargs: config['kernel-arguments'],
+      kargs: [...tree['kernel-arguments'], ...config['kernel-arguments']],
       phase,
     },
     (populated) => phase('settle', () => settleInstalled(populated, config)),

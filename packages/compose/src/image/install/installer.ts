@@ -5,8 +5,9 @@ import { makeEsp } from '../esp.ts';
 import { makeGrub, requireGrub } from '../grub.ts';
 import { put } from '../live/live-root.ts';
 import { planLayout } from '../partitions.ts';
+import { checkConfig } from './check-config.ts';
 import type { InstallConfig } from './config.ts';
-import { MEDIUM_CONFIG, MEDIUM_ESP, MEDIUM_INSTALL, MEDIUM_TREE } from './install-disk.ts';
+import { MEDIUM_CONFIG, MEDIUM_ESP, MEDIUM_INSTALL, MEDIUM_TREE, type MediumTree } from './install-disk.ts';
 
 /** What the installer runs, and the Debian packages that have it. */
 const NEEDED: readonly [string, string][] = [
@@ -15,6 +16,7 @@ const NEEDED: readonly [string, string][] = [
   ['losetup', 'mount'],
   ['mount', 'mount'],
 ];
+const NEEDED_FOR_USERS: readonly [string, string] = ['useradd', 'passwd'];
 /** GRUB finds the boot entries on this partition of the disk it is started from: /boot, or the root that has it. */
 const MENU_PARTITION = 3;
 
@@ -38,8 +40,9 @@ export function requireInstallable(machine: string): void {
   requireGrub(['bios', 'uefi'], machine);
 }
 
-/** Throws AtomicError 'invalid' for a tree that lacks a tool it would need. */
-export function requireInstaller(repo: Repo, commit: Checksum, ref: string): void {
+/** Throws AtomicError 'invalid' for a tree that lacks a tool it would need, or cannot get what the configuration says. */
+export function requireInstaller(repo: Repo, commit: Checksum, ref: string, config: InstallConfig): void {
+  checkConfig(repo, commit, ref, config);
   const has = (path: string): boolean => {
     try {
       lookup(repo, commit, path);
@@ -48,7 +51,8 @@ export function requireInstaller(repo: Repo, commit: Checksum, ref: string): voi
       return false;
     }
   };
-  const missing = NEEDED.filter(([tool]) => !['/usr/sbin', '/usr/bin'].some((folder) => has(`${folder}/${tool}`)));
+  const needed = config.users.length > 0 ? [...NEEDED, NEEDED_FOR_USERS] : NEEDED;
+  const missing = needed.filter(([tool]) => !['/usr/sbin', '/usr/bin'].some((folder) => has(`${folder}/${tool}`)));
   if (missing.length === 0) return;
   throw new AtomicError(
     'invalid',
@@ -77,9 +81,10 @@ export async function writeInstaller(
   // The size of the partition does not depend on the disk's.
   const { length } = planLayout(2 ** 32).esp;
   await makeEsp(join(medium, MEDIUM_ESP), length, { folder: grub, entries: ['EFI'], signal });
-  const settled = { ...config, 'kernel-arguments': [...kargs, ...config['kernel-arguments']] };
-  await put(join(medium, MEDIUM_CONFIG), JSON.stringify(settled), 0o600);
-  await put(join(medium, MEDIUM_TREE), JSON.stringify({ ref }));
+  await put(join(medium, MEDIUM_CONFIG), JSON.stringify(config), 0o600);
+  // Apart from the configuration, so that another one in its place loses none of the tree's arguments.
+  const tree: MediumTree = { ref, 'kernel-arguments': [...kargs] };
+  await put(join(medium, MEDIUM_TREE), JSON.stringify(tree));
 }
 
 /** Has a live system install itself when it starts; `medium`: where it finds the installer, if not on a medium of its own. */

@@ -48,7 +48,7 @@ export async function buildIso(options: BuildIsoOptions): Promise<BuildIsoResult
   const commit = repo.resolveRev(ref);
   const machine = machineOf(repo, commit);
   requireInstallable(machine);
-  if (config !== undefined) requireInstaller(repo, commit, ref);
+  if (config !== undefined) requireInstaller(repo, commit, ref, config);
   const out = await checkOutput(options.out, 'file');
   const seconds: Record<string, number> = {};
   const phase = phases(seconds, options);

@@ -28,7 +28,8 @@ export async function settleInstalled(
     const shell = existsSync(join(folder, 'usr/bin/bash')) ? '/bin/bash' : '/bin/sh';
     const groups = user.groups.length === 0 ? [] : ['--groups', user.groups.join(',')];
     const password = user['password-hash'] === undefined ? [] : ['--password', user['password-hash']];
-    await run('useradd', ['--root', folder, '--no-create-home', '--shell', shell, ...groups, ...password, user.name]);
+    const own = ['--no-create-home', '--user-group', '--shell', shell];
+    await run('useradd', ['--root', folder, ...own, ...groups, ...password, user.name]);
     const [uid, gid] = idsOf(folder, user.name);
     const home = join(stateroot, 'var/home', user.name);
     await mkdir(dirname(home), { recursive: true, mode: 0o755 });

@@ -59,7 +59,7 @@ export async function buildPxe(options: BuildPxeOptions): Promise<BuildPxeResult
   const machine = machineOf(repo, repo.resolveRev(ref));
   if (config !== undefined) {
     requireInstallable(machine);
-    requireInstaller(repo, repo.resolveRev(ref), ref);
+    requireInstaller(repo, repo.resolveRev(ref), ref, config);
   }
   const out = await checkOutput(options.out, 'folder');
   await requireOwnSet(out);
