@@ -10,7 +10,7 @@ export function register(program: Command): void {
     .action(
       containerAction(async (ctx: Context, folder: string) => {
         const { unmountImage } = await import('@atomic/containers');
-        unmountImage(folder, { state: places().state });
+        await unmountImage(folder, { state: places().state, signal: ctx.signal });
         if (ctx.json) ctx.printJson({ path: folder });
       }),
     );

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { MNT, MS, mount, readMounts, umount } from '@atomic/linux';
+import { FileLock, MNT, MS, mount, readMounts, umount } from '@atomic/linux';
 import { AtomicError } from '@atomic/ostree';
 import type { ImageStore } from './image-store.ts';
 import type { StoredImage } from './stored-image.ts';
@@ -24,14 +24,17 @@ export async function mountImage(
   folder: string,
   { state, copy, signal }: MountOptions,
 ): Promise<{ path: string }> {
-  const path = emptyFolder(folder);
   const root = process.getuid?.() === 0;
   if (copy === true) {
+    const path = emptyFolder(folder);
     await copyTo(store, image, path, !root, signal);
     return { path };
   }
   if (!root)
     throw new AtomicError('permission', 'only root may mount', { hint: 'atomic mount --copy writes the files there' });
+  // Until it is mounted, a tree is one that nobody needs.
+  using _lock = await lockMounts(state, signal);
+  const path = emptyFolder(folder);
   sweep(state);
   const place = placeOf(state, path);
   rmSync(place, { recursive: true, force: true });
@@ -52,13 +55,23 @@ export async function mountImage(
 }
 
 /** Ends what {@link mountImage} began. Throws `not-found` for a folder at which no image is. */
-export function unmountImage(folder: string, { state }: Pick<MountOptions, 'state'>): void {
+export async function unmountImage(
+  folder: string,
+  { state, signal }: Pick<MountOptions, 'state' | 'signal'>,
+): Promise<void> {
   const path = realFolder(folder);
   const place = placeOf(state, path);
   if (statSync(place, { throwIfNoEntry: false }) === undefined)
     throw new AtomicError('not-found', `no image is mounted at ${path}`);
+  using _lock = await lockMounts(state, signal);
   if (isMounted(path)) umount(path);
   rmSync(place, { recursive: true, force: true });
+}
+
+async function lockMounts(state: string, signal: AbortSignal | undefined): Promise<FileLock> {
+  const mounts = join(state, 'mounts');
+  mkdirSync(mounts, { recursive: true, mode: 0o700 });
+  return await FileLock.acquire(join(mounts, '.lock'), 'exclusive', { signal });
 }
 
 const placeOf = (state: string, path: string): string =>
@@ -90,8 +103,8 @@ export const isMounted = (path: string): boolean => readMounts().some(({ point }
 /** Removes what a restart of the machine left of mounts. */
 function sweep(state: string): void {
   const mounts = join(state, 'mounts');
-  mkdirSync(mounts, { recursive: true, mode: 0o700 });
   for (const name of readdirSync(mounts)) {
+    if (name.startsWith('.')) continue;
     const place = join(mounts, name);
     try {
       if (isMounted(readFileSync(join(place, 'target'), 'utf8'))) continue;
