@@ -68,7 +68,7 @@ export class AptLayers implements LayerManager {
     // dpkg wants to find these, which a settled database lacks.
     for (const name of ['updates', 'triggers']) mkdirSync(join(space.root, DPKG_IN_USR, name), { recursive: true });
     const states = readInTree(space.root, STATES);
-    if (states !== undefined) writeFileSync(join(space.var, 'lib/apt/extended_states'), states);
+    if (states !== undefined) writeFileSync(inTree(space.root, 'var/lib/apt/extended_states'), states);
   }
 
   async refresh(space: LayerSpace, options: LayerManagerOptions & { force?: boolean | undefined }): Promise<boolean> {
@@ -83,7 +83,6 @@ export class AptLayers implements LayerManager {
     const fetched = existsSync(stamp) && readFileSync(stamp, 'utf8') === digest ? statSync(stamp).mtimeMs : 0;
     if (options.force !== true && Date.now() - fetched < FRESH * 1000 && fetched <= Date.now()) return false;
     options.progress?.({ phase: 'repositories', message: 'fetching package lists' });
-    rmSync(stamp, { force: true });
     await this.#apt(space, aptGet('update', '-q'), options, { network: true });
     writeFileSync(stamp, digest);
     return true;
