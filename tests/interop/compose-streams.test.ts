@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
-import { promote, readGraph, retain } from '@atomic/compose';
+import { promote, readGraph, retain, writeGraph } from '@atomic/compose';
 import {
   AtomicError,
   commitTree,
@@ -185,6 +185,18 @@ describe('streams: the very same commit from one to the next', { skip }, () => {
     );
     stock('fsck', `--repo=${repo.path}`, '--quiet', '--all');
     assert.match(stock('summary', `--repo=${repo.path}`, '--view'), /os\/stable/);
+  });
+
+  test('retention that was cut off after the graph: the summary forgets what goes before it goes', async () => {
+    const { repo, commits } = await publisher(3);
+    for (const version of [1, 2, 3]) await promote(repo, { from: at(commits, version), to: STABLE });
+    const { streams } = readGraph(repo);
+    writeGraph(repo, { streams: { [STABLE]: (streams[STABLE] ?? []).slice(-1) } });
+    await retain(repo, { retention: {}, refs: new Map([[STABLE, { keepLast: 1 }]]) });
+    assert.match(
+      stock('summary', `--repo=${repo.path}`, '--view', '--raw'),
+      new RegExp(`'atomic\\.stream\\.os/stable': <\\['${at(commits, 3)}'\\]>`),
+    );
   });
 
   test('summaries and deltas are signed with the keys given', async () => {

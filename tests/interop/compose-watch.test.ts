@@ -5,17 +5,19 @@ import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import {
   type ComposeResult,
-  type composeTree,
+  composeTree,
+  loadTreefile,
   plan,
   readWatchConfig,
   type WatchEvent,
   watch,
   watchOnce,
 } from '@atomic/compose';
-import { AtomicError, commitTree, listDeltas, Repo } from '@atomic/ostree';
+import { AtomicError, commitTree, listDeltas, parseSummary, Repo, readSummary } from '@atomic/ostree';
 import { AptRepo, missingForApt } from './apt-repo.ts';
 
 const REF = 'os/continuous';
+const needsRoot = process.getuid?.() === 0 ? false : 'needs root';
 
 describe('watching a package repository', { skip: missingForApt() }, () => {
   const work = mkdtempSync(join(tmpdir(), 'atomic-watch-'));
@@ -81,6 +83,10 @@ notify: [${notify}]
     const { commit } = await commitTree(repo, { trees: [{ dir }], parent, metadata, timestamp });
     return { ...result, commit, parent, changed: true };
   };
+  const offered = (): string | undefined => {
+    const summary = readSummary(repo);
+    return summary === null ? undefined : parseSummary(summary).refs.find(({ ref }) => ref === REF)?.commit;
+  };
   const once = () => watchOnce({ config, compose });
   const told = (): string => (existsSync(log) ? readFileSync(log, 'utf8') : '');
 
@@ -101,6 +107,32 @@ notify: [${notify}]
     assert.ok(second.event === 'published' && second.before === first.commit && second.deltas === 1);
     assert.equal(listDeltas(repo).length, 1);
     assert.ok(existsSync(join(repo.path, 'summary')));
+  });
+
+  test('what moved the ref and could not be made known is made known at the next look, and kept in bounds', async () => {
+    const before = repo.readRef(REF);
+    apt.add({ name: 'app', version: '1.2' });
+    apt.publish();
+    const sign = { type: 'ed25519', secrets: ['no key'] };
+    await assert.rejects(watchOnce({ config: { ...config, deltas: 0 }, compose, sign }));
+    const moved = repo.readRef(REF);
+    assert.notEqual(moved, before);
+    assert.equal(offered(), before, 'hosts do not see it');
+    const late = await once();
+    assert.ok(late.event === 'published' && late.commit === moved && late.before === before);
+    assert.equal(offered(), moved);
+    assert.equal([...repo.listObjects({ only: 'commit' })].length, 2, 'keep-last: 2');
+    assert.match(told(), new RegExp(`^published\\n.*${moved}`, 'm'));
+    assert.equal((await once()).event, 'unchanged');
+  });
+
+  test('a compose that finds nothing new makes known what one before could not', { skip: needsRoot }, async () => {
+    rmSync(join(repo.path, 'summary'));
+    const options = { treefile: loadTreefile(config.treefile), repo, cachedir: config.cachedir };
+    assert.equal((await composeTree({ ...options, orphan: true })).changed, false);
+    assert.equal(offered(), undefined);
+    const { changed, commit } = await composeTree(options);
+    assert.deepEqual([changed, offered()], [false, commit]);
   });
 
   test('what fails its test is not published, and not tried again until something changes', async () => {

@@ -17,7 +17,7 @@ import { plainError, requireRoot } from './compose-errors.ts';
 import { type Plan, type PlanOptions, plan } from './plan.ts';
 import type { Accounts } from './postprocess/accounts.ts';
 import { checkAccounts, committedAccounts, findKernel } from './postprocess/index.ts';
-import { publish } from './publish/publish.ts';
+import { publish, publishedTip } from './publish/publish.ts';
 
 export interface ComposeOptions extends PlanOptions {
   repo: Repo;
@@ -123,7 +123,13 @@ async function composeLocked(options: ComposeOptions, work: string): Promise<Com
   const common = { ref, inputHash, packages: planned.packages.length, seconds };
   const force = options.forceNoCache === true;
   const known = options.previousInputHash ?? metadataString(before, INPUT_HASH);
+  /** The ref may have moved now, or by a compose that was cut off before it could tell. */
+  const publishRef = async (): Promise<void> => {
+    if (!options.orphan && publishedTip(repo, ref) !== repo.readRef(ref))
+      await publish(repo, { sign: options.sign, signal, wait: options.wait, onWait: options.onWait });
+  };
   if (previous !== null && !force && known === inputHash) {
+    await publishRef();
     const commit = repo.loadCommit(previous);
     return {
       ...common,
@@ -139,10 +145,8 @@ async function composeLocked(options: ComposeOptions, work: string): Promise<Com
   const made = force || options.sign !== undefined || treefile.gpgKey !== undefined ? null : memory.recall(repo);
   if (made !== null) {
     const moved = !options.orphan && repo.readRef(ref) !== made;
-    if (moved) {
-      repo.setRef(ref, made);
-      await publish(repo, { signal, wait: options.wait, onWait: options.onWait });
-    }
+    if (moved) repo.setRef(ref, made);
+    await publishRef();
     const kernel = metadataString(repo.loadCommit(made).metadata, 'ostree.linux');
     return { ...common, commit: made, parent, version, timestamp, changed: moved, kernel };
   }

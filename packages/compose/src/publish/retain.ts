@@ -55,7 +55,8 @@ export function select(history: readonly PastRelease[], retention: Retention, no
 
 /**
  * Deletes old releases of refs, the deltas nobody needs and all that belonged to them alone. The graph loses them first,
- * so that it never names a commit that is gone, then the summary is made anew, and only then objects go.
+ * so that it never names a commit that is gone, then the summary is made anew, and only then objects go. The summary is
+ * made anew in any case: a run that was cut off may have written the graph.
  */
 export async function retain(repo: Repo, options: RetainOptions): Promise<RetainResult> {
   const now = options.now ?? Math.floor(Date.now() / 1000);
@@ -87,7 +88,7 @@ export async function retain(repo: Repo, options: RetainOptions): Promise<Retain
   const some = Object.values(dropped).some((count) => count > 0);
   if (some && !dryRun) writeGraph(repo, { ...graph, streams });
   const deltas = dryRun ? 0 : dropOldDeltas(repo);
-  if ((some || deltas > 0) && !dryRun) await publish(repo, { sign: options.sign, signal, wait, onWait });
+  if (!dryRun) await publish(repo, { sign: options.sign, signal, wait, onWait });
   const pruned = await prune(repo, {
     refsOnly: true,
     depth: 0,

@@ -1,14 +1,22 @@
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { AtomicError, type Checksum, type Progress, Repo, replaceFile, type SignRequest } from '@atomic/ostree';
+import {
+  AtomicError,
+  type Checksum,
+  metadataString,
+  type Progress,
+  Repo,
+  replaceFile,
+  type SignRequest,
+} from '@atomic/ostree';
 import { type ComposeResult, composeTree } from '../compose.ts';
 import { readLockfiles } from '../lockfile.ts';
 import { run } from '../process.ts';
 import { loadTreefile } from '../treefile/load-treefile.ts';
 import { makeDeltas } from './deltas.ts';
 import { lockGraph } from './graph.ts';
-import { publish } from './publish.ts';
+import { publish, publishedTip } from './publish.ts';
 import { retain } from './retain.ts';
 import type { WatchConfig } from './watch-config.ts';
 
@@ -84,6 +92,13 @@ async function look(options: WatchOptions): Promise<WatchEvent> {
   const { ref } = treefile;
   if (ref === undefined) throw new AtomicError('invalid', `${treefile.path}: 'ref' is missing`);
   const before = repo.readRef(ref);
+  const told = publishedTip(repo, ref);
+  if (before !== null && told !== before) {
+    // A look that was cut off, or could not sign, moved the ref: it had passed its test, and hosts do not see it yet.
+    const version = metadataString(repo.loadCommit(before).metadata, 'version');
+    await release(options, repo, ref, { commit: before, before });
+    return { event: 'published', ref, commit: before, before: told, version, deltas: 0 };
+  }
   const memory = rejections(config.cachedir);
   let result: ComposeResult;
   try {
@@ -117,18 +132,28 @@ async function look(options: WatchOptions): Promise<WatchEvent> {
     return { event: 'failed', ref, step: 'smoke-test', commit, reason: error.message, details };
   }
   const deltas = await makeDeltas(repo, ref, commit, config.deltas, { sign, signal, progress });
+  await release(options, repo, ref, { commit, before });
+  return { event: 'published', ref, commit, before, version, deltas: deltas.length };
+}
+
+/** Moves the ref, makes that known, and lets go of what is too old. */
+async function release(
+  { config, sign, signal }: WatchOptions,
+  repo: Repo,
+  ref: string,
+  { commit, before }: { commit: Checksum; before: Checksum | null },
+): Promise<void> {
   {
     using _lock = await lockGraph(repo, { signal });
     if (repo.readRef(ref) !== before)
       throw new AtomicError('locked', `${ref} was moved by somebody else meanwhile: looking again later`);
-    repo.setRef(ref, commit);
+    if (commit !== before) repo.setRef(ref, commit);
     await publish(repo, { sign, signal });
   }
   const { 'keep-last': keepLast, 'keep-younger': keepYounger } = config;
   if (keepLast !== undefined || keepYounger !== undefined)
     // Other refs are other people's.
     await retain(repo, { retention: {}, refs: new Map([[ref, { keepLast, keepYounger }]]), sign, signal });
-  return { event: 'published', ref, commit, before, version, deltas: deltas.length };
 }
 
 async function smokeTest(
