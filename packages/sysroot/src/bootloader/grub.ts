@@ -15,7 +15,8 @@ export const GRUB_CONFIG = 'grub.cfg';
 
 /** GRUB's shell knows single quotes as POSIX shells do. */
 const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
-const word = (text: string): string => (/^[A-Za-z0-9_./:=,@%+-]+$/.test(text) ? text : quote(text));
+/** A word of a menu: `;`, `$` and blanks in it mean nothing. */
+export const grubWord = (text: string): string => (/^[A-Za-z0-9_./:=,@%+-]+$/.test(text) ? text : quote(text));
 
 /** Of a boot that is counted: a kernel that cannot go on restarts the machine, instead of waiting for somebody. */
 export const TRIAL_KARGS = ['panic=10', 'rd.shell=0', 'rd.emergency=reboot'];
@@ -71,12 +72,12 @@ export function grubConfig(
     const counted = trial !== null && index === 0;
     lines.push(`menuentry ${quote(entry.get('title') ?? 'Linux')} --id ostree-${entry.get('version') ?? ''} {`);
     if (counted) lines.push(...countDown(trial.tries));
-    const kargs = kargsOf(entry).map(word);
-    lines.push(`  linux ${[word(entry.get('linux') ?? ''), ...(counted ? ['$trial'] : []), ...kargs].join(' ')}`);
+    const kargs = kargsOf(entry).map(grubWord);
+    lines.push(`  linux ${[grubWord(entry.get('linux') ?? ''), ...(counted ? ['$trial'] : []), ...kargs].join(' ')}`);
     const initrds = entry.all('initrd');
-    if (initrds.length > 0) lines.push(`  initrd ${initrds.map(word).join(' ')}`);
+    if (initrds.length > 0) lines.push(`  initrd ${initrds.map(grubWord).join(' ')}`);
     const devicetree = entry.get('devicetree');
-    if (devicetree !== undefined) lines.push(`  devicetree ${word(devicetree)}`);
+    if (devicetree !== undefined) lines.push(`  devicetree ${grubWord(devicetree)}`);
     lines.push('}');
   });
   return `${lines.join('\n')}\n`;

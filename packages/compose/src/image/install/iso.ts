@@ -1,6 +1,7 @@
 import { mkdtemp, rename, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { asArray, asString, type Checksum, type Progress, type Repo } from '@atomic/ostree';
+import { grubWord } from '@atomic/sysroot';
 import { machineOf } from '../../commit-metadata.ts';
 import { checkOutput, settle } from '../../output.ts';
 import { MEDIUM_KARG, MEDIUM_LABEL, MEDIUM_ROOT_IMAGE } from '../live/live-initrd.ts';
@@ -91,11 +92,12 @@ export function treeKargs(repo: Repo, commit: Checksum): string[] {
   return own === undefined ? [] : asArray(own.value).map(asString);
 }
 
-function menu(commandLine: readonly string[], installs: boolean): string {
+/** GRUB's menu of a medium. */
+export function menu(commandLine: readonly string[], installs: boolean): string {
   const entry = (title: string, ...more: string[]): string =>
     [
       `menuentry '${title}' {`,
-      `  linux /live/vmlinuz ${[...commandLine, ...more].join(' ')}`,
+      `  linux /live/vmlinuz ${[...commandLine, ...more].map(grubWord).join(' ')}`,
       '  initrd /live/initrd.img',
       '}',
     ].join('\n');
