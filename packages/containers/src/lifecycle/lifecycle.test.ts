@@ -196,6 +196,19 @@ test('another unit of that name is not overwritten; names and broken records are
   assert.deepEqual(names(host), ['stranger.7']);
 });
 
+test('of two that install one name at once the second finds it there', async () => {
+  const host = new FakeHost();
+  const both = await Promise.all(['1', '2'].map((version) => host.deploy(version, { fresh: true })));
+  assert.deepEqual(
+    both.map(({ outcome, record }) => [outcome, record?.identity]),
+    [
+      ['done', '1'],
+      ['unchanged', '1'],
+    ],
+  );
+  assert.equal(conf(host), 'version = 1\n');
+});
+
 test('a dry run changes nothing', async () => {
   const host = new FakeHost();
   const plan = await host.deploy('1', { dryRun: true, start: 'yes' });

@@ -44,6 +44,8 @@ export interface DeployOptions extends BeginOptions {
   stage: (where: { folder: string; place: string; id: number }) => Promise<Staged>;
   /** Start it: always, never, or where the one before ran (the default). */
   start?: 'as-before' | 'yes' | 'no';
+  /** Only where nothing has the name yet: what is there stays as it is. */
+  fresh?: boolean | undefined;
   /** Only say what would be done. */
   dryRun?: boolean | undefined;
 }
@@ -108,7 +110,8 @@ export class Lifecycle {
     return await this.#locked(options, name, async () => {
       const old = this.#current(name);
       const unchanged = { outcome: 'unchanged' as const, name, from: old?.id ?? null, steps: [], notes: [] };
-      if (old?.identity === options.identity) return { ...unchanged, to: old.id, record: old };
+      if (old !== null && (options.fresh || old.identity === options.identity))
+        return { ...unchanged, to: old.id, record: old };
       const id = this.#nextId(name);
       const ground = groundOf(this.#options, name);
       const folder = stagingOf(ground, id);

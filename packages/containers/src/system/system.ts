@@ -189,6 +189,7 @@ export class SystemContainers {
       identity: identityOf(image.digest, set, runtime),
       title: image.name,
       start: options.start === true ? 'yes' : 'as-before',
+      fresh: before === null,
       dryRun: options.dryRun,
       wait: options.wait,
       signal: options.signal,
