@@ -187,6 +187,63 @@ describe('streams: the very same commit from one to the next', { skip }, () => {
     assert.match(stock('summary', `--repo=${repo.path}`, '--view'), /os\/stable/);
   });
 
+  test('retention: barriers stay where the ref moved past its stream, and their deltas; streams without a ref go', async () => {
+    const { repo, commits } = await publisher(6);
+    const old = at(commits, 1);
+    repo.setRef(CONTINUOUS, old);
+    await promote(repo, { from: old, to: CONTINUOUS, barrier: true });
+    await promote(repo, { from: at(commits, 4), to: CONTINUOUS, barrier: true, deltas: 1 });
+    // As `watch` moves it; and hosts came from a release that is no parent.
+    repo.setRef(CONTINUOUS, at(commits, 6));
+    await promote(repo, { from: old, to: STABLE });
+    repo.setRef(STABLE, null);
+    const { kept } = await retain(repo, { retention: { keepLast: 1 } });
+    assert.deepEqual(kept, { [CONTINUOUS]: 3 });
+    assert.deepEqual(
+      commits.map((commit) => repo.hasObject('commit', commit)),
+      [true, false, false, true, false, true],
+    );
+    assert.ok(hasDelta(repo, { from: old, to: at(commits, 4) }));
+    const { streams } = readGraph(repo);
+    assert.deepEqual(Object.keys(streams), [CONTINUOUS]);
+    assert.deepEqual(
+      streams[CONTINUOUS]?.map(({ commit, barrier }) => [commit, barrier]),
+      [
+        [old, true],
+        [at(commits, 4), true],
+      ],
+    );
+    stock('fsck', `--repo=${repo.path}`, '--quiet', '--all');
+  });
+
+  test('retention: a barrier of a commit’s own counts in a stream too, and for deltas', async () => {
+    const { repo, commits } = await publisher(2);
+    const dir = join(scratch, 'tree');
+    const metadata: Metadata = new Map([['atomic.barrier', { type: 'b', value: true }]]);
+    const timestamp = START + 9 * DAY;
+    const barrier = (await commitTree(repo, { trees: [{ dir }], timestamp, metadata })).commit;
+    await promote(repo, { from: at(commits, 1), to: STABLE });
+    await promote(repo, { from: barrier, to: STABLE, deltas: 1 });
+    const newest = (await commitTree(repo, { trees: [{ dir }], timestamp: timestamp + DAY })).commit;
+    await promote(repo, { from: newest, to: STABLE });
+    await retain(repo, { retention: { keepLast: 1 } });
+    assert.ok(repo.hasObject('commit', barrier));
+    assert.ok(hasDelta(repo, { from: at(commits, 1), to: barrier }));
+  });
+
+  test('retention: what is said of one ref adds to what is said of all; a ref that is not there is an error', async () => {
+    const { repo, commits } = await publisher(6);
+    for (const version of [1, 2, 3, 4, 5, 6])
+      await promote(repo, { from: at(commits, version), to: STABLE, now: START });
+    const options = { retention: { keepLast: 3 }, now: START + 9 * DAY };
+    await assert.rejects(retain(repo, { ...options, refs: new Map([['os/stabel', { keepYounger: DAY }]]) }), {
+      code: 'not-found',
+      hint: `refs there: ${CONTINUOUS}, ${STABLE}`,
+    });
+    const { kept } = await retain(repo, { ...options, refs: new Map([[STABLE, { keepYounger: DAY }]]) });
+    assert.deepEqual(kept, { [CONTINUOUS]: 3, [STABLE]: 3 });
+  });
+
   test('retention that was cut off after the graph: the summary forgets what goes before it goes', async () => {
     const { repo, commits } = await publisher(3);
     for (const version of [1, 2, 3]) await promote(repo, { from: at(commits, version), to: STABLE });

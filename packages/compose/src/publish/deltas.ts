@@ -49,9 +49,11 @@ export async function makeDeltas(
 /** Deletes deltas that end neither at a ref's newest commit nor at a barrier: nobody takes such an update any more. */
 export function dropOldDeltas(repo: Repo): number {
   const graph = readGraph(repo);
-  const wanted = new Set<Checksum>(repo.listRefs().values());
-  for (const releases of Object.values(graph.streams))
-    for (const { commit, barrier } of releases) if (barrier) wanted.add(commit);
+  const wanted = new Set<Checksum>();
+  for (const [ref, tip] of repo.listRefs()) {
+    wanted.add(tip);
+    for (const { commit, barrier } of historyOf(repo, graph, ref)) if (barrier) wanted.add(commit);
+  }
   let dropped = 0;
   for (const name of listDeltas(repo)) {
     if (wanted.has(name.to)) continue;

@@ -1,4 +1,6 @@
+import { isDeepStrictEqual } from 'node:util';
 import {
+  AtomicError,
   type BeginOptions,
   type Checksum,
   type Progress,
@@ -21,8 +23,9 @@ export interface Retention {
 }
 
 export interface RetainOptions extends BeginOptions {
-  /** for refs that `refs` does not name; without either number all of a ref stays */
+  /** for every ref; without either number all of a ref stays */
   retention: Retention;
+  /** numbers of single refs, each instead of that for every ref */
   refs?: ReadonlyMap<string, Retention> | undefined;
   /** Unix seconds; default: the clock's */
   now?: number | undefined;
@@ -57,6 +60,8 @@ export function select(history: readonly PastRelease[], retention: Retention, no
  * Deletes old releases of refs, the deltas nobody needs and all that belonged to them alone. The graph loses them first,
  * so that it never names a commit that is gone, then the summary is made anew, and only then objects go. The summary is
  * made anew in any case: a run that was cut off may have written the graph.
+ Throws `not-found` for a ref
+ * that is not there.
  */
 export async function retain(repo: Repo, options: RetainOptions): Promise<RetainResult> {
   const now = options.now ?? Math.floor(Date.now() / 1000);
@@ -65,10 +70,17 @@ export async function retain(repo: Repo, options: RetainOptions): Promise<Retain
   const keep = new Set<Checksum>();
   const kept: Record<string, number> = {};
   const dropped: Record<string, number> = {};
-  const streams: Graph['streams'] = { ...graph.streams };
+  const refs = repo.listRefs();
+  for (const ref of options.refs?.keys() ?? [])
+    if (!refs.has(ref))
+      throw new AtomicError('not-found', `there is no ref ${ref} in ${repo.path}`, {
+        hint: `refs there: ${[...refs.keys()].join(', ') || 'none'}`,
+      });
+  // A stream without its ref is nobody's.
+  const streams: Graph['streams'] = Object.fromEntries(Object.entries(graph.streams).filter(([ref]) => refs.has(ref)));
   const whole = new Map<string, number>();
-  for (const ref of repo.listRefs().keys()) {
-    const { keepLast, keepYounger } = options.refs?.get(ref) ?? options.retention;
+  for (const ref of refs.keys()) {
+    const { keepLast, keepYounger } = { ...options.retention, ...options.refs?.get(ref) };
     if (keepLast === undefined && keepYounger === undefined) {
       // Nothing was asked of it: all of its history stays, as far as it is here.
       whole.set(ref, -1);
@@ -85,8 +97,7 @@ export async function retain(repo: Repo, options: RetainOptions): Promise<Retain
     dropped[ref] = history.length - selected.length;
   }
   const { signal, wait, onWait, progress, dryRun } = options;
-  const some = Object.values(dropped).some((count) => count > 0);
-  if (some && !dryRun) writeGraph(repo, { ...graph, streams });
+  if (!dryRun && !isDeepStrictEqual(streams, graph.streams)) writeGraph(repo, { ...graph, streams });
   const deltas = dryRun ? 0 : dropOldDeltas(repo);
   if (!dryRun) await publish(repo, { sign: options.sign, signal, wait, onWait });
   const pruned = await prune(repo, {
