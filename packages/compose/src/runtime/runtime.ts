@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import {
   chmodSync,
   existsSync,
-  mkdirSync,
+  lstatSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -11,8 +11,9 @@ import {
 } from 'node:fs';
 import { createRequire } from 'node:module';
 import { arch } from 'node:os';
-import { dirname, join, relative, resolve } from 'node:path';
+import { basename, dirname, join, relative, resolve } from 'node:path';
 import { AtomicError } from '@atomic/ostree';
+import { folderInTree } from '../tree-files.ts';
 import { bundle } from './bundle.ts';
 import { stripElf } from './elf.ts';
 
@@ -174,10 +175,9 @@ function gatherInstalled(directory: string): Runtime['files'] {
 /** Puts the files into a root and enables those units that say what wants them, below /usr: they are the tree's, not the administrator's. */
 export function installRuntime(root: string, runtime: Runtime): void {
   for (const [path, { content, mode }] of runtime.files) {
+    const full = join(folderInTree(root, dirname(path)), basename(path));
     // The distribution's own ostree is left alone.
-    if (path === 'usr/bin/ostree' && existsSync(join(root, path))) continue;
-    const full = join(root, path);
-    mkdirSync(dirname(full), { recursive: true });
+    if (path === 'usr/bin/ostree' && lstatSync(full, { throwIfNoEntry: false }) !== undefined) continue;
     rmSync(full, { force: true });
     writeFileSync(full, content);
     chmodSync(full, mode);
@@ -185,8 +185,8 @@ export function installRuntime(root: string, runtime: Runtime): void {
     if (unit === undefined) continue;
     for (const [, kind = '', targets = ''] of content.toString('utf8').matchAll(/^(WantedBy|RequiredBy)=(.*)$/gm)) {
       for (const target of targets.split(/\s+/).filter(Boolean)) {
-        const folder = join(root, 'usr/lib/systemd/system', `${target}.${kind === 'WantedBy' ? 'wants' : 'requires'}`);
-        mkdirSync(folder, { recursive: true });
+        const wanting = `${target}.${kind === 'WantedBy' ? 'wants' : 'requires'}`;
+        const folder = folderInTree(root, `usr/lib/systemd/system/${wanting}`);
         rmSync(join(folder, unit), { force: true });
         symlinkSync(`../${unit}`, join(folder, unit));
       }
