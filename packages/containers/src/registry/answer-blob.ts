@@ -64,15 +64,15 @@ async function findBlob(
 
 const OCTETS = 'application/octet-stream';
 
-/** A stored blob, which the garbage collection leaves alone for a while from now on. */
+/** A stored blob, which the garbage collection leaves alone for a while from now on; no push goes by a read-only one. */
 export async function stillWanted(
-  { store }: Registry,
+  { store, readOnly }: Registry,
   { blobs }: Repository,
   digest: string,
   signal: AbortSignal,
 ): Promise<StoredBlob | undefined> {
   const stored = blobs.find(digest);
-  if (stored === undefined || (blobs.age(digest) ?? 0) < FRESH) return stored;
+  if (stored === undefined || readOnly || (blobs.age(digest) ?? 0) < FRESH) return stored;
   using _guard = await store.guard('shared', signal);
   return blobs.touch(digest) ? stored : undefined;
 }
