@@ -1,3 +1,4 @@
+import { isRepository } from '@atomic/oci';
 import { AtomicError } from '@atomic/ostree';
 import type { StoredBlob } from '../blobs/blob-commit.ts';
 import { splitDigest } from '../blobs/digest.ts';
@@ -89,7 +90,7 @@ async function mount(
   if (digest === null) return undefined;
   requireDigest(digest);
   const present = await stillWanted(registry, repository, digest, signal);
-  if (present !== undefined || from === null || !mayPull(from)) return present;
+  if (present !== undefined || from === null || !isRepository(from) || !mayPull(from)) return present;
   const blob = registry.store.repository(from).blobs.find(digest);
   return blob !== undefined && (await repository.blobs.link(blob, { signal })) ? blob : undefined;
 }
