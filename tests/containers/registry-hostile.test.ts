@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -234,6 +234,11 @@ test('garbage is collected while pushes run, and takes nothing from them', async
   const stray = await client.pushBlob(makeBlob(100_000));
   const moved = await client.pushImage('moves');
   await client.pushImage('moves');
+  // Layers that can be had elsewhere as well: one was pushed all the same, one was not.
+  const [both, elsewhere] = [await client.pushBlob(), makeBlob()];
+  const foreign = await client.pushImage('foreign', {
+    layers: [both, elsewhere].map((one) => ({ ...describe(one, MEDIA.layer), urls: ['https://elsewhere.example/x'] })),
+  });
   const location = await client.begin();
   assert.deepEqual([gc()['blobs'], gc()['manifests']], [0, 0]);
   let pushing = true;
@@ -254,8 +259,10 @@ test('garbage is collected while pushes run, and takes nothing from them', async
   assert.equal(dry['manifests'], 1);
   assert.equal((await client.ask(`blobs/${stray.digest}`)).status, 200);
   const wet = gc('--grace=0', '--untagged', '--uploads=0');
-  assert.deepEqual([wet['manifests'], wet['blobs'], wet['uploads']], [1, 3, 1]);
+  assert.deepEqual([wet['manifests'], wet['blobs'], wet['uploads']], [1, 4, 1]);
   assert.equal((await client.ask(`blobs/${stray.digest}`)).status, 404);
+  assert.equal((await client.ask(`blobs/${foreign.layer.digest}`)).status, 404);
+  assert.equal((await client.ask(`blobs/${both.digest}`)).status, 200);
   assert.equal((await client.ask(`manifests/${moved.digest}`)).status, 404);
   assert.equal((await client.ask(location)).status, 404);
   for (const { digest } of [kept, signature]) assert.equal((await client.ask(`manifests/${digest}`)).status, 200);
@@ -265,6 +272,36 @@ test('garbage is collected while pushes run, and takes nothing from them', async
   assert.equal(gone.status, 0, gone.err);
   gc('--grace=0');
   assert.deepEqual([...repo.listObjects()], []);
+});
+
+test('a registry that is only read writes nothing, however old what it gives out is', async () => {
+  const path = join(work.path, 'read-only');
+  const { digest } = await (async () => {
+    await using server = await startOurs([], path);
+    return await new RegistryClient(server.url, 'old/app').pushBlob();
+  })();
+  const ref = join(path, 'refs/heads/container/registry/old/app/_blob', digest.replace(':', '/'));
+  const lock = join(path, 'extensions/atomic/registry.lock');
+  rmSync(lock, { force: true });
+  utimesSync(ref, 1, 1);
+  await using server = await startOurs(['--read-only'], path);
+  const client = new RegistryClient(server.url, 'old/app');
+  assert.equal((await client.ask(`blobs/${digest}`)).status, 200);
+  assert.equal(statSync(ref).mtimeMs, 1000);
+  assert.ok(!existsSync(lock));
+});
+
+test('a mount from what is no repository is an upload like others', async () => {
+  await using server = await startOurs();
+  const client = new RegistryClient(server.url, 'mounts/app');
+  for (const from of ['../../x', 'a//b', '', 'Ä']) {
+    const query = new URLSearchParams({ mount: makeBlob().digest, from });
+    const { status } = await client.ask(`blobs/uploads/?${query}`, {
+      method: 'POST',
+      headers: { 'content-length': '0' },
+    });
+    assert.equal(status, 202, from);
+  }
 });
 
 test('everybody may push only where that was said', () => {

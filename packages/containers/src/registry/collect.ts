@@ -86,9 +86,9 @@ async function namedBlobs(repository: Repository, signal: AbortSignal | undefine
   const pause = breather(signal);
   for (const digest of repository.manifests.list()) {
     await pause();
-    const { blobs = [], manifests = [] } = read(repository, digest) ?? {};
+    const { blobs = [], optional = [], manifests = [] } = read(repository, digest) ?? {};
     // An index may name what is not a manifest.
-    for (const one of [...blobs, ...manifests]) named.add(one.digest);
+    for (const one of [...blobs, ...optional, ...manifests]) named.add(one.digest);
   }
   return named;
 }

@@ -40,6 +40,8 @@ export interface ParsedManifest {
   mediaType: string;
   /** Blobs that have to be here; layers that are fetched from elsewhere by their URLs are not among them. */
   blobs: Promised[];
+  /** Layers that can be fetched from elsewhere, which may be here all the same. */
+  optional: Promised[];
   /** Manifests that have to be here. */
   manifests: Promised[];
   /** What it is about, which need not be here. */
@@ -71,10 +73,13 @@ export function parseManifest(bytes: Uint8Array, contentType: string | undefined
 }
 
 function ofImage(parsed: z.output<typeof image>, mediaType: string): ParsedManifest {
-  const { config, layers, subject, artifactType } = parsed;
+  const { config, subject, artifactType } = parsed;
+  const layers = parsed.layers ?? [];
+  const elsewhere = ({ urls }: z.output<typeof descriptor>): boolean => urls !== undefined && urls.length > 0;
   return {
     mediaType,
-    blobs: [config, ...(layers ?? []).filter(({ urls }) => urls === undefined || urls.length === 0)],
+    blobs: [config, ...layers.filter((layer) => !elsewhere(layer))],
+    optional: layers.filter(elsewhere),
     manifests: [],
     subject: subject?.digest,
     artifactType: artifactType === undefined || artifactType === '' ? config.mediaType : artifactType,
@@ -86,6 +91,7 @@ function ofIndex(parsed: z.output<typeof index>, mediaType: string): ParsedManif
   return {
     mediaType,
     blobs: [],
+    optional: [],
     manifests: parsed.manifests ?? [],
     subject: parsed.subject?.digest,
     artifactType: parsed.artifactType === '' ? undefined : parsed.artifactType,
