@@ -1,12 +1,16 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   atomic,
   type Dockerd,
   type ImageRecipe,
   lacks,
   makeImage,
+  root,
   scratchFolder,
   startDockerd,
   startRegistry,
@@ -44,6 +48,9 @@ function good(...args: Parameters<typeof run>): string {
   return out;
 }
 const docker = (...args: string[]): string => engine.docker(...args).trim();
+const shown = (container: string, format: string): string => docker('inspect', '-f', `{{${format}}}`, container);
+const policyOf = (container: string): string => shown(container, '.HostConfig.RestartPolicy.Name');
+const names = (): string[] => docker('ps', '-a', '--format', '{{.Names}}').split('\n').sort();
 const inside = (container: string, script: string): string => docker('exec', container, 'sh', '-c', script);
 
 /** Pushes a version of an image, which says its number in /version; returns the image's name. */
@@ -74,4 +81,66 @@ test('what a container keeps in volumes without a name outlives its updates and 
   assert.equal(inside('db', 'cat /version /data/file'), '3kept');
   assert.equal(docker('volume', 'ls', '-q').split('\n').length, 4, 'no other volume was made on the way');
   good('delete', '--force', '--yes', 'db', 'db-previous');
+});
+
+describe('what a cut command leaves is put right by the next one', { skip }, () => {
+  const PAIR = ['web', 'web-previous'];
+  before(async () => {
+    docker('run', ...QUICK, '--restart=always', '--name=web', await push('web', 1));
+  });
+  after(() => good('delete', '--force', '--yes', 'web', 'web-previous'));
+
+  test('an update that is killed while the new container proves itself', async () => {
+    await push('web', 2);
+    const first = shown('web', '.Id');
+    const child = spawn(join(root, 'bin/atomic'), ['containers', 'update', '--storage=docker', 'web'], {
+      env: { ...process.env, ...env },
+      stdio: 'ignore',
+    });
+    const ended = once(child, 'close');
+    while (names().length < 2 || shown('web', '.State.Running') !== 'true') await sleep(20);
+    child.kill('SIGKILL');
+    await ended;
+    assert.deepEqual(names(), ['web', 'web-swapping']);
+    assert.match(good('rollback', 'web'), /^web: back to/);
+    assert.deepEqual([names(), shown('web', '.Id'), policyOf('web')], [['web'], first, 'always']);
+    assert.equal(inside('web', 'cat /version'), '1');
+
+    docker('stop', 'web');
+    docker('rename', 'web', 'web-swapping');
+    docker('run', ...QUICK, '--restart=always', '--name=web', `${registry.host}/lab/web:latest`);
+    await push('web', 3);
+    assert.match(good('update', 'web'), /^web: updated/);
+    assert.deepEqual([names(), inside('web', 'cat /version')], [PAIR, '3']);
+    assert.equal(shown('web-previous', '.Id'), first);
+    assert.deepEqual(PAIR.map(policyOf), ['always', 'no']);
+  });
+
+  test('an update that is cut before there is a new container', async () => {
+    for (const args of [['web'], ['--all']]) {
+      docker('stop', 'web');
+      docker('rename', 'web', 'web-swapping');
+      assert.match(good('update', ...args), /^web: Latest version already installed/m);
+      assert.deepEqual([names(), inside('web', 'cat /version')], [PAIR, '3']);
+    }
+    docker('stop', 'web');
+    docker('rename', 'web', 'web-swapping');
+    good('rollback', 'web');
+    assert.deepEqual([names(), inside('web', 'cat /version')], [PAIR, '3'], 'what ran before runs again');
+  });
+
+  test('a rollback that is cut', () => {
+    docker('rename', 'web', 'web-returning');
+    docker('stop', 'web-returning');
+    good('rollback', 'web');
+    assert.deepEqual([names(), inside('web', 'cat /version')], [PAIR, '1']);
+    assert.deepEqual(PAIR.map(policyOf), ['always', 'no']);
+
+    docker('rename', 'web', 'web-returning');
+    docker('stop', 'web-returning');
+    docker('rename', 'web-previous', 'web');
+    good('rollback', 'web');
+    assert.deepEqual([names(), inside('web', 'cat /version')], [PAIR, '3']);
+    assert.deepEqual(PAIR.map(policyOf), ['always', 'no']);
+  });
 });

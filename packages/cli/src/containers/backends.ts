@@ -70,18 +70,31 @@ export async function namesOrAll(names: readonly string[], all: boolean | undefi
 }
 
 /** The containers of these names; without names all there are. Throws as {@link findContainer}. */
-export async function chooseContainers(backends: Backends, names: readonly string[]): Promise<FoundContainer[]> {
+export async function chooseContainers(
+  backends: Backends,
+  names: readonly string[],
+  others?: (name: string) => readonly string[],
+): Promise<FoundContainer[]> {
   if (names.length === 0) return await allContainers(backends);
-  return await Promise.all(names.map((name) => findContainer(backends, name)));
+  return await Promise.all(names.map((name) => findContainer(backends, name, others?.(name))));
 }
 
-/** The container of that name or id. Throws `not-found`, and `usage` when several backends have one. */
-export async function findContainer(backends: Backends, name: string): Promise<FoundContainer> {
+/**
+ * The container of that name or id; else one that a cut left under one of the `others`, as if it had its name. Throws
+ * `not-found`, and `usage` when several backends have one.
+ */
+export async function findContainer(
+  backends: Backends,
+  name: string,
+  others: readonly string[] = [],
+): Promise<FoundContainer> {
   const { AtomicError } = await import('@atomic/ostree');
   const all = await allContainers(backends);
-  const exact = all.filter(({ container }) => container.name === name);
+  const called = (wanted: string): FoundContainer[] => all.filter(({ container }) => container.name === wanted);
+  const named = [name, ...others].map(called).find((some) => some.length > 0);
   const found =
-    exact.length > 0 ? exact : all.filter(({ container: { id } }) => name.length >= 4 && id.startsWith(name));
+    named?.map(({ backend, container }) => ({ backend, container: { ...container, name } })) ??
+    all.filter(({ container: { id } }) => name.length >= 4 && id.startsWith(name));
   const [first] = found;
   if (first === undefined) {
     throw new AtomicError('not-found', `there is no container '${name}'`, {

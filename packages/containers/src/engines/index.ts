@@ -3,5 +3,5 @@ export * from './engine-containers.ts';
 export * from './engine-images.ts';
 export * from './open.ts';
 export { createIgnores } from './podman-version.ts';
-export { previousName } from './recreate.ts';
+export { nameBetweenOf, namesBetween, previousName } from './recreate.ts';
 export * from './trim.ts';

@@ -60,24 +60,57 @@ async function startWell(tools: Tools, id: string, signal: AbortSignal | undefin
   }
 }
 
+/** Under this name the old container waits until the new one is proven: whoever finds it goes back to it. */
 const swappingName = (name: string): string => `${name}-swapping`;
+/** Under this name a rollback has the container it goes back from, until the one before is in its place. */
+const returningName = (name: string): string => `${name}-returning`;
+
+/** Names a container may be left under by a command that was cut. */
+export const namesBetween = (name: string): string[] => [swappingName(name), returningName(name)];
+/** The container that a name in between is about; undefined for other names. */
+export const nameBetweenOf = (name: string): string | undefined => /^(.+)-(?:swapping|returning)$/.exec(name)?.[1];
 
 /**
- * Makes good what a cut left: no name without its container, nothing under the name in between. A new container that
- * was not proven yet gives way to the old one.
+ * Makes good what a cut left: no name without its container, nothing under the names in between. A new container that
+ * was not proven yet gives way to the old one; a rollback that had its container in place is done. Returns whether all
+ * was `whole`, the container before is `back`, or the one that was to be left has its name `again`. Those two are to be
+ * started: what was cut had stopped them, or was about to.
  */
-async function recover(tools: Tools, name: string): Promise<void> {
+async function recover(tools: Tools, name: string): Promise<'whole' | 'back' | 'again'> {
   const { containers } = tools;
-  const current = await containers.find(name);
-  const previous = await containers.find(previousName(name));
-  const swapping = await containers.find(swappingName(name));
+  const find = async (wanted: string): Promise<EngineContainer | undefined> => {
+    const found = await containers.find(wanted);
+    // Engines take the beginning of an id for a name too.
+    return found !== undefined && nameOf(found) === wanted ? found : undefined;
+  };
+  const current = await find(name);
+  const swapping = await find(swappingName(name));
+  const returning = await find(returningName(name));
   if (swapping !== undefined) {
-    if (current !== undefined && previous === undefined) await rename(tools, swapping.Id, previousName(name));
-    else {
-      if (current !== undefined) await containers.delete(current.Id, { force: true });
-      await rename(tools, swapping.Id, name);
-    }
-  } else if (current === undefined && previous !== undefined) await rename(tools, previous.Id, name);
+    if (current !== undefined) await containers.delete(current.Id, { force: true });
+    await rename(tools, swapping.Id, name);
+    if (current !== undefined) await restartBy(tools, swapping.Id, current.HostConfig['RestartPolicy']);
+    return 'back';
+  }
+  if (returning !== undefined && current !== undefined) {
+    await restartBy(tools, current.Id, returning.HostConfig['RestartPolicy']);
+    await leave(tools, returning, name);
+    return 'back';
+  }
+  if (returning !== undefined) {
+    await rename(tools, returning.Id, name);
+    return 'again';
+  }
+  const previous = current === undefined ? await find(previousName(name)) : undefined;
+  if (previous === undefined) return 'whole';
+  await rename(tools, previous.Id, name);
+  return 'back';
+}
+
+/** Keeps a container for a rollback. */
+async function leave(tools: Tools, container: EngineContainer, name: string): Promise<void> {
+  await restartBy(tools, container.Id, { Name: 'no' });
+  await rename(tools, container.Id, previousName(name));
 }
 
 /**
@@ -92,7 +125,8 @@ export async function updateContainer(tools: Tools, container: string, options: 
       hint: 'give its environment anew: atomic run --replace …',
     });
   }
-  await recover(tools, container);
+  const cut = await recover(tools, container);
+  if (cut !== 'whole') await containers.start(container, { signal });
   const old = await containers.find(container);
   if (old === undefined) throw new AtomicError('not-found', `${containers.name} has no container '${container}'`);
   const name = nameOf(old);
@@ -119,11 +153,12 @@ export async function updateContainer(tools: Tools, container: string, options: 
   if (image.id === old.Image) return { ...told, changed: false, message: 'Latest version already installed.' };
   const body = await recipe(tools.api, old, reference);
   const policy = old.HostConfig['RestartPolicy'];
-  if (old.State.Running) await containers.stop(old.Id, { signal });
+  // First the name: who finds it knows that it is to run, whether it was stopped yet or not.
   await rename(tools, old.Id, swappingName(name));
   let made: string | undefined;
   let why: string | undefined;
   try {
+    if (old.State.Running) await containers.stop(old.Id, { signal });
     made = (await tools.api.json('POST', '/containers/create', createdAnswer, { body, query: { name } })).Id;
     await connectOthers(tools, old, made);
     if (old.State.Running) why = await startWell(tools, made, signal);
@@ -133,8 +168,7 @@ export async function updateContainer(tools: Tools, container: string, options: 
   if (why === undefined) {
     const waiting = await containers.find(previousName(name));
     if (waiting !== undefined) await containers.delete(waiting.Id, { force: true });
-    await rename(tools, old.Id, previousName(name));
-    await restartBy(tools, old.Id, { Name: 'no' });
+    await leave(tools, old, name);
     return {
       ...told,
       changed: true,
@@ -184,15 +218,14 @@ export async function rollbackContainer(
   { signal }: OperationOptions = {},
 ): Promise<UpdateReport> {
   const { containers } = tools;
-  const alone = (await containers.find(name)) === undefined;
-  await recover(tools, name);
+  const cut = await recover(tools, name);
   const current = await containers.find(name);
   const previous = await containers.find(previousName(name));
-  if (current === undefined || (previous === undefined && !alone)) {
+  if (current === undefined || (previous === undefined && cut !== 'back')) {
     throw new AtomicError('not-found', `'${name}' has nothing to go back to`, { hint: 'it was not updated yet' });
   }
-  if (alone || previous === undefined) {
-    // A cut had taken the new one away; what was before it has its name again.
+  if (cut === 'back' || previous === undefined) {
+    // What was cut went back already, or was taken back.
     const why = await startWell(tools, current.Id, signal);
     if (why !== undefined) throw new OutcomeError('stuck', `${name}: the container before is not well: ${why}`);
     return { name, changed: true, before: undefined, after: current.Image, message: `back to ${short(current.Image)}` };
@@ -201,13 +234,13 @@ export async function rollbackContainer(
     ...{ name, changed: true, before: current.Image, after: previous.Image },
     message: `back to ${short(previous.Image)}`,
   };
+  const runs = cut === 'again' || current.State.Running;
+  await rename(tools, current.Id, returningName(name));
   if (current.State.Running) await containers.stop(current.Id, { signal });
-  await rename(tools, current.Id, swappingName(name));
   await rename(tools, previous.Id, name);
-  await rename(tools, current.Id, previousName(name));
   await restartBy(tools, previous.Id, current.HostConfig['RestartPolicy']);
-  const why = current.State.Running ? await startWell(tools, previous.Id, signal) : undefined;
-  await restartBy(tools, current.Id, { Name: 'no' });
+  const why = runs ? await startWell(tools, previous.Id, signal) : undefined;
+  await leave(tools, current, name);
   if (why === undefined) return done;
   throw new OutcomeError('unhealthy', `${name}: the container before the update is not well either: ${why}`, {
     hint: `change back: atomic containers rollback ${name}`,

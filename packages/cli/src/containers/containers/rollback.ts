@@ -13,21 +13,11 @@ export function register(containers: Command): void {
     .action(
       containerAction(async (ctx, name: string, flags: { storage?: string }) => {
         const { AtomicError } = await import('@atomic/ostree');
+        const { namesBetween, previousName } = await import('@atomic/containers');
         await using backends = await openBackends(flags.storage);
-        const previous = async () => {
-          // A cut may have left the one before alone, under its other name.
-          const { previousName } = await import('@atomic/containers');
-          const found = await findContainer(backends, previousName(name));
-          return { ...found, container: { ...found.container, name } };
-        };
-        const { backend, container } = await findContainer(backends, name).catch(async (error: unknown) => {
-          if (error instanceof AtomicError && error.code === 'not-found') {
-            return previous().catch(() => {
-              throw error;
-            });
-          }
-          throw error;
-        });
+        // A cut may have left it under another name, or the one before alone under its own.
+        const others = [...namesBetween(name), previousName(name)];
+        const { backend, container } = await findContainer(backends, name, others);
         if (backend.rollback === undefined) {
           throw new AtomicError('unsupported', `containers of ${backend.name} cannot be rolled back`);
         }

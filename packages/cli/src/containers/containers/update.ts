@@ -1,7 +1,7 @@
 import type { UpdateReport } from '@atomic/containers';
 import type { Command } from 'commander';
 import type { Context } from '../../context.ts';
-import { chooseContainers, namesOrAll, openBackends } from '../backends.ts';
+import { type Backends, chooseContainers, type FoundContainer, namesOrAll, openBackends } from '../backends.ts';
 import { add, collect, containerAction } from '../common.ts';
 import { whileLocked } from '../verb.ts';
 
@@ -37,9 +37,9 @@ async function updateAction(ctx: Context, names: string[], flags: UpdateFlags): 
     return [text.slice(0, at), text.slice(at + 1)];
   });
   await using backends = await openBackends(flags.storage);
-  const chosen = await chooseContainers(backends, names);
-  // With --all only those that run: the others are as they were left.
-  const found = chosen.filter(({ container: { state } }) => flags.all !== true || state === 'running');
+  const { namesBetween } = await import('@atomic/containers');
+  const chosen = await chooseContainers(backends, names, namesBetween);
+  const found = flags.all === true ? await toUpdate(backends, chosen) : chosen;
   const reports: UpdateReport[] = [];
   const errors: unknown[] = [];
   for (const { backend, container } of found) {
@@ -69,4 +69,19 @@ async function updateAction(ctx: Context, names: string[], flags: UpdateFlags): 
   if (ctx.json) ctx.printJson(reports);
   if (errors.length > 0) throw errors[0];
   return 0;
+}
+
+/** Those that run, the others are as they were left; and those that a cut left under another name. */
+async function toUpdate(backends: Backends, all: readonly FoundContainer[]): Promise<FoundContainer[]> {
+  const { nameBetweenOf } = await import('@atomic/containers');
+  const engines = backends.engines.all().map(({ kind }): string => kind);
+  const found = all.flatMap(({ backend, container }): FoundContainer[] => {
+    const name = engines.includes(backend.name) ? nameBetweenOf(container.name) : undefined;
+    if (name !== undefined) return [{ backend, container: { ...container, name } }];
+    return container.state === 'running' ? [{ backend, container }] : [];
+  });
+  return found.filter(
+    ({ backend, container }, at) =>
+      found.findIndex((one) => one.backend === backend && one.container.name === container.name) === at,
+  );
 }
