@@ -70,10 +70,13 @@ const config = z.object({
 });
 export type ImageConfig = z.output<typeof config>;
 
+/** JSON is UTF-8 (RFC 8259, 8.1); what is not would be kept as other bytes than those its digest is of. */
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
 function parse<T>(schema: z.ZodType<T>, bytes: Uint8Array, what: string): T {
   let value: unknown;
   try {
-    value = JSON.parse(Buffer.from(bytes).toString('utf8'));
+    value = JSON.parse(utf8.decode(bytes));
   } catch (cause) {
     throw new AtomicError('corrupt', `the image's ${what} is not JSON`, { cause });
   }
