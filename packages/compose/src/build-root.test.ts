@@ -1,5 +1,14 @@
 import assert from 'node:assert/strict';
-import { lstatSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -29,6 +38,8 @@ const manager: PackageManager = {
     put(directory, 'usr/bin/tool', 'packaged');
     put(directory, 'usr/share/doc/tool/readme', 'long');
     put(directory, 'etc/tool.conf', 'packaged');
+    for (const name of ['hostname', 'resolv.conf', 'fstab', 'ssh/ssh_host_rsa_key'])
+      put(directory, `etc/${name}`, 'of here');
     symlinkSync('usr/bin', join(directory, 'bin'));
     return Promise.resolve();
   },
@@ -56,7 +67,7 @@ describe('refs laid over packages', () => {
     await commitTree(repo, { trees: [{ dir: linked }], branch: 'layer/link', timestamp: 0 });
     await layer('layer/place', { [`.${scratch}/there`]: '' });
     await layer('layer/through', { 'out/host': 'layered' });
-    await layer('layer/new', { 'bin/more': 'layered', 'usr/etc/more.conf': 'layered' });
+    await layer('layer/new', { 'bin/more': 'layered', 'usr/etc/more.conf': 'layered', 'usr/etc/fstab': 'layered' });
     await layer('layer/same', { 'usr/bin/tool': 'layered', 'usr/etc/tool.conf': 'layered' });
   });
   const install = async (treefile: Partial<Treefile>): Promise<string> => {
@@ -88,6 +99,12 @@ describe('refs laid over packages', () => {
     const root = await install({ ostreeLayers: [at('layer/new')] });
     assert.equal(get(root, 'usr/bin/more'), 'layered');
     assert.equal(get(root, 'etc/more.conf'), 'layered');
+    assert.deepEqual(
+      readdirSync(join(root, 'etc')).sort(),
+      ['fstab', 'more.conf', 'ssh', 'tool.conf'],
+      "not the composer's",
+    );
+    assert.equal(get(root, 'etc/fstab'), 'layered');
     assert.equal(get(root, 'usr/bin/tool'), 'packaged');
     assert.ok(lstatSync(join(root, 'bin')).isSymbolicLink());
   });

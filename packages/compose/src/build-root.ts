@@ -6,7 +6,7 @@ import { makeInitramfs } from './initramfs/initramfs.ts';
 import type { InstallRequest, PackageManager } from './packages/manager.ts';
 import type { Plan } from './plan.ts';
 import type { Accounts } from './postprocess/accounts.ts';
-import { applyTreefile, findKernel, keepAccountNumbers, shapeTree } from './postprocess/index.ts';
+import { applyTreefile, cleanEtc, findKernel, keepAccountNumbers, shapeTree } from './postprocess/index.ts';
 import { run } from './process.ts';
 import { compressRuntime, requireSquashfs } from './runtime/compressed-runtime.ts';
 import { installRuntime } from './runtime/runtime.ts';
@@ -31,11 +31,12 @@ const rootMaker =
       progress,
     });
 
-/** Installs the packages of a plan into `root`, which must not exist, and lays the layers over them. */
+/** Installs the packages of a plan into `root`, which must not exist, leaves nothing of this machine, lays the layers over them. */
 export async function installPackages(root: string, plan: Plan, repo: Repo, options: BuildOptions): Promise<void> {
   const base = await rootMaker(plan.manager, plan.repositories, options)(plan.request);
   mkdirSync(dirname(root), { recursive: true });
   await run('cp', ['-a', '--reflink=auto', base, root], { signal: options.signal });
+  cleanEtc(root);
   const { ostreeLayers, ostreeOverrideLayers } = options.treefile;
   for (const layer of ostreeLayers) await layTree(root, repo, layer, plan.layers, false, options);
   for (const layer of ostreeOverrideLayers) await layTree(root, repo, layer, plan.layers, true, options);
@@ -82,7 +83,6 @@ export function shapeRoot(
 ): void {
   shapeTree(root, {
     ...more,
-    hostname: treefile.hostname,
     mutateOsRelease: treefile.mutateOsRelease,
     kernelArguments: treefile.kernelArguments,
     machineId: treefile.machineidCompat,

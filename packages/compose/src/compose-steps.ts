@@ -9,8 +9,9 @@ import { commitRoot } from './commit-root.ts';
 import { type ComposeOptions, inCache, lookBack } from './compose.ts';
 import { requireRoot } from './compose-errors.ts';
 import { type Plan, plan } from './plan.ts';
-import { checkAccounts, findKernel } from './postprocess/index.ts';
+import { checkAccounts, cleanEtc, findKernel } from './postprocess/index.ts';
 import { run } from './process.ts';
+import { writeInTree } from './tree-files.ts';
 import type { Treefile } from './treefile/treefile.ts';
 
 /** What `install` leaves beside the root for the steps that follow. */
@@ -18,8 +19,10 @@ const NOTES = 'compose.json';
 const notesSchema = z.object({ inputHash: z.string(), version: z.string().optional() });
 type Notes = z.output<typeof notesSchema>;
 
+const notesOf = (rootfs: string): string => join(dirname(resolve(rootfs)), NOTES);
+
 function readNotes(rootfs: string): Partial<Notes> {
-  const path = join(dirname(resolve(rootfs)), NOTES);
+  const path = notesOf(rootfs);
   if (!existsSync(path)) return {};
   const found = notesSchema.safeParse(JSON.parse(readFileSync(path, 'utf8')));
   return found.success ? found.data : {};
@@ -56,7 +59,7 @@ export async function composeInstall(
     if (options.shape) await shape(root, planned, { ...options, cachedir });
     const notes: Notes = { inputHash: planned.inputHash, version: planned.version };
     await putInPlace(root, rootfs);
-    writeFileSync(join(dirname(rootfs), NOTES), `${JSON.stringify(notes, null, 2)}\n`);
+    writeFileSync(notesOf(rootfs), `${JSON.stringify(notes, null, 2)}\n`);
     return { ...result, rootfs };
   });
 }
@@ -95,6 +98,11 @@ export async function composePostprocess(
   await inCache(options, async (cachedir) => {
     const { treefile, signal, progress } = options;
     const manager = managerFor(treefile, cachedir);
+    if (!existsSync(notesOf(rootfs))) {
+      // Not from `install`, which cleans before it adds: the host keys of whoever made it must not be everybody's.
+      cleanEtc(rootfs);
+      if (treefile.hostname !== undefined) writeInTree(rootfs, 'etc/hostname', `${treefile.hostname}\n`);
+    }
     // Only an initramfs needs packages.
     const needsPackages = !treefile.noInitramfs && findKernel(rootfs) !== undefined;
     const repositories = needsPackages

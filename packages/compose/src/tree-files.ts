@@ -56,9 +56,9 @@ export function writeInTree(root: string, path: string, data: string | Uint8Arra
   if (before?.isDirectory()) throw new AtomicError('invalid', `/${path} of the tree is a folder, not a file`);
   rmSync(full, { force: true });
   writeFileSync(full, data, { flag: 'wx', mode });
-  if (!before?.isFile()) return;
-  chownSync(full, before.uid, before.gid);
-  chmodSync(full, before.mode & 0o7777);
+  const kept = before?.isFile() ? before : undefined;
+  if (kept !== undefined) chownSync(full, kept.uid, kept.gid);
+  chmodSync(full, kept === undefined ? mode : kept.mode & 0o7777);
 }
 
 /** Names in a folder of a tree, sorted; none when it is no folder. */

@@ -18,11 +18,11 @@ export { keepAccountNumbers } from './account-numbers.ts';
 export { committedAccounts } from './accounts.ts';
 export { findKernel } from './kernel.ts';
 export { keepLanguages } from './languages.ts';
+export { cleanEtc } from './layout.ts';
 export { applyTreefile } from './treefile-steps.ts';
 
 export interface ShapeOptions extends LayoutOptions {
   manager: Pick<PackageManager, 'settle'>;
-  hostname?: string | undefined;
   version?: string | undefined;
   /** the text in os-release's VERSION and PRETTY_NAME that the version replaces */
   mutateOsRelease?: string | undefined;
@@ -50,7 +50,7 @@ export function shapeTree(root: string, options: ShapeOptions): void {
     writeInTree(root, 'usr/lib/bootc/kargs.d/10-treefile.toml', `kargs = ${JSON.stringify(options.kernelArguments)}\n`);
   }
   options.manager.settle(root);
-  settleEtc(root, options.hostname, options.machineId);
+  settleEtc(root, options.machineId);
   settleAccounts(root);
   if (options.version !== undefined) setOsRelease(root, options.version, options.mutateOsRelease);
   linkHostFolders(root, options);

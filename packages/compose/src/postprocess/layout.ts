@@ -120,10 +120,13 @@ export function writeLayoutFiles(root: string, options: LayoutOptions = {}): voi
   symlinkSync('../tmp.mount', wanted);
 }
 
-/** Files in /etc that belong to one machine, or to the machine that composed. */
-export function settleEtc(root: string, hostname: string | undefined, machineId = true): void {
+/**
+ * Removes from /etc what belongs to one machine, or to the machine that installed. Call it when packages are installed, before
+ * anything that somebody asked for comes there.
+ */
+export function cleanEtc(root: string): void {
   const etc = inTree(root, 'etc');
-  for (const name of ['mtab.lock', 'adjtime', 'hostname', 'ld.so.cache~', '.updated'])
+  for (const name of ['mtab.lock', 'adjtime', 'fstab', 'hostname', 'ld.so.cache~', '.updated'])
     rmSync(join(etc, name), { force: true });
   for (const name of listInTree(root, 'etc/ssh')) {
     if (/^ssh_host_.*_key(\.pub)?$/.test(name)) rmSync(join(etc, 'ssh', name));
@@ -131,11 +134,16 @@ export function settleEtc(root: string, hostname: string | undefined, machineId 
   // mmdebstrap leaves this machine's; a link to where systemd-resolved writes is the tree's own.
   const resolver = join(etc, 'resolv.conf');
   if (lstatSync(resolver, { throwIfNoEntry: false })?.isFile()) rmSync(resolver);
+}
+
+/** Files in /etc that every tree has. */
+export function settleEtc(root: string, machineId = true): void {
+  const etc = inTree(root, 'etc');
   // Empty, not missing: systemd then makes an id at boot, and does not take every boot for the first.
   if (machineId) writeInTree(root, 'etc/machine-id', '');
   else rmSync(join(etc, 'machine-id'), { force: true });
-  if (hostname !== undefined) writeInTree(root, 'etc/hostname', `${hostname}\n`);
-  writeInTree(root, 'etc/fstab', '# The root file system is mounted by the initramfs; add others here.\n');
+  if (lstatSync(join(etc, 'fstab'), { throwIfNoEntry: false }) === undefined)
+    writeInTree(root, 'etc/fstab', '# The root file system is mounted by the initramfs; add others here.\n');
 }
 
 /** /etc of a tree is /usr/etc: the defaults that each deployment's /etc is merged from. */

@@ -16,7 +16,7 @@ import { settleDpkg } from '../packages/dpkg.ts';
 import { RPMDB, settleRpmdb } from '../packages/rpmdb.ts';
 import { emptyTreefile } from '../treefile/load-treefile.ts';
 import { keepAccountNumbers } from './account-numbers.ts';
-import { applyTreefile, findKernel, keepLanguages, shapeTree } from './index.ts';
+import { applyTreefile, cleanEtc, findKernel, keepLanguages, shapeTree } from './index.ts';
 
 const manager = { settle: settleDpkg, files: () => ['/srv/a/file'] };
 const at = <T>(value: T) => ({ value, file: 'tree.yaml', line: 3 });
@@ -88,6 +88,7 @@ describe('links of a tree that lead to the composing machine are refused, and no
       link(path);
       const before = listed();
       try {
+        cleanEtc(root);
         shapeTree(root, { manager, version: '1', kernelArguments: ['quiet'], initramfs: Buffer.from('x') });
       } catch (error) {
         assert.match(String(error), new RegExp(`put a link at /${path},`));

@@ -19,7 +19,7 @@ import { afterEach, beforeEach, describe, test } from 'node:test';
 import { settleDpkg } from '../packages/dpkg.ts';
 import type { PackageManager } from '../packages/manager.ts';
 import { type Accounts, sysusersLines } from './accounts.ts';
-import { findKernel, shapeTree } from './index.ts';
+import { cleanEtc, findKernel, shapeTree } from './index.ts';
 
 const manager: PackageManager = {
   name: 'none',
@@ -104,7 +104,6 @@ describe('shapeTree', () => {
     fakeRoot();
     shapeTree(root, {
       manager,
-      hostname: 'host',
       version: '12.3',
       mutateOsRelease: '12',
       kernelArguments: ['quiet'],
@@ -155,21 +154,30 @@ describe('shapeTree', () => {
 
   test('leaves nothing of the composing machine or of its day in /etc', () => {
     fakeRoot();
-    shapeTree(root, { manager, hostname: 'host' });
+    cleanEtc(root);
+    shapeTree(root, { manager });
     assert.equal(get('usr/etc/machine-id'), '');
-    assert.equal(get('usr/etc/hostname'), 'host\n');
     assert.equal(get('usr/etc/shadow'), 'root:*::0:99999:7:::\n_svc:!:::::::\n');
     assert.deepEqual(readdirSync(join(root, 'usr/etc')).sort(), [
       'fstab',
       'group',
-      'hostname',
       'machine-id',
-
       'passwd',
       'shadow',
       'ssh',
     ]);
     assert.deepEqual(readdirSync(join(root, 'usr/etc/ssh')), []);
+  });
+
+  test('what came into /etc after the packages stays', () => {
+    fakeRoot();
+    cleanEtc(root);
+    const asked = ['fstab', 'resolv.conf', 'hostname', 'adjtime', 'ssh/ssh_host_rsa_key'];
+    for (const name of asked) put(`etc/${name}`, 'asked for');
+    put('etc/machine-id', "a script's");
+    shapeTree(root, { manager });
+    assert.deepEqual([...new Set(asked.map((name) => get(`usr/etc/${name}`)))], ['asked for']);
+    assert.equal(get('usr/etc/machine-id'), '');
   });
 
   test('/var comes again by tmpfiles.d: folders, links, files from the factory', () => {
