@@ -401,3 +401,24 @@ test('the example installs', async () => {
   assert.match(machine.read('/etc/notes/index.html'), /<h1>Mine<\/h1>/);
   assert.match(machine.read('/etc/systemd/system/notes-refresh.service'), /try-restart notes-web\.service/);
 });
+
+test('a command that is refused beside another on the same app leaves the names of its images', async () => {
+  const machine = new Machine();
+  const states = machine.host.states.bind(machine.host);
+  let refused: Promise<unknown> | undefined;
+  // While the first is being prepared.
+  machine.host.states = async (units) => {
+    refused ??= openBundle(bundleFolder('1')).then(async (bundle) => {
+      const set = new Map([['password', machine.secret]]);
+      await assert.rejects(machine.apps.install(bundle, { set, wait: false }), /another command/);
+    });
+    await refused;
+    return states(units);
+  };
+  const { record } = await machine.install();
+  const pinned = [...machine.engine.names.keys()].filter((name) => name.startsWith('localhost/atomic-app/shop/'));
+  assert.equal(pinned.length, 1);
+  assert.ok(JSON.stringify(record?.details).includes(pinned[0] ?? 'none'));
+  machine.host.states = states;
+  await assert.rejects(machine.install('1'), /installed already/);
+});

@@ -3,7 +3,7 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'n
 import { dirname, join } from 'node:path';
 import { AtomicError, type BeginOptions } from '@atomic/ostree';
 import { z } from 'zod';
-import type { Deployed } from '../lifecycle/deployments.ts';
+import { checkName, type Deployed } from '../lifecycle/deployments.ts';
 import { type Changed, Lifecycle, type LifecycleOptions, type Recovered } from '../lifecycle/lifecycle.ts';
 import { stem } from '../quadlet/unit-names.ts';
 import { type AppEngine, type AppImage, appImage, type EnsureOptions, ensureImages } from './app-engine.ts';
@@ -83,17 +83,28 @@ export class Apps {
 
   /** Throws `exists` for a name in use; errors of bundles, values and images before anything changes; as Lifecycle.deploy. */
   async install(source: OpenBundle, options: InstallAppOptions = {}): Promise<Changed> {
-    const name = options.name ?? source.bundle.manifest.name;
-    if (this.#lifecycle.find(name)?.record) {
-      throw new AtomicError('exists', `${name} is installed already`, {
-        hint: `atomic app update ${name}, or another name: --name`,
-      });
-    }
-    return await this.#deploy(name, source, { set: options.set ?? new Map() }, { start: 'yes', ...options });
+    const name = checkName(options.name ?? source.bundle.manifest.name);
+    this.#refuseTaken(name);
+    return await this.#lifecycle.alone(name, options, async () => {
+      this.#refuseTaken(name);
+      return await this.#deploy(name, source, { set: options.set ?? new Map() }, { start: 'yes', ...options });
+    });
+  }
+
+  #refuseTaken(name: string): void {
+    if (!this.#lifecycle.find(name)?.record) return;
+    throw new AtomicError('exists', `${name} is installed already`, {
+      hint: `atomic app update ${name}, or another name: --name`,
+    });
   }
 
   /** To a bundle's version, with the values set before and those set now. Throws as `install`. */
   async update(name: string, source: OpenBundle, options: UpdateAppOptions = {}): Promise<Changed> {
+    this.find(name);
+    return await this.#lifecycle.alone(name, options, async () => await this.#update(name, source, options));
+  }
+
+  async #update(name: string, source: OpenBundle, options: UpdateAppOptions): Promise<Changed> {
     const { summary: now, deployed } = this.find(name);
     const { details: before } = now;
     if (before !== null && source.bundle.manifest.name !== before.bundle.name) {
@@ -125,6 +136,14 @@ export class Apps {
 
   /** To the deployment before, or the one named, with the very images it ran. */
   async rollback(name: string, options: BeginOptions & { to?: number; dryRun?: boolean } = {}): Promise<Changed> {
+    this.find(name);
+    return await this.#lifecycle.alone(name, options, async () => {
+      await this.#pinAgain(name);
+      return await this.#lifecycle.rollback(name, options);
+    });
+  }
+
+  async #pinAgain(name: string): Promise<void> {
     const { deployed } = this.find(name);
     for (const { record } of deployed.deployments) {
       for (const { pinned, id, digest } of readDetails(record?.details)?.images ?? []) {
@@ -135,7 +154,6 @@ export class Apps {
         if (again !== undefined) await this.#options.engine.tag(again.id, pinned);
       }
     }
-    return await this.#lifecycle.rollback(name, options);
   }
 
   async #pulled(digest: string) {
@@ -148,6 +166,11 @@ export class Apps {
    * on the host stay, and are named in the notes.
    */
   async uninstall(name: string, options: BeginOptions & { purge?: boolean; dryRun?: boolean } = {}): Promise<Changed> {
+    this.find(name);
+    return await this.#lifecycle.alone(name, options, async () => await this.#uninstall(name, options));
+  }
+
+  async #uninstall(name: string, options: BeginOptions & { purge?: boolean; dryRun?: boolean }): Promise<Changed> {
     const { deployed } = this.find(name);
     const all = deployed.deployments.flatMap(({ record }) => readDetails(record?.details) ?? []);
     const changed = await this.#lifecycle.remove(name, options);
@@ -183,6 +206,7 @@ export class Apps {
     return pins(all.flatMap(({ record }) => readDetails(record?.details) ?? []));
   }
 
+  /** Holding the name: images get names before the record that keeps them is there. */
   async #deploy(name: string, source: OpenBundle, sources: ValueSources, options: UpdateAppOptions): Promise<Changed> {
     const { engine, user = false, places } = this.#options;
     const { bundle } = source;

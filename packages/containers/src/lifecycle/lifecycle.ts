@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import { type FileLock, LockedError, syncfsPath } from '@atomic/linux';
 import { AtomicError, type BeginOptions } from '@atomic/ostree';
 import { lockWithWord, releaseLock, removeTree, writeJson } from '@atomic/sysroot';
+import { withNameLock } from '../name-lock.ts';
 import { remainingData } from './data.ts';
 import { checkName, type Deployed, findDeployed, listDeployed, openJournals, readHistory } from './deployments.ts';
 import { hostState } from './host-file.ts';
@@ -210,6 +211,17 @@ export class Lifecycle {
     return await this.#locked(options, null, async (recovered) => recovered);
   }
 
+  /**
+   * Does `work` while nobody else who asks so changes what has this name: for what a room does before and after a change,
+   * which holds a lock of its own. Throws `locked` with `wait: false`.
+   */
+  async alone<T>(name: string, { wait, signal, onWait }: BeginOptions, work: () => Promise<T>): Promise<T> {
+    this.#makeFolder();
+    const { title } = this.#options;
+    const lock = { folder: join(this.folder, '.names'), backend: 'deployments', name, title, wait, signal, onWait };
+    return await withNameLock(lock, work);
+  }
+
   /** Whether something was cut off, or is under way. */
   get interrupted(): boolean {
     const { journals, broken } = openJournals(this.folder);
@@ -233,10 +245,14 @@ export class Lifecycle {
     }
   }
 
-  async #lock(options: BeginOptions): Promise<FileLock> {
+  #makeFolder(): void {
     mkdirSync(dirname(this.folder), { recursive: true, mode: 0o755 });
     // Trees of images have programs with privileges in them, of old versions too: nobody but their owner gets there.
-    if (!existsSync(this.folder)) mkdirSync(this.folder, { mode: 0o700 });
+    mkdirSync(this.folder, { recursive: true, mode: 0o700 });
+  }
+
+  async #lock(options: BeginOptions): Promise<FileLock> {
+    this.#makeFolder();
     makePapers(this.folder);
     try {
       return await lockWithWord(join(this.folder, '.lock'), this.#options.title, options);
