@@ -1,5 +1,5 @@
 /** For options that may be repeated. */
-export const collect = (value: string, all: string[]): string[] => [...all, value];
+export const collect = (value: string, all: string[] = []): string[] => [...all, value];
 
 /** SOURCE_DATE_EPOCH: https://reproducible-builds.org/specs/source-date-epoch/ */
 export async function sourceDateEpoch(): Promise<number | undefined> {

@@ -2,21 +2,12 @@ import type { BuildImageOptions, BuildImageResult, ImageFormat } from '@atomic/c
 import type { Command } from 'commander';
 import { action, type Context } from '../context.ts';
 import { collect, parseSize } from './common.ts';
+import type { FormatOptions } from './image-format.ts';
 
-interface ImageOptions {
+interface ImageOptions extends FormatOptions {
   repo: string;
   ref: string;
   output?: string;
-  format?: string;
-  size: string;
-  os: string;
-  remoteName: string;
-  remoteUrl?: string;
-  karg: string[];
-  firmware: string[];
-  bootloader: string;
-  bootSize?: string;
-  installConfig?: string;
 }
 
 /** `atomic compose image`. */
@@ -29,18 +20,17 @@ export function register(compose: Command): void {
     .requiredOption('--ref <ref>', 'tree to deploy')
     .option('-o, --output <file>', 'file to write')
     .option('--format <format>', 'raw, qcow2, vmdk, ova, iso, pxe or tar (default: by the ending of the file)')
-    .option('--size <size>', 'size of the disk, such as 4G', '4G')
-    .option('--os <name>', 'name of the stateroot', 'debian')
-    .option('--remote-name <name>', 'name of the remote upgrades come from', 'origin')
+    .option('--size <size>', 'size of the disk (default: 4G)')
+    .option('--os <name>', 'name of the stateroot (default: debian)')
+    .option('--remote-name <name>', 'name of the remote upgrades come from (default: origin)')
     .option('--remote-url <url>', 'where upgrades come from')
-    .option('--karg <argument>', "kernel argument beyond the tree's own; may be repeated", collect, [])
+    .option('--karg <argument>', "kernel argument beyond the tree's own; may be repeated", collect)
     .option(
       '--firmware <kind>',
       'firmware the disk starts with, bios or uefi; may be repeated (default: bios; uefi with systemd-boot)',
       collect,
-      [],
     )
-    .option('--bootloader <name>', 'grub, or systemd-boot (UEFI; /boot is then a partition of its own)', 'grub')
+    .option('--bootloader <name>', 'grub (default), or systemd-boot (UEFI; /boot is then a partition of its own)')
     .option('--boot-size <size>', 'make /boot a partition of its own, of this size (default with systemd-boot: 512M)')
     .option(
       '--install-config <file>',
@@ -52,6 +42,7 @@ export function register(compose: Command): void {
 Formats: raw, qcow2 (QEMU), vmdk (VMware) and ova (an appliance) are disks; iso starts from a CD or a stick, and with
 --install-config installs the tree on the machine's disk; pxe is a folder with kernel, initramfs and root image for
 starting over the network, which installs with --install-config as well; tar (also .tar.gz, .tar.zst) is a root file system.
+A file without an ending, or with .img, is raw; of other endings the format has to be said.
 
 Examples:
   atomic compose image --repo=repo --ref=debian/12/amd64/minimal disk.qcow2
@@ -73,15 +64,10 @@ Examples:
     .action(action(installDiskAction));
 }
 
-/** What an image is named for, where its format is not a disk's. */
-const OTHER_FORMATS = ['iso', 'pxe', 'tar'] as const;
-
-function formatOf(out: string, formats: readonly string[]): string {
-  if (/\.tar(\.gz|\.zst)?$/.test(out)) return 'tar';
-  return formats.find((one) => out.endsWith(`.${one}`)) ?? 'raw';
-}
+const SIZE = '4G';
 
 async function composeImageAction(ctx: Context, output: string | undefined, options: ImageOptions): Promise<void> {
+  const { chooseFormat } = await import('./image-format.ts');
   const { IMAGE_FORMATS, treeKargs } = await import('@atomic/compose');
   const { AtomicError, Repo } = await import('@atomic/ostree');
   const out = output ?? options.output;
@@ -89,21 +75,14 @@ async function composeImageAction(ctx: Context, output: string | undefined, opti
     throw new AtomicError('usage', 'no file to write was named', {
       hint: 'such as: atomic compose image … disk.qcow2',
     });
-  const formats = [...IMAGE_FORMATS, ...OTHER_FORMATS];
-  const named = options.format ?? formatOf(out, formats);
-  const format = formats.find((one) => one === named);
-  if (format === undefined)
-    throw new AtomicError('usage', `--format must be one of ${formats.join(', ')}, but is '${named}'`);
-  if (options.installConfig !== undefined && format !== 'iso' && format !== 'pxe')
-    throw new AtomicError('usage', '--install-config is for --format=iso and --format=pxe');
+  const format = chooseFormat(out, options, IMAGE_FORMATS);
   const repo = Repo.open(options.repo);
-  const { ref, os } = options;
+  const { ref, os = 'debian', remoteName = 'origin', remoteUrl } = options;
   const { signal, progress } = ctx;
   const common = { repo, ref, out, os, signal, progress };
   // The tree says which kernel arguments it needs; those named here come after them.
-  const kargs = [...treeKargs(repo, repo.resolveRev(ref)), ...options.karg];
-  const remote =
-    options.remoteUrl === undefined ? {} : { remote: { name: options.remoteName, url: options.remoteUrl } };
+  const kargs = [...treeKargs(repo, repo.resolveRev(ref)), ...(options.karg ?? [])];
+  const remote = remoteUrl === undefined ? {} : { remote: { name: remoteName, url: remoteUrl } };
   if (format === 'tar') {
     const { writeRootTar } = await import('@atomic/compose');
     const result = await writeRootTar(common);
@@ -124,7 +103,7 @@ async function composeImageAction(ctx: Context, output: string | undefined, opti
   }
   const result = await writeDisk(options, format, { ...common, kargs, ...remote });
   if (ctx.json) ctx.printJson(result);
-  else ctx.print(`${out}: ${ref}, ${format}, ${options.size}`);
+  else ctx.print(`${out}: ${ref}, ${format}, ${options.size ?? SIZE}`);
 }
 
 const megabytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
@@ -136,21 +115,20 @@ async function writeDisk(
 ): Promise<BuildImageResult> {
   const { buildImage } = await import('@atomic/compose');
   const { AtomicError } = await import('@atomic/ostree');
-  const size = parseSize(options.size);
+  const size = parseSize(options.size ?? SIZE);
   if (size === undefined)
     throw new AtomicError('usage', `--size must be a number with K, M, G or T, such as 4G, but is '${options.size}'`);
-  const firmware = options.firmware.map((kind) => {
+  const firmware = options.firmware?.map((kind) => {
     if (kind === 'bios' || kind === 'uefi') return kind;
     throw new AtomicError('usage', `--firmware must be bios or uefi, but is '${kind}'`);
   });
-  const { bootloader } = options;
+  const { bootloader = 'grub' } = options;
   if (bootloader !== 'grub' && bootloader !== 'systemd-boot')
     throw new AtomicError('usage', `--bootloader must be grub or systemd-boot, but is '${bootloader}'`);
   const bootSize = options.bootSize === undefined ? undefined : parseSize(options.bootSize);
   if (options.bootSize !== undefined && bootSize === undefined)
     throw new AtomicError('usage', `--boot-size must be a size such as 512M, but is '${options.bootSize}'`);
-  const chosen = firmware.length === 0 ? {} : { firmware };
-  return await buildImage({ ...common, format, size, ...chosen, bootloader, bootSize });
+  return await buildImage({ ...common, format, size, firmware, bootloader, bootSize });
 }
 
 async function installDiskAction(ctx: Context, options: { config?: string; medium?: string }): Promise<void> {
