@@ -203,7 +203,19 @@ describe('layering with apt', { skip: missing() }, () => {
     );
     assert.equal(read(commit, '/usr/bin/ping'), '#!/bin/sh\necho pong\n');
     assert.throws(() => read(commit, '/usr/bin/ip'), /not-found|no such|not/i);
-    await lab.fails({ remove: ['nothing-here'] }, /'nothing-here' is not in the base/);
+    const none = lab.deb({ name: 'none' });
+    const gone = await lab.assemble({ remove: ['nothing-here'], replace: [none] });
+    assert.deepEqual(
+      [gone.commit, gone.inactive],
+      [
+        lab.base,
+        [
+          { request: 'none_1_all', by: null },
+          { request: 'nothing-here', by: null },
+        ],
+      ],
+      'what a base has no more keeps it not away',
+    );
     await lab.fails({ local: [ping] }, /the base has iputils-ping already, in another version/);
   });
 

@@ -14,6 +14,7 @@ import {
   type AssembledLayer,
   type AssembleOptions,
   type FoundPackage,
+  type InactiveRequest,
   type LayerAssembler,
   type LayerRequests,
   layerMetadata,
@@ -69,20 +70,25 @@ export class FakeLayers implements LayerAssembler {
     const { metadata } = sysroot.repo.loadCommit(base);
     const before = this.installed(sysroot, base);
     const after = new Map(before);
-    const inactive: { request: string; by: string }[] = [];
+    const inactive: InactiveRequest[] = [];
     for (const name of requests.remove) {
-      if (!after.delete(name)) throw new AtomicError('invalid', `Unable to locate package ${name}`);
+      if (!after.delete(name)) inactive.push({ request: name, by: null });
     }
-    const replaced = requests.replace.map(({ name }) => {
+    const replaced = requests.replace.flatMap(({ name }) => {
       const [, version = ''] = name.split('_');
       const found = before.get(packageName(name));
-      if (found === undefined) throw new AtomicError('invalid', `${packageName(name)} is not in the base`);
+      if (found === undefined) {
+        inactive.push({ request: name, by: null });
+        return [];
+      }
       after.set(packageName(name), version);
       const one = { name: packageName(name), arch: 'all' };
-      return { before: { ...one, version: found }, after: { ...one, version } };
+      return [{ before: { ...one, version: found }, after: { ...one, version } }];
     });
     for (const { name } of [...requests.local, ...requests.localFileOverride]) {
-      after.set(packageName(name), name.split('_')[1] ?? '');
+      const [, version = ''] = name.split('_');
+      if (before.get(packageName(name)) === version) inactive.push({ request: name, by: name });
+      after.set(packageName(name), version);
     }
     const baseVersion = metadataString(metadata, 'version') ?? '';
     for (const name of requests.install) {
@@ -117,7 +123,9 @@ export class FakeLayers implements LayerAssembler {
       metadata: layerMetadata({
         baseMetadata: metadata,
         install: requests.install.filter((name) => !inactive.some(({ request }) => request === name)),
-        removed: requests.remove.map((name) => ({ name, arch: 'all', version: before.get(name) ?? '' })),
+        removed: requests.remove
+          .filter((name) => before.has(name))
+          .map((name) => ({ name, arch: 'all', version: before.get(name) ?? '' })),
         replaced,
         state,
       }),

@@ -262,17 +262,25 @@ describe('packages layered on a disk of stock', { skip }, () => {
     await assert.rejects(it.change({ replace: [file] }), /Override already exists for package 'bash_5\.3-1_all'/);
     await assert.rejects(it.change({ reset: ['vim'] }), /No overrides for package 'vim'/);
     publish('1.7', { bash: '5.2-2' });
-    await assert.rejects(it.upgrade(), (error: Error & { hint?: string }) => {
-      assert.match(error.hint ?? '', /atomic host override reset nano$/);
-      return true;
-    });
-    await it.change({ reset: ['nano'] });
-    await it.upgrade();
+    assert.deepEqual((await it.upgrade()).layer?.inactive, [{ request: 'nano', by: null }], 'it is gone, as wished');
     assert.deepEqual(
       [it.first().version, readFileSync(it.file('usr/bin/bash'), 'utf8').includes('5.3-1')],
       ['1.7', true],
     );
+    assert.match(await text(it.root), /InactiveBaseRemovals: nano\n +LocalOverrides: bash 5\.2-2 -> 5\.3-1\n/);
     await it.change({ install: ['vim'] });
+    await assert.rejects(
+      it.change({ remove: ['emacs'] }),
+      /'emacs' is not in the base, so there is nothing to override/,
+    );
+    publish('1.8', { ...BASE, vim: '9.0-1' });
+    await it.upgrade();
+    assert.equal(existsSync(it.file('usr/bin/nano')), false, 'a base that has it again');
+    publish('1.9', { nano: '7.2-1' });
+    await it.upgrade();
+    assert.match(await text(it.root), /InactiveLocalOverrides: bash_5\.3-1_all\n/);
+    publish('1.95', BASE);
+    await it.upgrade();
     assert.ok(await reset(open(it.root), { overrides: true }, it.options));
     assert.deepEqual(
       [existsSync(it.file('usr/bin/vim')), readFileSync(it.file('usr/bin/bash'), 'utf8')],
@@ -293,6 +301,11 @@ describe('packages layered on a disk of stock', { skip }, () => {
     await refused({ uninstall: ['vim'] }, /Package\/capability 'vim' is not currently requested/);
     await refused({ install: ['nonesuch'] }, /Unable to locate package nonesuch/);
     await refused({ install: ['bash'] }, /"bash" is already provided by: bash-5\.2-\d\.all\. Use --allow-inactive/);
+    const same = join(scratch, 'same.deb');
+    writeFileSync(same, 'bash 5.2-1');
+    await refused({ install: [same] }, /"bash_5\.2-1_all" is already provided by: bash_5\.2-1_all/);
+    await refused({ install: [same], forceReplaceFiles: true }, /is already provided by: bash_5\.2-1_all/);
+    await refused({ remove: ['emacs'] }, /'emacs' is not in the base, so there is nothing to override/);
     assert.equal((await it.change({ uninstall: ['vim'], idempotent: true })).changed, false);
     const dry = await it.change({ install: ['vim'] }, { dryRun: true });
     assert.deepEqual([dry.deployment, dry.layer?.changes.length], [null, 1]);

@@ -69,7 +69,8 @@ function printPlan(ctx: Context, { layer }: UpgradeResult): void {
 function printInactive(ctx: Context, { layer }: UpgradeResult): void {
   if (layer === undefined || layer.inactive.length === 0) return;
   ctx.print('Inactive requests:');
-  for (const { request, by } of layer.inactive) ctx.print(`  ${request} (already provided by ${by})`);
+  for (const { request, by } of layer.inactive)
+    ctx.print(`  ${request} (${by === null ? 'not in the base' : `already provided by ${by}`})`);
 }
 
 async function confirmed(ctx: Context): Promise<boolean> {

@@ -152,7 +152,7 @@ export class Layering implements LayerAssembler {
     }
     options.progress?.({ phase: 'commit', message: 'committing what was written' });
     const baseMetadata = sysroot.repo.loadCommit(base).metadata;
-    const inactive = new Set(plan.inactive.map(({ request }) => request));
+    const inactive = new Set(plan.inactive.flatMap(({ request, by }) => (by === null ? [] : [request])));
     const metadata = layerMetadata({
       baseMetadata,
       install: requests.install.filter((request) => !inactive.has(request)),

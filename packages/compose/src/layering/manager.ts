@@ -1,6 +1,13 @@
 import type { Progress } from '@atomic/ostree';
 import type { Advisory, InstalledPackage } from '@atomic/pkgdb';
-import type { FoundPackage, LayerRequests, PackageChange, PackageIdentity, PackageRepository } from '@atomic/sysroot';
+import type {
+  FoundPackage,
+  InactiveRequest,
+  LayerRequests,
+  PackageChange,
+  PackageIdentity,
+  PackageRepository,
+} from '@atomic/sysroot';
 import type { LayerSpace } from './space.ts';
 
 export interface LayerManagerOptions {
@@ -22,7 +29,7 @@ export interface LayerManagerOptions {
 export interface LayerPlan {
   /** Against the base, ordered by name. */
   changes: readonly PackageChange[];
-  inactive: readonly { request: string; by: string }[];
+  inactive: readonly InactiveRequest[];
 }
 
 /** One package script that is being run. */

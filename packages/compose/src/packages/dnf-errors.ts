@@ -47,8 +47,6 @@ export function explainDnf(problem: DnfProblem, where: (name: string) => string 
           hint: 'check the spelling, the repositories and the release',
         },
       );
-    case 'not-installed':
-      return new AtomicError('not-found', `${named('package')} is not in the base`);
     case 'in-base':
       return new AtomicError('invalid', `the base has ${name} already, as ${message}`, {
         hint: 'to put the file in its place: atomic host override replace FILE',

@@ -171,8 +171,8 @@ def mark(base):
     for pkg in files[local:]:
         same = list(base.sack.query().installed().filter(name=pkg.name))
         if not same:
-            raise Failed('not-installed', '', pkg.name)
-        if any(one.evr == pkg.evr for one in same):
+            inactive.append({'request': nevra(pkg), 'by': None})
+        elif any(one.evr == pkg.evr for one in same):
             inactive.append({'request': nevra(pkg), 'by': nevra(pkg)})
         else:
             base.goal.install(pkg)
@@ -199,6 +199,9 @@ def mark(base):
         raise Failed('conflict', ' '.join(str(error).split()), broken[0] if broken else None)
     for entry in ask.get('replaceFrom') or []:
         for name in entry['packages']:
+            if not len(base.sack.query().installed().filter(name=name)):
+                inactive.append({'request': name, 'by': None})
+                continue
             found = base.sack.query().available().filter(name=name, reponame=entry['source']).latest()
             if not len(found):
                 raise Failed('no-package', '', '%s in %s' % (name, entry['source']))
@@ -207,7 +210,7 @@ def mark(base):
     for name in ask.get('remove') or []:
         found = base.sack.query().installed().filter(name=name)
         if not len(found):
-            raise Failed('not-installed', '', name)
+            inactive.append({'request': name, 'by': None})
         for pkg in found:
             base.package_remove(pkg)
     return inactive

@@ -57,7 +57,7 @@ const described = z.object({
   digest: z.string().nullable(),
 });
 const problem = z.object({ kind: z.string(), message: z.string(), subject: z.string().nullable() });
-const inactive = z.array(z.object({ request: z.string(), by: z.string() }));
+const inactive = z.array(z.object({ request: z.string(), by: z.string().nullable() }));
 
 const advisories = z.array(
   z.object({

@@ -205,8 +205,8 @@ def mark(base, goal):
         if not replacing:
             same = [one for one in same if one.get_arch() == pkg.get_arch() or 'noarch' in (one.get_arch(), pkg.get_arch())]
         if replacing and not same:
-            raise Failed('not-installed', '', pkg.get_name())
-        if any(version(one) == version(pkg) for one in same):
+            inactive.append({'request': nevra(pkg), 'by': None})
+        elif any(version(one) == version(pkg) for one in same):
             inactive.append({'request': nevra(pkg), 'by': nevra(pkg)})
         elif same and not replacing:
             raise Failed('in-base', nevra(same[0]), pkg.get_name())
@@ -226,20 +226,23 @@ def mark(base, goal):
             goal.add_install(spec, settings)
     for entry in ask.get('replaceFrom') or []:
         for name in entry['packages']:
+            there = [version(one) for one in named(name)]
+            if not there:
+                inactive.append({'request': name, 'by': None})
+                continue
             query = available(base)
             query.filter_name([name])
             query.filter_repo_id([entry['source']])
             query.filter_latest_evr()
             if query.empty():
                 raise Failed('no-package', '', '%s in %s' % (name, entry['source']))
-            there = [version(one) for one in named(name)]
             for pkg in query:
                 if version(pkg) not in there:
                     goal.add_rpm_install(pkg)
     for name in ask.get('remove') or []:
         found = named(name)
         if not found:
-            raise Failed('not-installed', '', name)
+            inactive.append({'request': name, 'by': None})
         for pkg in found:
             goal.add_rpm_remove(pkg)
     return inactive

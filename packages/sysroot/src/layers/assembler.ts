@@ -53,6 +53,14 @@ export interface PackageChange {
   size?: number | undefined;
 }
 
+/** A request that has no effect on the base it was put onto. */
+export interface InactiveRequest {
+  /** As {@link LayerRequests} has it; of package files {@link LocalPackage.name}. */
+  request: string;
+  /** What of the base meets it already; null: the base has not what it would override. */
+  by: string | null;
+}
+
 export interface AssembledLayer {
   /** Null after `dryRun` and `downloadOnly`. */
   commit: Checksum | null;
@@ -60,8 +68,7 @@ export interface AssembledLayer {
   notes?: readonly string[] | undefined;
   /** Against the base; ordered by name. */
   changes: readonly PackageChange[];
-  /** Requests that the base meets already, with what meets them: these have no effect. */
-  inactive: readonly { request: string; by: string }[];
+  inactive: readonly InactiveRequest[];
   /** False when `previous` is the very same: the same base, packages and settings. Then `commit` is `previous`. */
   changed: boolean;
 }

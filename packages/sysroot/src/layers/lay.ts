@@ -4,7 +4,7 @@ import type { Sysroot } from '../sysroot.ts';
 import type { AssembledLayer, LayerAssembler } from './assembler.ts';
 import { editRequests, type RequestEdits } from './edit-requests.ts';
 import { isPackageFile, keepPackage, withFiles } from './package-store.ts';
-import { hasRequests, type Requests, readRequests, writeRequests } from './requests.ts';
+import { hasRequests, packageName, type Requests, readRequests, writeRequests } from './requests.ts';
 import { dropCommands, noteStuck } from './stuck.ts';
 
 /** Changes of what is layered, as somebody asks for them: package files by their paths. */
@@ -92,8 +92,8 @@ export async function lay(
   const os = options.os ?? current.os;
   const before = readRequests(origin);
   const { edits } = options;
-  const requests =
-    edits === undefined ? before : editRequests(before, await resolveEdits(sysroot, base, edits, options));
+  const resolved = edits === undefined ? undefined : await resolveEdits(sysroot, base, edits, options);
+  const requests = resolved === undefined ? before : editRequests(before, resolved);
   writeRequests(origin, requests);
   if (!hasRequests(requests)) return { commit: base, layer: null };
   const layers = await requireLayers(options);
@@ -108,7 +108,7 @@ export async function lay(
       signal,
       progress,
     });
-    if (edits !== undefined && edits.allowInactive !== true) refuseInactive(layer, edits);
+    if (resolved !== undefined && edits?.allowInactive !== true) refuseInactive(layer, resolved);
     return { commit: layer.commit, layer };
   } catch (error) {
     throw explain(sysroot, os, error, {
@@ -120,13 +120,24 @@ export async function lay(
   }
 }
 
-function refuseInactive({ inactive }: AssembledLayer, { install = [] }: LayerEdits): void {
-  const found = inactive.find(({ request }) => install.includes(request));
-  if (found === undefined) return;
-  throw new AtomicError(
-    'invalid',
-    `"${found.request}" is already provided by: ${found.by}. Use --allow-inactive to explicitly require it.`,
-  );
+/** Refuses what is asked for now and has no effect; what was asked for earlier may have one on a later base again. */
+function refuseInactive({ inactive }: AssembledLayer, edits: RequestEdits): void {
+  const names = (files: RequestEdits['local'] = []) => files.map(({ name }) => name);
+  const added = [...(edits.install ?? []), ...names(edits.local), ...names(edits.localFileOverride)];
+  const overrides = [...(edits.remove ?? []), ...names(edits.replace), ...(edits.replaceFrom?.packages ?? [])];
+  for (const { request, by } of inactive) {
+    if (by !== null && added.includes(request))
+      throw new AtomicError(
+        'invalid',
+        `"${request}" is already provided by: ${by}. Use --allow-inactive to explicitly require it.`,
+      );
+    if (by === null && overrides.includes(request))
+      throw new AtomicError(
+        'not-found',
+        `package '${packageName(request)}' is not in the base, so there is nothing to override`,
+        { hint: 'see what is: atomic db list' },
+      );
+  }
 }
 
 /** A package manager's failure, with what it means for the system; noted where an update is kept back by it. */

@@ -20,8 +20,9 @@ test('requests in the words of apt', () => {
       ...NONE,
       install: ['htop', 'g++', 'libx:i386', 'a=1:2-3', 'b/backports', '@standard', 'bash=9'],
       local: [{ name: 'tool_1:2_amd64', sha256: '', path: '' }],
-      remove: ['libc6'],
-      replaceFrom: [{ source: 'repo=bookworm-backports', packages: ['bash'] }],
+      remove: ['libc6', 'nano'],
+      replace: [{ name: 'gone_1_all', sha256: '', path: '' }],
+      replaceFrom: [{ source: 'repo=bookworm-backports', packages: ['bash', 'zsh'] }],
     },
     base,
   );
@@ -38,6 +39,9 @@ test('requests in the words of apt', () => {
   assert.deepEqual(inactive, [
     { request: 'g++', by: 'g++_4:12_amd64' },
     { request: 'bash=9', by: 'bash_5.2-1_amd64' },
+    { request: 'gone_1_all', by: null },
+    { request: 'zsh', by: null },
+    { request: 'nano', by: null },
   ]);
 });
 

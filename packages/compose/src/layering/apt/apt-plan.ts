@@ -1,6 +1,6 @@
 import { AtomicError } from '@atomic/ostree';
 import { evrOf, type InstalledPackage } from '@atomic/pkgdb';
-import type { LayerRequests, LocalPackage, PackageChange } from '@atomic/sysroot';
+import type { InactiveRequest, LayerRequests, LocalPackage, PackageChange } from '@atomic/sysroot';
 
 /** Where a local package's file is seen inside. */
 export const DEBS = '/run/atomic/debs';
@@ -11,7 +11,7 @@ export const fileOf = (local: LocalPackage): string => `${local.name.replaceAll(
 
 export interface AptArguments {
   words: string[];
-  inactive: { request: string; by: string }[];
+  inactive: InactiveRequest[];
   /** Packages of the base that may come in another version. */
   replaceable: ReadonlySet<string>;
   /** Packages of the base that may go. */
@@ -21,7 +21,7 @@ export interface AptArguments {
 // A name, an architecture, a version or a suite. What apt would take for an option, a removal or a pattern is refused.
 const REQUEST = /^[a-z0-9][a-z0-9+.-]*(:[a-z0-9-]+)?([=/][A-Za-z0-9][A-Za-z0-9.+:~-]*)?$/;
 
-/** The requests in apt's words. Throws `usage` for what is no package's name, `not-found` for overrides of nothing. */
+/** The requests in apt's words. Throws `usage` for what is no package's name. */
 export function aptArguments(requests: LayerRequests, base: readonly InstalledPackage[]): AptArguments {
   const installed = new Map<string, InstalledPackage>();
   for (const one of base) {
@@ -58,15 +58,9 @@ export function aptArguments(requests: LayerRequests, base: readonly InstalledPa
       });
     } else words.push(`${DEBS}/${fileOf(local)}`);
   }
-  const requireInBase = (name: string): void => {
-    if (installed.has(name)) return;
-    throw new AtomicError('not-found', `package '${name}' is not in the base, so there is nothing to override`, {
-      hint: 'see what is: atomic db list',
-    });
-  };
   for (const local of requests.replace) {
-    requireInBase(nameOf(local));
-    if (same(local)) inactive.push({ request: local.name, by: local.name });
+    if (!installed.has(nameOf(local))) inactive.push({ request: local.name, by: null });
+    else if (same(local)) inactive.push({ request: local.name, by: local.name });
     else words.push(`${DEBS}/${fileOf(local)}`);
   }
   const replaceable = new Set(requests.replace.map(nameOf));
@@ -76,14 +70,14 @@ export function aptArguments(requests: LayerRequests, base: readonly InstalledPa
       throw new AtomicError('usage', `'${source}' names no repository`, { hint: 'such as repo=bookworm-backports' });
     }
     for (const name of packages) {
-      requireInBase(name);
       replaceable.add(name);
-      words.push(`${name}/${suite}`);
+      if (installed.has(name)) words.push(`${name}/${suite}`);
+      else inactive.push({ request: name, by: null });
     }
   }
   for (const name of requests.remove) {
-    requireInBase(name);
-    words.push(`${name}-`);
+    if (installed.has(name)) words.push(`${name}-`);
+    else inactive.push({ request: name, by: null });
   }
   return { words, inactive, replaceable, removable: new Set(requests.remove) };
 }
