@@ -83,6 +83,28 @@ test('what a container keeps in volumes without a name outlives its updates and 
   good('delete', '--force', '--yes', 'db', 'db-previous');
 });
 
+test('a container keeps its names and addresses in all its networks', { skip }, async () => {
+  const image = await push('net', 1);
+  for (const n of [1, 2, 3]) docker('network', 'create', `--subnet=10.77.${n}.0/24`, `net${n}`);
+  docker('create', '--stop-timeout=1', '--network=net2', '--network-alias=second', '--name=net', image);
+  docker('network', 'connect', '--ip=10.77.3.9', '--alias=third', 'net3', 'net');
+  docker('network', 'connect', '--ip=10.77.1.9', '--alias=first', 'net1', 'net');
+  docker('start', 'net');
+  await push('net', 2);
+  good('update', 'net');
+  const networks = JSON.parse(shown('net', 'json .NetworkSettings.Networks'));
+  assert.deepEqual(Object.keys(networks), ['net1', 'net2', 'net3']);
+  assert.deepEqual([networks.net1.IPAddress, networks.net3.IPAddress], ['10.77.1.9', '10.77.3.9']);
+  const id = shown('net', '.Id').slice(0, 12);
+  const aliases = ['net1', 'net2', 'net3'].map((one) => networks[one].Aliases);
+  assert.deepEqual(aliases, [
+    ['first', id],
+    ['second', id],
+    ['third', id],
+  ]);
+  good('delete', '--force', '--yes', 'net', 'net-previous');
+});
+
 describe('what a cut command leaves is put right by the next one', { skip }, () => {
   const PAIR = ['web', 'web-previous'];
   before(async () => {

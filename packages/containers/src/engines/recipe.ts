@@ -29,8 +29,15 @@ function ownConfig(
   return own;
 }
 
-/** The body that makes the same container of another image. */
-export async function recipe(api: EngineApi, old: EngineContainer, image: string): Promise<Record<string, unknown>> {
+export interface Recipe {
+  /** What makes the container. */
+  body: Record<string, unknown>;
+  /** Networks to connect it to afterwards, and how: older engines take one when a container is made. */
+  networks: readonly (readonly [name: string, endpoint: Record<string, unknown>])[];
+}
+
+/** What makes the same container of another image. */
+export async function recipe(api: EngineApi, old: EngineContainer, image: string): Promise<Recipe> {
   const before = await api
     .json('GET', `/images/${encodeURIComponent(old.Image)}/json`, imageConfig)
     .catch(() => undefined);
@@ -41,12 +48,12 @@ export async function recipe(api: EngineApi, old: EngineContainer, image: string
   const shares = mode === 'host' || mode === 'none' || mode.startsWith('container:');
   const networks = Object.entries(old.NetworkSettings?.Networks ?? {}).map(([name, { Aliases, IPAMConfig, Links }]) => {
     const aliases = Array.isArray(Aliases) ? Aliases.filter((alias) => !old.Id.startsWith(String(alias))) : [];
-    return [name, { Aliases: aliases, IPAMConfig, Links }];
+    return [name, { Aliases: aliases, IPAMConfig, Links }] as const;
   });
   const endpoints = shares ? {} : { NetworkingConfig: { EndpointsConfig: Object.fromEntries(networks.slice(0, 1)) } };
   if (shares) for (const key of ['Hostname', 'Domainname', 'ExposedPorts', 'MacAddress']) delete config[key];
   const host = { ...old.HostConfig, ...volumesOf(old), ...limitsOf(old.HostConfig) };
-  return { ...config, Image: image, HostConfig: host, ...endpoints };
+  return { body: { ...config, Image: image, HostConfig: host, ...endpoints }, networks: networks.slice(1) };
 }
 
 /**

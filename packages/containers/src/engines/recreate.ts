@@ -151,7 +151,7 @@ export async function updateContainer(tools: Tools, container: string, options: 
   if (image === undefined) throw new AtomicError('not-found', `${containers.name} has no image '${reference}'`);
   const told = { name, before: old.Image, after: image.id };
   if (image.id === old.Image) return { ...told, changed: false, message: 'Latest version already installed.' };
-  const body = await recipe(tools.api, old, reference);
+  const { body, networks } = await recipe(tools.api, old, reference);
   const policy = old.HostConfig['RestartPolicy'];
   // First the name: who finds it knows that it is to run, whether it was stopped yet or not.
   await rename(tools, old.Id, swappingName(name));
@@ -160,7 +160,10 @@ export async function updateContainer(tools: Tools, container: string, options: 
   try {
     if (old.State.Running) await containers.stop(old.Id, { signal });
     made = (await tools.api.json('POST', '/containers/create', createdAnswer, { body, query: { name } })).Id;
-    await connectOthers(tools, old, made);
+    for (const [network, endpoint] of networks) {
+      const connected = { Container: made, EndpointConfig: endpoint };
+      await tools.api.call('POST', `/networks/${encodeURIComponent(network)}/connect`, { body: connected });
+    }
     if (old.State.Running) why = await startWell(tools, made, signal);
   } catch (error) {
     why = error instanceof Error ? error.message : String(error);
@@ -201,13 +204,6 @@ async function goBack(
       hint: `the old one is there as ${swappingName(name)}`,
       cause,
     });
-  }
-}
-
-/** Older engines take one network when a container is made. */
-async function connectOthers({ api }: Tools, old: EngineContainer, made: string): Promise<void> {
-  for (const network of Object.keys(old.NetworkSettings?.Networks ?? {}).slice(1)) {
-    await api.call('POST', `/networks/${encodeURIComponent(network)}/connect`, { body: { Container: made } });
   }
 }
 
