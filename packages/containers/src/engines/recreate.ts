@@ -13,8 +13,16 @@ export const previousName = (name: string): string => `${name}-previous`;
 
 /** A container that runs this long is well, when its image has no check of its own; milliseconds. */
 const SETTLE = 3000;
-/** How long a check of the image's may take to succeed; milliseconds. */
+/** How long a check of the image's may take to succeed, at least; milliseconds. */
 const HEALTH_DEADLINE = 120_000;
+
+/** How long an engine takes to say by this check that a container is unhealthy; milliseconds. */
+export function healthDeadline({ Healthcheck }: EngineContainer['Config']): number {
+  const { StartPeriod = 0, Interval, Timeout, Retries } = Healthcheck ?? {};
+  // In nanoseconds; without a value the engines' own.
+  const once = (Interval || 30e9) + (Timeout || 30e9);
+  return Math.max(HEALTH_DEADLINE, (StartPeriod + once * (Retries || 3)) / 1e6);
+}
 
 interface Tools {
   api: EngineApi;
@@ -55,7 +63,8 @@ async function startWell(tools: Tools, id: string, signal: AbortSignal | undefin
     if (checked && Health.Status === 'unhealthy') return "its image's own check says it is unhealthy";
     const waited = Date.now() - started;
     if (!checked && waited >= SETTLE) return undefined;
-    if (checked && waited >= HEALTH_DEADLINE) return `it was not healthy within ${HEALTH_DEADLINE / 1000} s`;
+    const deadline = healthDeadline(now.Config);
+    if (checked && waited >= deadline) return `it was not healthy within ${Math.round(deadline / 1000)} s`;
     await sleep(100, undefined, { signal });
   }
 }

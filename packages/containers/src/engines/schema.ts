@@ -53,6 +53,14 @@ export const containerDetails = z.looseObject({
     Cmd: z.array(z.string()).nullish(),
     Entrypoint: z.array(z.string()).or(z.string()).nullish(),
     Labels: record,
+    Healthcheck: z
+      .looseObject({
+        StartPeriod: z.number().optional(),
+        Interval: z.number().optional(),
+        Timeout: z.number().optional(),
+        Retries: z.number().optional(),
+      })
+      .nullish(),
   }),
   HostConfig: z.looseObject({
     Runtime: z.string().default(''),
