@@ -105,6 +105,18 @@ test('a container keeps its names and addresses in all its networks', { skip }, 
   good('delete', '--force', '--yes', 'net', 'net-previous');
 });
 
+test('a rollback starts the container before when the new one has crashed', { skip }, async () => {
+  const image = await push('crash', 1);
+  docker('run', ...QUICK, '--name=crash', image);
+  await push('crash', 2, { cmd: ['sh', '-c', 'while [ ! -e /end ]; do sleep 0.1; done; exit 7'] });
+  good('update', 'crash');
+  inside('crash', 'echo > /end');
+  assert.equal(docker('wait', 'crash'), '7');
+  good('rollback', 'crash');
+  assert.equal(inside('crash', 'cat /version'), '1');
+  good('delete', '--force', '--yes', 'crash', 'crash-previous');
+});
+
 describe('what a cut command leaves is put right by the next one', { skip }, () => {
   const PAIR = ['web', 'web-previous'];
   before(async () => {

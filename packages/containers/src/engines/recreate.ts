@@ -239,7 +239,8 @@ export async function rollbackContainer(
     ...{ name, changed: true, before: current.Image, after: previous.Image },
     message: `back to ${short(previous.Image)}`,
   };
-  const runs = cut === 'again' || current.State.Running;
+  // One that crashed was to run.
+  const runs = cut === 'again' || current.State.Running || current.State.ExitCode !== 0;
   await rename(tools, current.Id, returningName(name));
   if (current.State.Running) await containers.stop(current.Id, { signal });
   await rename(tools, previous.Id, name);
