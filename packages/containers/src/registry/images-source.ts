@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto';
 import { type Descriptor, isRepository, MEDIA, parseImageName } from '@atomic/oci';
 import type { ImageStore } from '../images/image-store.ts';
-import { type StoredImage, storedManifest } from '../images/stored-image.ts';
-import type { StoredSource } from '../images/stored-source.ts';
+import { layerSize, type StoredImage, storedManifest } from '../images/stored-image.ts';
 import type { FoundManifest, Source } from './source.ts';
 
 /**
@@ -12,34 +11,30 @@ import type { FoundManifest, Source } from './source.ts';
  */
 export class ImagesSource implements Source {
   readonly #images: ImageStore;
-  /** Sizes of uncompressed layers, which only reading them tells. */
-  readonly #sizes = new Map<string, number>();
 
   constructor(images: ImageStore) {
     this.#images = images;
   }
 
-  async manifest(name: string, reference: string, signal: AbortSignal): Promise<FoundManifest | undefined> {
+  async manifest(name: string, reference: string): Promise<FoundManifest | undefined> {
     for (const image of this.#named(name)) {
       const { tag } = parseImageName(image.name);
       if (!reference.includes(':') && tag !== reference) continue;
-      const found = await this.#manifestOf(image, signal);
+      const found = await this.#manifestOf(image);
       if (!reference.includes(':') || found.digest === reference) return found;
     }
     return undefined;
   }
 
-  async blob(name: string, digest: string, signal: AbortSignal): ReturnType<Source['blob']> {
+  async blob(name: string, digest: string): ReturnType<Source['blob']> {
     for (const image of this.#named(name)) {
       const source = this.#images.open(image);
       const { config, layers } = storedManifest(this.#images.repo, image);
       const listed = [config, ...layers].find((one) => one.digest === digest);
       if (listed !== undefined && source.available(listed))
         return { size: listed.size, open: () => source.blob(listed) };
-      if (image.diffIds.includes(digest)) {
-        const size = await this.#sizeOf(source, digest, signal);
-        return { size, open: () => source.archive(digest) };
-      }
+      if (image.diffIds.includes(digest))
+        return { size: layerSize(this.#images.repo, digest), open: () => source.archive(digest) };
     }
     return undefined;
   }
@@ -58,13 +53,13 @@ export class ImagesSource implements Source {
     return this.#images.list().filter((image) => servedNames(image.name).includes(name));
   }
 
-  async #manifestOf(image: StoredImage, signal: AbortSignal): Promise<FoundManifest> {
+  async #manifestOf(image: StoredImage): Promise<FoundManifest> {
     const source = this.#images.open(image);
     const { config, layers, annotations } = storedManifest(this.#images.repo, image);
     if ([config, ...layers].every((one) => source.available(one))) return await source.manifest();
-    const plain: Descriptor[] = [];
-    for (const digest of image.diffIds)
-      plain.push({ mediaType: MEDIA.layer, digest, size: await this.#sizeOf(source, digest, signal) });
+    const plain = image.diffIds.map(
+      (digest): Descriptor => ({ mediaType: MEDIA.layer, digest, size: layerSize(this.#images.repo, digest) }),
+    );
     const manifest = {
       schemaVersion: 2,
       mediaType: MEDIA.manifest,
@@ -75,18 +70,6 @@ export class ImagesSource implements Source {
     const bytes = Buffer.from(JSON.stringify(manifest));
     const digest = `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
     return { bytes, mediaType: MEDIA.manifest, digest };
-  }
-
-  async #sizeOf(source: StoredSource, diffId: string, signal: AbortSignal): Promise<number> {
-    let size = this.#sizes.get(diffId);
-    if (size !== undefined) return size;
-    size = 0;
-    for await (const chunk of source.archive(diffId)) {
-      signal.throwIfAborted();
-      size += chunk.length;
-    }
-    this.#sizes.set(diffId, size);
-    return size;
   }
 }
 
