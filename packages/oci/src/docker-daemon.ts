@@ -6,7 +6,7 @@ import { pipeline } from 'node:stream/promises';
 import { AtomicError } from '@atomic/ostree';
 import { z } from 'zod';
 import { ArchiveFiles, type ImageFiles } from './archive-files.ts';
-import { Http, type HttpAnswer, type HttpRequest } from './registry/http.ts';
+import { Http, type HttpAnswer, type HttpRequest, parseJson, small } from './registry/http.ts';
 
 export const DOCKER_SOCKET = '/run/docker.sock';
 
@@ -17,6 +17,7 @@ export interface DaemonOptions {
   signal?: AbortSignal | undefined;
 }
 
+const MAX_ANSWER = 1 << 20;
 const said = z.object({ message: z.string() });
 
 /**
@@ -31,7 +32,7 @@ export async function saveFromDaemon(name: string, options: DaemonOptions = {}):
     using http = new Http({ socketPath, silence: 0 });
     const url = new URL(`http://engine/images/${encodeURIComponent(name)}/get`);
     const answer = await reach(http, { method: 'GET', url, signal }, socketPath);
-    if (answer.status !== 200) throw await refusal(answer.body, answer.status, name);
+    if (answer.status !== 200) throw await refusal(answer, name);
     const archive = join(scratch, 'saved');
     await pipeline(answer.body, createWriteStream(archive), { signal });
     const files = await ArchiveFiles.open(archive, { signal });
@@ -49,8 +50,8 @@ export async function loadIntoDaemon(archive: AsyncIterable<Uint8Array>, options
   const url = new URL('http://engine/images/load?quiet=1');
   const headers = { 'Content-Type': 'application/x-tar', 'Transfer-Encoding': 'chunked' };
   const answer = await reach(http, { method: 'POST', url, headers, body: archive, signal }, socketPath);
-  if (answer.status !== 200) throw await refusal(answer.body, answer.status, 'the image');
-  const text = await gathered(answer.body);
+  if (answer.status !== 200) throw await refusal(answer, 'the image');
+  const text = (await small(answer, MAX_ANSWER, 'the answer of the engine')).toString('utf8');
   const problem = /"error":"((?:[^"\\]|\\.)*)"/.exec(text)?.[1];
   if (problem !== undefined) throw new AtomicError('failed', `the engine does not take the image: ${problem}`);
   return text;
@@ -79,23 +80,10 @@ async function reach(http: Http, request: HttpRequest, socketPath: string): Prom
   }
 }
 
-async function gathered(body: AsyncIterable<Uint8Array>): Promise<string> {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of body) {
-    size += chunk.length;
-    if (size < 1 << 20) chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString('utf8');
-}
-
-async function refusal(body: AsyncIterable<Uint8Array>, status: number, name: string): Promise<AtomicError> {
-  const text = await gathered(body);
-  let message = `HTTP ${status}`;
-  try {
-    message = said.parse(JSON.parse(text)).message;
-  } catch {
-    // Whatever it is that answers there, it is no engine with a word for it.
-  }
+async function refusal(answer: HttpAnswer, name: string): Promise<AtomicError> {
+  const { status } = answer;
+  const { data } = said.safeParse(parseJson(await small(answer, MAX_ANSWER, 'the answer of the engine')));
+  // Whatever it is that answers there, it may be no engine with a word for it.
+  const message = data?.message ?? `HTTP ${status}`;
   return new AtomicError(status === 404 ? 'not-found' : 'failed', `${name}: ${message}`);
 }

@@ -1,7 +1,7 @@
 import { AtomicError } from '@atomic/ostree';
 import { z } from 'zod';
 import type { Credentials } from './credentials.ts';
-import type { Http, HttpAnswer } from './http.ts';
+import { type Http, type HttpAnswer, parseJson, small } from './http.ts';
 
 /** What a server asks for in `WWW-Authenticate` (RFC 9110, section 11.6.1). */
 export interface Challenge {
@@ -101,7 +101,7 @@ export class Authorizer {
         hint: credentials === undefined ? `log in with: skopeo login ${url.host}` : 'are name and password right?',
       });
     }
-    const parsed = tokenAnswer.safeParse(await readJson(answer));
+    const parsed = tokenAnswer.safeParse(parseJson(await small(answer, MAX_TOKEN, `the token of ${realm.host}`)));
     const token = parsed.data?.token ?? parsed.data?.access_token;
     if (answer.status !== 200 || token === undefined || /[\r\n]/.test(token))
       throw new AtomicError('network', `${realm.host} gave no token (HTTP ${answer.status})`);
@@ -137,18 +137,3 @@ export class Authorizer {
 
 const basicHeader = ({ user, password }: { user: string; password: string }): string =>
   `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
-
-async function readJson(answer: HttpAnswer): Promise<unknown> {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of answer.body) {
-    size += chunk.length;
-    if (size > MAX_TOKEN) return undefined;
-    chunks.push(chunk);
-  }
-  try {
-    return JSON.parse(Buffer.concat(chunks).toString('utf8'));
-  } catch {
-    return undefined;
-  }
-}

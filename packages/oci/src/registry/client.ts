@@ -4,8 +4,8 @@ import { z } from 'zod';
 import type { ImageName } from '../image-name.ts';
 import { MAX_JSON, type SourceManifest, verified } from '../source.ts';
 import { type Descriptor, digestPattern, MEDIA, parseIndex } from '../spec.ts';
-import { type Ask, Exchange, parseJson, type RegistryOptions, small } from './exchange.ts';
-import { type HttpAnswer, PassingNetworkError } from './http.ts';
+import { type Ask, Exchange, type RegistryOptions } from './exchange.ts';
+import { type HttpAnswer, PassingNetworkError, parseJson, small } from './http.ts';
 
 /** What is taken for a manifest: all kinds there are, so that a list stays a list. */
 const ACCEPT = [

@@ -1,10 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { AtomicError, corrupt } from '@atomic/ostree';
+import { AtomicError } from '@atomic/ostree';
 import { z } from 'zod';
 import type { ImageName } from '../image-name.ts';
 import { Authorizer } from './authorization.ts';
 import type { CredentialsFinder } from './credentials.ts';
-import { Http, type HttpAnswer, type HttpRequest, type HttpSettings, NoTlsError, PassingNetworkError } from './http.ts';
+import {
+  Http,
+  type HttpAnswer,
+  type HttpRequest,
+  type HttpSettings,
+  NoTlsError,
+  PassingNetworkError,
+  parseJson,
+  small,
+} from './http.ts';
 
 export interface RegistryOptions extends HttpSettings {
   credentials?: CredentialsFinder | undefined;
@@ -24,20 +33,20 @@ const errors = z.object({
 
 export const isLoopback = (host: string): boolean => /^(localhost|127(\.\d+){3}|\[::1\])(:\d+)?$/i.test(host);
 
-/** A request about the repository. */
+/** A request about the repository, or the registry as a whole. */
 export interface Ask {
   method: string;
   path: string | URL;
   headers?: Record<string, string | number> | undefined;
   body?: (() => Uint8Array | AsyncIterable<Uint8Array>) | undefined;
-  /** What it will do with the repository. */
-  access: 'pull' | 'pull,push' | 'delete';
+  /** What it will do with the repository, or the scope of a token for something else. */
+  access: 'pull' | 'pull,push' | 'delete' | { scope: string };
   /** Other repository to be read from, for a mount. */
   from?: string | undefined;
   signal?: AbortSignal | undefined;
 }
 
-/** What is said to a registry about one of its repositories, until there is an answer that is one. */
+/** What is said to a registry about one of its repositories, or as a whole (''), until there is an answer that is one. */
 export class Exchange implements Disposable {
   /** Such as `registry.example/group/app`. */
   readonly name: string;
@@ -51,7 +60,7 @@ export class Exchange implements Disposable {
   #protocol: 'https:' | 'http:' = 'https:';
 
   /** Throws `invalid` for a name without a registry. */
-  constructor({ registry, repository }: ImageName, options: RegistryOptions = {}) {
+  constructor({ registry, repository }: Pick<ImageName, 'registry' | 'repository'>, options: RegistryOptions = {}) {
     if (registry === undefined)
       throw new AtomicError('invalid', `'${repository}' does not say in which registry it is`, {
         hint: `such as registry.example/${repository}`,
@@ -59,16 +68,17 @@ export class Exchange implements Disposable {
     const hub = registry === 'docker.io';
     this.#host = hub ? 'registry-1.docker.io' : registry;
     this.#repository = hub && !repository.includes('/') ? `library/${repository}` : repository;
-    this.name = `${registry}/${this.#repository}`;
+    this.name = repository === '' ? registry : `${registry}/${this.#repository}`;
     this.#options = options;
     this.retries = options.retries ?? 5;
     this.#http = new Http(options);
     this.#authorizer = new Authorizer(this.#http, async () => await options.credentials?.(this.name));
   }
 
-  /** An address below the repository's own. */
+  /** An address below the repository's own, or the registry's. */
   url(path: string | URL): URL {
-    return path instanceof URL ? path : new URL(`${this.#protocol}//${this.#host}/v2/${this.#repository}/${path}`);
+    const base = this.#repository === '' ? '' : `v2/${this.#repository}/`;
+    return path instanceof URL ? path : new URL(`${this.#protocol}//${this.#host}/${base}${path}`);
   }
 
   /** Where an upload goes on. Throws `network`. */
@@ -80,6 +90,7 @@ export class Exchange implements Disposable {
   }
 
   #scope({ access, from }: Ask): string {
+    if (typeof access === 'object') return access.scope;
     const own = `repository:${this.#repository}:${access}`;
     return from === undefined ? own : `${own} repository:${from}:pull`;
   }
@@ -174,26 +185,5 @@ export class Exchange implements Disposable {
 
   [Symbol.dispose](): void {
     this.#http[Symbol.dispose]();
-  }
-}
-
-/** An answer's bytes. Throws `corrupt` above `limit`. */
-export async function small(answer: HttpAnswer, limit: number, what: string): Promise<Buffer> {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of answer.body) {
-    size += chunk.length;
-    if (size > limit) throw corrupt(`${what} is larger than ${limit} bytes`);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
-}
-
-/** What a text says as JSON; undefined for what is none. */
-export function parseJson(bytes: Buffer): unknown {
-  try {
-    return JSON.parse(bytes.toString('utf8'));
-  } catch {
-    return undefined;
   }
 }

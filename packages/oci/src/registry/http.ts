@@ -1,7 +1,7 @@
 import { type ClientRequest, type IncomingMessage, Agent as PlainAgent, request as plainRequest } from 'node:http';
 import { Agent as TlsAgent, request as tlsRequest } from 'node:https';
 import { getCACertificates } from 'node:tls';
-import { AtomicError } from '@atomic/ostree';
+import { AtomicError, corrupt } from '@atomic/ostree';
 
 export interface TlsSettings {
   /** Certificates to trust beside the system's (PEM). */
@@ -160,6 +160,27 @@ async function* bodyOf(message: IncomingMessage, url: URL): AsyncGenerator<Uint8
     }
   } catch (error) {
     throw explain(error, url);
+  }
+}
+
+/** An answer's bytes. Throws `corrupt` above `limit`. */
+export async function small({ body }: Pick<HttpAnswer, 'body'>, limit: number, what: string): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of body) {
+    size += chunk.length;
+    if (size > limit) throw corrupt(`${what} is larger than ${limit} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+/** What a text says as JSON; undefined for what is none. */
+export function parseJson(bytes: Buffer): unknown {
+  try {
+    return JSON.parse(bytes.toString('utf8'));
+  } catch {
+    return undefined;
   }
 }
 

@@ -1,8 +1,7 @@
-import { AtomicError } from '@atomic/ostree';
+import { AtomicError, corrupt } from '@atomic/ostree';
 import { z } from 'zod';
-import { Authorizer } from './authorization.ts';
-import { isLoopback, type RegistryOptions } from './exchange.ts';
-import { Http, type HttpAnswer, NoTlsError } from './http.ts';
+import { Exchange, type RegistryOptions } from './exchange.ts';
+import { parseJson, small } from './http.ts';
 
 /** One repository that a search found. */
 export interface FoundImage {
@@ -36,67 +35,25 @@ const indexed = z.object({
 });
 const catalog = z.object({ repositories: z.array(z.string()).nullish() });
 
-/** A registry as a whole. */
-class SearchClient implements Disposable {
-  readonly #host: string;
-  readonly #http: Http;
-  readonly #authorizer: Authorizer;
-  readonly #insecure: boolean;
-  #protocol: 'https:' | 'http:' = 'https:';
-
-  constructor(host: string, options: RegistryOptions) {
-    this.#host = host;
-    this.#http = new Http(options);
-    this.#insecure = options.insecure === true || isLoopback(host);
-    this.#authorizer = new Authorizer(this.#http, async () => await options.credentials?.(host));
-  }
-
-  /** JSON at a path, and the Link header; undefined where there is no such thing. */
-  async get(path: string, scope: string, signal?: AbortSignal): Promise<{ value: unknown; link: string } | undefined> {
-    const answer = await this.#ask(path, scope, signal);
-    if (answer.status !== 200 || !/json/.test(answer.header('content-type') ?? '')) {
-      answer.discard();
-      if (answer.status === 401 || answer.status === 403) {
-        throw new AtomicError('permission', `${this.#host} does not let you search`);
-      }
-      if (answer.status >= 500) throw new AtomicError('network', `${this.#host}: HTTP ${answer.status}`);
-      return undefined;
+/** JSON of a registry at a path, and the Link header; undefined where there is no such thing. */
+async function get(
+  exchange: Exchange,
+  path: string,
+  scope: string,
+  signal?: AbortSignal,
+): Promise<{ value: unknown; link: string } | undefined> {
+  const answer = await exchange.ask({ method: 'GET', path, access: { scope }, signal });
+  if (answer.status !== 200 || !/json/.test(answer.header('content-type') ?? '')) {
+    answer.discard();
+    if (answer.status === 401 || answer.status === 403) {
+      throw new AtomicError('permission', `${exchange.name} does not let you search`);
     }
-    const chunks: Uint8Array[] = [];
-    let size = 0;
-    for await (const chunk of answer.body) {
-      size += chunk.length;
-      if (size > MAX_ANSWER) throw new AtomicError('corrupt', `${this.#host} does not stop answering`);
-      chunks.push(chunk);
-    }
-    try {
-      return { value: JSON.parse(Buffer.concat(chunks).toString('utf8')), link: answer.header('link') ?? '' };
-    } catch (cause) {
-      throw new AtomicError('corrupt', `${this.#host} answers a search with what is no JSON`, { cause });
-    }
+    if (answer.status >= 500) throw new AtomicError('network', `${exchange.name}: HTTP ${answer.status}`);
+    return undefined;
   }
-
-  async #ask(path: string, scope: string, signal: AbortSignal | undefined): Promise<HttpAnswer> {
-    for (let header = this.#authorizer.header(scope), tries = 0; ; tries++) {
-      const url = new URL(`${this.#protocol}//${this.#host}${path}`);
-      let answer: HttpAnswer;
-      try {
-        const headers = header === undefined ? {} : { Authorization: header };
-        answer = await this.#http.send({ method: 'GET', url, headers, signal });
-      } catch (error) {
-        if (!(error instanceof NoTlsError) || !this.#insecure || this.#protocol === 'http:') throw error;
-        this.#protocol = 'http:';
-        continue;
-      }
-      if (answer.status !== 401 || tries > 1) return answer;
-      answer.discard();
-      header = await this.#authorizer.answer(answer, url, scope, header);
-    }
-  }
-
-  [Symbol.dispose](): void {
-    this.#http[Symbol.dispose]();
-  }
+  const value = parseJson(await small(answer, MAX_ANSWER, `the answer of ${exchange.name} to a search`));
+  if (value === undefined) throw corrupt(`${exchange.name} answers a search with what is no JSON`);
+  return { value, link: answer.header('link') ?? '' };
 }
 
 /**
@@ -109,9 +66,11 @@ export async function searchRegistry(
   access: RegistryOptions,
   { limit, signal }: SearchOptions,
 ): Promise<FoundImage[]> {
-  using client = new SearchClient(registry === 'docker.io' ? 'index.docker.io' : registry, access);
+  const host = registry === 'docker.io' ? 'index.docker.io' : registry;
+  // Somebody waits, and there may be other registries.
+  using exchange = new Exchange({ registry: host, repository: '' }, { ...access, retries: access.retries ?? 1 });
   const query = new URLSearchParams({ q: term, n: String(limit) });
-  const answer = await client.get(`/v1/search?${query}`, '', signal);
+  const answer = await get(exchange, `v1/search?${query}`, '', signal);
   const results = answer === undefined ? undefined : indexed.safeParse(answer.value);
   if (results?.success === true) {
     return results.data.results.slice(0, limit).map(({ name, description, star_count, is_official }) => ({
@@ -122,19 +81,24 @@ export async function searchRegistry(
       official: is_official ?? false,
     }));
   }
-  return await searchCatalog(client, registry, term, { limit, signal });
+  return await searchCatalog(exchange, registry, term, { limit, signal });
 }
 
 async function searchCatalog(
-  client: SearchClient,
+  exchange: Exchange,
   registry: string,
   term: string,
   { limit, signal }: SearchOptions,
 ): Promise<FoundImage[]> {
   const found: FoundImage[] = [];
-  let path: string | undefined = '/v2/_catalog?n=1000';
+  let path: string | undefined = 'v2/_catalog?n=1000';
   for (let page = 0; path !== undefined && page < MAX_PAGES && found.length < limit; page++) {
-    const answer: { value: unknown; link: string } | undefined = await client.get(path, 'registry:catalog:*', signal);
+    const answer: { value: unknown; link: string } | undefined = await get(
+      exchange,
+      path,
+      'registry:catalog:*',
+      signal,
+    );
     const parsed = catalog.safeParse(answer?.value);
     if (answer === undefined || !parsed.success) {
       throw new AtomicError('unsupported', `${registry} cannot be searched: it has neither an index nor a list`);
@@ -146,7 +110,7 @@ async function searchCatalog(
     }
     const next = /<([^>]+)>\s*;\s*rel="?next"?/.exec(answer.link)?.[1];
     const url: URL | null = next === undefined ? null : URL.parse(next, 'http://registry');
-    path = url === null ? undefined : `${url.pathname}${url.search}`;
+    path = url === null ? undefined : `${url.pathname.slice(1)}${url.search}`;
   }
   return found.slice(0, limit);
 }
