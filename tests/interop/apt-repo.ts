@@ -60,13 +60,17 @@ export class AptRepo {
     mkdirSync(this.path);
   }
 
-  /** Writes the lists. */
-  publish(): void {
+  /** Writes the lists; `listed`: packages that are in them alone. */
+  publish(listed: readonly { name: string; version: string; description: string }[] = []): void {
     const packages = execFileSync('dpkg-scanpackages', ['--multiversion', '.'], {
       cwd: this.path,
       stdio: ['ignore', 'pipe', 'ignore'],
     });
-    writeFileSync(join(this.path, 'Packages'), packages);
+    const stanzas = listed.map(
+      ({ name, version, description }) =>
+        `Package: ${name}\nVersion: ${version}\nArchitecture: all\nFilename: ./none.deb\nSize: 1\nDescription: ${description}\n\n`,
+    );
+    writeFileSync(join(this.path, 'Packages'), [...stanzas, packages].join(''));
     rmSync(join(this.path, 'Release'), { force: true });
     const release = execFileSync('apt-ftparchive', ['release', '.'], { cwd: this.path });
     writeFileSync(join(this.path, 'Release'), release);

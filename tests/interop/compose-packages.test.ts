@@ -181,6 +181,18 @@ describe('what a compose would install, from an apt repository made here', { ski
     );
   });
 
+  test('lockfile-repos give locked packages alone, be their lists ever so long', async () => {
+    const large = new AptRepo(join(work, 'large'));
+    const talk = 'x'.repeat(100_000);
+    large.publish([
+      { name: 'lib', version: '9.0', description: talk },
+      ...Array.from({ length: 400 }, (_, index) => ({ name: `filler${index}`, version: '1', description: talk })),
+    ]);
+    const none: Lock = { packages: [], strict: false };
+    const { packages } = await plan(`packages: [lib]\nlockfile-repos: ["${large.line}"]\n`, none);
+    assert.deepEqual(names(packages), ['lib 2.0', 'usr-is-merged 1']);
+  });
+
   test('names that only RPM knows are refused with their place', async () => {
     for (const name of ['NetworkManager', "'app >= 1'", '/usr/bin/app', '"@core"'])
       await assert.rejects(

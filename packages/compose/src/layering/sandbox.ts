@@ -88,6 +88,7 @@ export async function runConfined(command: readonly string[], options: ConfinedO
     const [first = '', ...rest] = [...confinement.prefix, ...enter(options), ...sandbox(options), ...command];
     const output = await run(first, rest, {
       signal,
+      discardOutput: options.discardOutput,
       onStart: (started) => {
         pid = started;
       },

@@ -19,7 +19,8 @@ export interface SpaceOptions {
   afterScript?: ((space: LayerSpace, script: RunningScript) => void) | undefined;
 }
 
-export interface SpaceRunOptions extends Pick<ConfinedOptions, 'env' | 'explain' | 'onLine' | 'onScript' | 'signal'> {
+export interface SpaceRunOptions
+  extends Pick<ConfinedOptions, 'discardOutput' | 'env' | 'explain' | 'onLine' | 'onScript' | 'signal'> {
   /** Let it reach the network (default: no). */
   network?: boolean | undefined;
   /** On top of the tree: [outside, inside, writable]. */

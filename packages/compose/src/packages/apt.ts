@@ -248,6 +248,7 @@ export class Apt implements PackageManager {
         {
           input: readFileSync(this.#sourceList, 'utf8'),
           env: { SOURCE_DATE_EPOCH: '0', INITRD: 'No', DEBIAN_FRONTEND: 'noninteractive' },
+          discardOutput: true,
           onLine: (line) => {
             const setting = /^(Setting up|Unpacking) (\S+)/.exec(line);
             if (setting !== null)
@@ -330,8 +331,12 @@ export class Apt implements PackageManager {
     for (const line of output.split('\n').filter(Boolean)) {
       const [file = '', source = ''] = line.split('|');
       if (!sources.some((one) => isFrom({ name: '', version: '', source }, one))) continue;
-      const text = await this.#run('/usr/lib/apt/apt-helper', ['cat-file', file], options, {});
-      for (const [, name = ''] of text.matchAll(/^Package: (.*)$/gm)) names.add(name);
+      await this.#run('/usr/lib/apt/apt-helper', ['cat-file', file], options, {
+        discardOutput: true,
+        onLine: (line) => {
+          if (line.startsWith('Package: ')) names.add(line.slice('Package: '.length));
+        },
+      });
     }
     return [...names];
   }

@@ -154,6 +154,7 @@ export async function installRpms(
       // The day of installation is not the packages': equal packages, equal database.
       env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C.UTF-8', HOME: '/root', SOURCE_DATE_EPOCH: '0' },
       signal: options.signal,
+      discardOutput: true,
       onLine: (line) => {
         output.push(line);
         if (packages.some((one) => line.startsWith(`${one.name}-`)))

@@ -77,6 +77,7 @@ export async function applyTreefile(root: string, treefile: Treefile, options: S
       await runInTree({
         root,
         command: [`/${name}`],
+        discardOutput: true,
         signal: options.signal,
         explain: (output, code) =>
           new AtomicError(

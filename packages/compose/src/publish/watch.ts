@@ -78,7 +78,8 @@ export async function watchOnce(options: WatchOptions): Promise<WatchEvent> {
     const [program = '', ...args] = notify;
     const words = { ATOMIC_EVENT: event.event, ATOMIC_REF: event.ref, ATOMIC_COMMIT: event.commit ?? '' };
     const env = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', ...words };
-    await run(program, args, { env, input: `${JSON.stringify(event)}\n`, signal: options.signal });
+    const input = `${JSON.stringify(event)}\n`;
+    await run(program, args, { env, input, discardOutput: true, signal: options.signal });
   }
   if (failure === '') rmSync(told, { force: true });
   else if (!again) keep(told, failure);
@@ -173,6 +174,7 @@ async function smokeTest(
   const env = { PATH: path, ATOMIC_REPO: repo.path, ATOMIC_REF: ref, ATOMIC_COMMIT: commit };
   await run(program, args, {
     env,
+    discardOutput: true,
     signal,
     explain: (output, code) =>
       new AtomicError(

@@ -188,6 +188,7 @@ export class AptLayers implements LayerManager {
       ],
       signal: options.signal,
       onScript: (line) => follower.follow(line),
+      discardOutput: true,
       onLine: (line) => {
         const step = /^(Setting up|Removing) (\S+)/.exec(line);
         if (step !== null)

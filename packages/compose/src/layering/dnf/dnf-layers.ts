@@ -150,6 +150,7 @@ export class DnfLayers implements LayerManager {
         ],
         signal: options.signal,
         onScript: (line) => follower.follow(line),
+        discardOutput: true,
         onLine: (line) => {
           if (line.startsWith('D: ')) {
             const step = /^D: (?:install|erase|removed|added) .*?([\w.+~^-]+-[^-\s]+-[^-\s]+\.\w+)/.exec(line);

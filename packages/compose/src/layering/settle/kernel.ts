@@ -85,6 +85,7 @@ async function buildModules(
   if (lstatSync(join(root, 'usr/sbin/dkms'), { throwIfNoEntry: false }) === undefined) return false;
   if (listInTree(root, 'var/lib/dkms').length === 0) return false;
   await space.run(['dkms', 'autoinstall', '-k', release], {
+    discardOutput: true,
     signal: options.signal,
     explain: (output, code) =>
       new AtomicError(
