@@ -48,8 +48,21 @@ export function linkHostFolders(root: string, options: LayoutOptions = {}): void
     const stat = lstatSync(path, { throwIfNoEntry: false });
     if (stat?.isDirectory()) {
       mkdirSync(inVar, { recursive: true });
-      // A rename keeps owners and modes.
-      for (const name of readdirSync(path)) renameSync(join(path, name), join(inVar, name));
+      for (const name of readdirSync(path)) {
+        const target = join(inVar, name);
+        if (lstatSync(target, { throwIfNoEntry: false }) !== undefined)
+          throw new AtomicError(
+            'invalid',
+            `the tree has /${folder}/${name} and /${relative(root, target)}, which are one on a host`,
+            {
+              hint: ['opt', 'usr/local'].includes(folder)
+                ? "remove one of them, or say 'opt-usrlocal: root' in the treefile"
+                : 'remove one of them with a postprocess script',
+            },
+          );
+        // A rename keeps owners and modes.
+        renameSync(join(path, name), target);
+      }
     }
     rmSync(path, { recursive: true, force: true });
     symlinkSync(text, path);

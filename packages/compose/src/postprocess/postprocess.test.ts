@@ -200,6 +200,18 @@ describe('shapeTree', () => {
     );
   });
 
+  test('refuses two things in one place of a host', () => {
+    fakeRoot();
+    mkdirSync(join(root, 'var/opt/vendor'), { recursive: true, mode: 0o700 });
+    assert.throws(() => shapeTree(root, { manager }), {
+      code: 'invalid',
+      message: 'the tree has /opt/vendor and /var/opt/vendor, which are one on a host',
+      hint: /'opt-usrlocal: root'/,
+    });
+    shapeTree(root, { manager, optUsrlocal: 'root' });
+    assert.ok(existsSync(join(root, 'opt/vendor/bin/tool')));
+  });
+
   test('refuses what a tree cannot hold', (t) => {
     fakeRoot();
     try {
