@@ -37,7 +37,7 @@ export class BootedSystem {
     this.root = join(scratch, 'disk');
     this.#tools = join(scratch, 'tools');
     for (const folder of [this.root, this.#tools]) mkdirSync(folder, { recursive: true });
-    for (const name of ['systemctl', 'systemd-run', 'systemd-tmpfiles'])
+    for (const name of ['systemctl', 'systemd-run', 'systemd-sysusers', 'systemd-tmpfiles'])
       this.#tool(name, `echo "${name === 'systemctl' ? '' : `${name} `}$*" >> /run/systemctl.log`);
     for (const name of ['ostree', 'atomic']) this.#tool(name, `exec ${checkout}/bin/${name} "$@"`);
     createSysroot(this.root, { epoch: 1 });

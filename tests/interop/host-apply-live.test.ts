@@ -63,6 +63,21 @@ describe('atomic host apply-live', { skip }, () => {
     assert.match(out, /^locked$/m);
   });
 
+  test('a package with an account and something in /var is an addition; the account is made first', async () => {
+    const lists = (text: string) => ({
+      'usr/lib/sysusers.d/00-atomic-tree.conf': `# accounts\n${text}`,
+      'usr/lib/tmpfiles.d/zz-atomic-layer.conf': `# /var\n${text}`,
+    });
+    system = await BootedSystem.make(mkdtempSync(join(scratch, 'system-')), lists(''));
+    await system.commit('3', { 'usr/share-version': '1', 'usr/etc/conf': 'default 1', ...lists('more\n') });
+    const out = system.inside(`
+      atomic host upgrade --stage
+      atomic host apply-live
+      cat /run/systemctl.log`);
+    assert.match(out, /^\/usr: \d+ added, [2-9] changed, 0 removed$/m);
+    assert.match(out, /^systemd-sysusers ?\nsystemd-tmpfiles --create /m);
+  });
+
   test('replacing is refused unless allowed; what is staged then has no stale defaults in its /etc', async () => {
     await system.commit('3', { 'usr/etc/other': 'default 3' });
     const out = system.inside(`
@@ -76,6 +91,7 @@ describe('atomic host apply-live', { skip }, () => {
       atomic host usroverlay 2>&1 || echo unlocked
       ostree admin finalize-staged`);
     assert.match(out, /files would be changed: 1 \(\/usr\/share-version\)/);
+    assert.match(out, /reboot into it, or: atomic host apply-live --allow-replacement/);
     assert.match(out, /^1$/m);
     assert.match(out, /^3default 3default 3$/m);
     const [next] = system.sysroot.load().deployments;

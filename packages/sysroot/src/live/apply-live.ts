@@ -41,9 +41,11 @@ export interface AppliedLive {
 const SOURCE = 'atomic-live';
 const MOUNT_POINT = '/usr';
 
-/** What every build of a tree changes, though nothing that runs is replaced by it. */
-const BOOKKEEPING =
-  /^\/usr\/(?:lib\/(?:os-release|sysimage|modules|ostree-boot|ostree)|share\/rpm|share\/doc|share\/man|etc)(?:\/|$)/;
+/** What every build of a tree changes, or any package may, though nothing that runs is replaced by it. */
+const BOOKKEEPING = [
+  /^\/usr\/(?:lib\/(?:os-release|sysimage|modules|ostree-boot|ostree)|share\/rpm|share\/doc|share\/man|etc)(?:\/|$)/,
+  /^\/usr\/lib\/(?:sysusers\.d\/00-atomic-tree|tmpfiles\.d\/zz-atomic-(?:layer|var))\.conf$/,
+];
 
 function targetOf(sysroot: Sysroot, booted: Deployment, options: ApplyLiveOptions): Checksum {
   if (options.reset) {
@@ -122,9 +124,14 @@ export async function applyLive(sysroot: Sysroot, options: ApplyLiveOptions = {}
   );
   const etcUnits = [...etc.added, ...etc.modified, ...etc.removed].filter((path) => path.startsWith('systemd/system/'));
   const changed = [...units, ...etcUnits.map((path) => `/etc/${path}`)].sort();
-  await runProgram('systemd-tmpfiles', ['--create', '--prefix=/run', '--prefix=/var']).catch(() => {
-    // Lines of other packages that fail, fail at every boot, too.
-  });
+  // As at boot: accounts first, for what is made in /var belongs to them.
+  for (const [program, ...args] of [
+    ['systemd-sysusers'],
+    ['systemd-tmpfiles', '--create', '--prefix=/run', '--prefix=/var'],
+  ] as const)
+    await runProgram(program, args).catch(() => {
+      // Lines of other packages that fail, fail at every boot, too.
+    });
   if (changed.length > 0) await runProgram('systemctl', ['daemon-reload']);
   writeLiveState(sysroot, booted, { commit: target === booted.checksum ? null : target, inProgress: null });
   sysroot.touch();
@@ -136,12 +143,12 @@ function refuseReplacement({ modified, removed }: TreeDiff): void {
     [removed, 'removed'],
     [modified, 'changed'],
   ] as const) {
-    const real = paths.filter((path) => !BOOKKEEPING.test(path));
+    const real = paths.filter((path) => !BOOKKEEPING.some((known) => known.test(path)));
     if (real.length === 0) continue;
     throw new AtomicError(
       'invalid',
       `files would be ${what}: ${real.length} (${real.slice(0, 3).join(', ')}${real.length > 3 ? ', …' : ''})`,
-      { hint: 'allow that with --allow-replacement, or reboot into it' },
+      { hint: 'reboot into it, or: atomic host apply-live --allow-replacement' },
     );
   }
 }
