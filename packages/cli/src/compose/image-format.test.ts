@@ -33,6 +33,7 @@ test('an option that a format has no use for is refused', () => {
     ['a.tar', { karg: ['quiet'] }, /--karg is not for the format tar/],
     ['a.raw', config, /--install-config is not for the format raw/],
     ['a.raw', { remoteName: 'x' }, /--remote-name needs --remote-url/],
+    ['a.raw', { gpgImport: 'key.asc' }, /--gpg-import needs --remote-url/],
   ];
   for (const [out, options, message] of refused) assert.throws(() => choose(out, options), { code: 'usage', message });
   assert.equal(choose('a', { format: 'pxe', remoteUrl: 'http://x' }), 'pxe');

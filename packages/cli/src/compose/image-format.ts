@@ -12,6 +12,8 @@ export interface FormatOptions {
   os?: string;
   remoteName?: string;
   remoteUrl?: string;
+  gpgImport?: string;
+  signVerify?: string[];
   karg?: string[];
   firmware?: string[];
   bootloader?: string;
@@ -20,7 +22,7 @@ export interface FormatOptions {
 }
 
 const DISK_ONLY = ['size', 'firmware', 'bootloader', 'bootSize'] as const;
-const REMOTE = ['remoteUrl', 'remoteName'] as const;
+const REMOTE = ['remoteUrl', 'remoteName', 'gpgImport', 'signVerify'] as const;
 /** Nothing that is said is ignored in silence. */
 const UNUSED: Record<Other | 'disk', readonly (keyof FormatOptions)[]> = {
   disk: ['installConfig'],
@@ -59,8 +61,8 @@ export function chooseFormat<Disk extends string>(
         hint: installs || format === 'iso' ? hintFor(found) : undefined,
       },
     );
-  if (options.remoteName !== undefined && options.remoteUrl === undefined)
-    throw new AtomicError('usage', '--remote-name needs --remote-url');
+  const alone = options.remoteUrl === undefined ? REMOTE.find((key) => options[key] !== undefined) : undefined;
+  if (alone !== undefined) throw new AtomicError('usage', `${flag(alone)} needs --remote-url`);
   return format;
 }
 

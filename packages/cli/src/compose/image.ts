@@ -1,4 +1,4 @@
-import type { BuildImageOptions, BuildImageResult, ImageFormat } from '@atomic/compose';
+import type { BuildImageOptions, BuildImageResult, HostRemote, ImageFormat } from '@atomic/compose';
 import type { Command } from 'commander';
 import { action, type Context } from '../context.ts';
 import { collect, parseSize } from './common.ts';
@@ -24,6 +24,12 @@ export function register(compose: Command): void {
     .option('--os <name>', 'name of the stateroot (default: debian)')
     .option('--remote-name <name>', 'name of the remote upgrades come from (default: origin)')
     .option('--remote-url <url>', 'where upgrades come from')
+    .option('--gpg-import <file>', 'GPG key that the commits of upgrades have to be signed by')
+    .option(
+      '--sign-verify <KEYTYPE=[inline|file]:PUBKEY>',
+      'key (ed25519, spki) that they have to be signed by; file: is a path of the host; may be repeated',
+      collect,
+    )
     .option('--karg <argument>', "kernel argument beyond the tree's own; may be repeated", collect)
     .option(
       '--firmware <kind>',
@@ -82,7 +88,8 @@ async function composeImageAction(ctx: Context, output: string | undefined, opti
   const common = { repo, ref, out, os, signal, progress };
   // The tree says which kernel arguments it needs; those named here come after them.
   const kargs = [...treeKargs(repo, repo.resolveRev(ref)), ...(options.karg ?? [])];
-  const remote = remoteUrl === undefined ? {} : { remote: { name: remoteName, url: remoteUrl } };
+  const remote =
+    remoteUrl === undefined ? {} : { remote: { name: remoteName, url: remoteUrl, ...(await keysOf(options)) } };
   if (format === 'tar') {
     const { writeRootTar } = await import('@atomic/compose');
     const result = await writeRootTar(common);
@@ -104,6 +111,19 @@ async function composeImageAction(ctx: Context, output: string | undefined, opti
   const result = await writeDisk(options, format, { ...common, kargs, ...remote });
   if (ctx.json) ctx.printJson(result);
   else ctx.print(`${out}: ${ref}, ${format}, ${options.size ?? SIZE}`);
+}
+
+/** What vouches for upgrades. */
+async function keysOf({ gpgImport, signVerify }: FormatOptions): Promise<Pick<HostRemote, 'gpgKeys' | 'signVerify'>> {
+  const { signVerifySettings } = await import('@atomic/compose');
+  const { AtomicError } = await import('@atomic/ostree');
+  const { readFile } = await import('node:fs/promises');
+  signVerifySettings(signVerify ?? []);
+  if (gpgImport === undefined) return { signVerify };
+  const key = await readFile(gpgImport).catch((cause: unknown) => {
+    throw new AtomicError('not-found', `cannot read the GPG key ${gpgImport}`, { cause });
+  });
+  return { signVerify, gpgKeys: [key] };
 }
 
 const megabytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;

@@ -8,6 +8,7 @@ import { machineOf } from '../commit-metadata.ts';
 import { checkOutput, settle } from '../output.ts';
 import { type ImageFormat, packDisk } from './formats.ts';
 import { type Firmware, installGrub, requireGrub } from './grub.ts';
+import type { HostRemote } from './host-remote.ts';
 import { planLayout } from './partitions.ts';
 import { phases } from './populate.ts';
 import { installSystemdBoot, requireSystemdBoot } from './systemd-boot.ts';
@@ -31,7 +32,7 @@ export interface BuildImageOptions {
   /** Kernel arguments after `root=`. */
   kargs?: readonly string[] | undefined;
   /** Where the machine gets its upgrades from. Without it the branch is a local one. */
-  remote?: { name: string; url: string } | undefined;
+  remote?: HostRemote | undefined;
   /** For which firmware a loader is installed. Not said: BIOS; UEFI with systemd-boot, or where there is no BIOS. */
   firmware?: readonly Firmware[] | undefined;
   /** GRUB when not said. */

@@ -6,6 +6,7 @@ export {
 } from './build-image.ts';
 export { IMAGE_FORMATS, type ImageFormat } from './formats.ts';
 export type { Firmware } from './grub.ts';
+export { type HostRemote, signVerifySettings } from './host-remote.ts';
 export { type InstallConfig, parseInstallConfig, readInstallConfig } from './install/config.ts';
 export {
   type InstallDiskOptions,

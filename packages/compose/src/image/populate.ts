@@ -1,6 +1,7 @@
 import { join } from 'node:path';
-import { type Checksum, type Progress, pullLocal, Repo, remoteAdd } from '@atomic/ostree';
+import { type Checksum, type Progress, pullLocal, Repo } from '@atomic/ostree';
 import { deploy, initStateroot, initSysroot, makeOrigin, Sysroot } from '@atomic/sysroot';
+import { addHostRemote, type HostRemote } from './host-remote.ts';
 
 /** Does a part of the work and notes how long it took. */
 export type Phase = <T>(name: string, work: () => Promise<T>) => Promise<T>;
@@ -31,7 +32,7 @@ export interface PopulateOptions {
   bootloader: 'grub' | 'none';
   /** Whether /boot is a folder of the root, so that paths in boot entries begin with it. */
   bootPrefix: boolean;
-  remote?: { name: string; url: string } | undefined;
+  remote?: HostRemote | undefined;
   phase: Phase;
   signal?: AbortSignal | undefined;
   progress?: Progress | undefined;
@@ -57,7 +58,7 @@ export async function populate(root: string, options: PopulateOptions): Promise<
   await phase('pull', () =>
     pullLocal(target, options.repo, { remote: remote?.name ?? null, refs: [ref], signal, progress }),
   );
-  if (remote) remoteAdd(target, remote.name, remote.url, { options: { 'gpg-verify': 'false' }, branches: [ref] });
+  if (remote) await addHostRemote(target, remote, ref, signal);
   const sysroot = Sysroot.open(root);
   initStateroot(sysroot, os);
   const deployment = await phase('deploy', () =>

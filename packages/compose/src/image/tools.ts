@@ -28,6 +28,7 @@ const PACKAGES = {
   'grub-mkimage': 'grub-common',
   'grub-mkrescue': 'grub-common',
   useradd: 'passwd',
+  gpg: 'gpg',
   'qemu-img': 'qemu-utils',
   tar: 'tar',
   mksquashfs: 'squashfs-tools',

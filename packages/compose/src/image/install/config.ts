@@ -2,12 +2,21 @@ import { readFileSync } from 'node:fs';
 import { AtomicError } from '@atomic/ostree';
 import { parse as parseYaml, YAMLParseError } from 'yaml';
 import { z } from 'zod';
+import { signVerifySettings } from '../host-remote.ts';
 
 const line = z.string().regex(/^[^\n\0]*$/, 'must be a single line');
 const sshKeys = z.array(line.regex(/^(ssh-|ecdsa-|sk-)\S+ \S+/, 'must be a public key as in an authorized_keys file'));
 // What crypt(3) makes: a password itself has no place in a file that many can read.
 const passwordHash = line.regex(/^\$[0-9a-z]+\$[^:]+$/, "must be a password's hash, as `openssl passwd -6` prints");
 const name = z.string().regex(/^[a-z_][a-z0-9_-]{0,31}$/, 'must be a user name: lower-case letters, digits, - and _');
+
+function checkSignVerify(words: string[], context: z.RefinementCtx<string[]>): void {
+  try {
+    signVerifySettings(words);
+  } catch (error) {
+    context.addIssue({ code: 'custom', message: error instanceof Error ? error.message : String(error) });
+  }
+}
 
 const schema = z.strictObject({
   disk: z
@@ -34,6 +43,11 @@ const schema = z.strictObject({
         .regex(/^[A-Za-z0-9._-]+$/)
         .default('origin'),
       url: line.min(1),
+      'gpg-key': z
+        .string()
+        .includes('-----BEGIN PGP PUBLIC KEY BLOCK-----', 'must be a key as `gpg --armor --export` prints it')
+        .optional(),
+      'sign-verify': z.array(line).superRefine(checkSignVerify).optional(),
     })
     .optional(),
   root: z.strictObject({ 'password-hash': passwordHash.optional(), 'ssh-keys': sshKeys.default([]) }).optional(),

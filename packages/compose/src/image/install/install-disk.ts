@@ -5,6 +5,7 @@ import { AtomicError, type Checksum, type Progress, type Repo } from '@atomic/os
 import { z } from 'zod';
 import { placeEsp } from '../esp.ts';
 import { placeBios } from '../grub.ts';
+import type { HostRemote } from '../host-remote.ts';
 import { MEDIUM_FOLDER } from '../live/live-initrd.ts';
 import { planLayout } from '../partitions.ts';
 import { phases } from '../populate.ts';
@@ -78,6 +79,7 @@ export async function installDisk(options: InstallDiskOptions): Promise<InstallD
     'umount',
     'mkfs.ext4',
     ...(config.users.length > 0 ? ['useradd' as const] : []),
+    ...(config.remote?.['gpg-key'] === undefined ? [] : ['gpg' as const]),
   ]);
   const esp = join(medium, MEDIUM_ESP);
   if (!existsSync(esp)) throw new AtomicError('not-found', `${medium} is no installation medium`);
@@ -97,7 +99,7 @@ export async function installDisk(options: InstallDiskOptions): Promise<InstallD
       ref,
       commit,
       os: config.os,
-      remote: config.remote,
+      remote: hostRemoteOf(config),
       bootloader: 'grub',
       kargs: [...tree['kernel-arguments'], ...config['kernel-arguments']],
       phase,
@@ -109,6 +111,13 @@ export async function installDisk(options: InstallDiskOptions): Promise<InstallD
     await placeBios(join(medium, MEDIUM_INSTALL), device, layout);
   });
   return { disk: device, ref, commit, version, seconds };
+}
+
+/** Where an installed host finds its upgrades. */
+export function hostRemoteOf({ remote }: InstallConfig): HostRemote | undefined {
+  if (remote === undefined) return undefined;
+  const { name, url, 'gpg-key': gpgKey, 'sign-verify': signVerify } = remote;
+  return { name, url, signVerify, gpgKeys: gpgKey === undefined ? [] : [Buffer.from(gpgKey)] };
 }
 
 function bytesOf(size: string | undefined): number {

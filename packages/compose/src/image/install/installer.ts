@@ -17,6 +17,7 @@ const NEEDED: readonly [string, string][] = [
   ['mount', 'mount'],
 ];
 const NEEDED_FOR_USERS: readonly [string, string] = ['useradd', 'passwd'];
+const NEEDED_FOR_KEYS: readonly [string, string] = ['gpg', 'gpg'];
 /** GRUB finds the boot entries on this partition of the disk it is started from: /boot, or the root that has it. */
 const MENU_PARTITION = 3;
 
@@ -51,7 +52,11 @@ export function requireInstaller(repo: Repo, commit: Checksum, ref: string, conf
       return false;
     }
   };
-  const needed = config.users.length > 0 ? [...NEEDED, NEEDED_FOR_USERS] : NEEDED;
+  const needed = [
+    ...NEEDED,
+    ...(config.users.length > 0 ? [NEEDED_FOR_USERS] : []),
+    ...(config.remote?.['gpg-key'] === undefined ? [] : [NEEDED_FOR_KEYS]),
+  ];
   const missing = needed.filter(([tool]) => !['/usr/sbin', '/usr/bin'].some((folder) => has(`${folder}/${tool}`)));
   if (missing.length === 0) return;
   throw new AtomicError(

@@ -2,6 +2,7 @@ import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setImmutable, withFd } from '@atomic/linux';
 import { AtomicError, type Checksum, metadataString, openFileAt, type Progress, type Repo } from '@atomic/ostree';
+import type { HostRemote } from '../host-remote.ts';
 import { type Phase, type Populated, populate } from '../populate.ts';
 import { run } from '../tools.ts';
 import { LIVE_ROOT, liveInitrd } from './live-initrd.ts';
@@ -12,7 +13,7 @@ export interface LiveSystemOptions {
   os: string;
   /** Kernel arguments after `root=`. */
   kargs: readonly string[];
-  remote?: { name: string; url: string } | undefined;
+  remote?: HostRemote | undefined;
   /** Folder for intermediate files, the whole tree among them. */
   scratch: string;
   /** Anything more for the system's disk before it is packed. */

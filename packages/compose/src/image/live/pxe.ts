@@ -5,6 +5,7 @@ import { pipeline } from 'node:stream/promises';
 import { AtomicError, type Checksum, type Progress, type Repo } from '@atomic/ostree';
 import { machineOf } from '../../commit-metadata.ts';
 import { checkOutput, settle } from '../../output.ts';
+import type { HostRemote } from '../host-remote.ts';
 import type { InstallConfig } from '../install/config.ts';
 import { enableInstaller, requireInstallable, requireInstaller, writeInstaller } from '../install/installer.ts';
 import { type Populated, phases } from '../populate.ts';
@@ -20,7 +21,7 @@ export interface BuildPxeOptions {
   out: string;
   os: string;
   kargs?: readonly string[] | undefined;
-  remote?: { name: string; url: string } | undefined;
+  remote?: HostRemote | undefined;
   /** How machines that start it are to be installed; without one they run it from memory. */
   config?: InstallConfig | undefined;
   signal?: AbortSignal | undefined;
