@@ -190,6 +190,33 @@ notify: [${notify}]
     assert.ok(events[0]?.event === 'failed' && /nosuch/.test(events[0].reason));
   });
 
+  test('a long interval is waited for', async () => {
+    const errors: Error[] = [];
+    await watch({
+      config: { ...config, interval: 30 * 86_400 },
+      compose: () => Promise.reject(new Error('no luck')),
+      signal: AbortSignal.timeout(500),
+      onError: (error) => errors.push(error),
+    });
+    assert.deepEqual(
+      errors.map(({ message }) => message),
+      ['no luck'],
+    );
+  });
+
+  test('paths of a configuration are relative to it', () => {
+    const path = join(work, 'paths.yaml');
+    writeFileSync(
+      path,
+      'repo: repo\ntreefile: tree.yaml\nlockfiles: [lock]\ngpg-homedir: keys\nsign-from-file: [key]\n',
+    );
+    const read = readWatchConfig(path);
+    assert.deepEqual(
+      [read.repo, read.treefile, ...read.lockfiles, read['gpg-homedir'], ...read['sign-from-file']],
+      ['repo', 'tree.yaml', 'lock', 'keys', 'key'].map((name) => join(work, name)),
+    );
+  });
+
   test('a configuration with a mistake', () => {
     const path = join(work, 'bad.yaml');
     for (const [text, message] of [

@@ -61,12 +61,14 @@ export function readWatchConfig(path: string): WatchConfig {
   }
   const config = parsed.data;
   const absolute = (one: string): string => resolve(dirname(path), one);
+  const home = config['gpg-homedir'];
   return {
     ...config,
     repo: absolute(config.repo),
     treefile: absolute(config.treefile),
     cachedir: absolute(config.cachedir),
     lockfiles: config.lockfiles.map(absolute),
+    'gpg-homedir': home === undefined ? undefined : absolute(home),
     'sign-from-file': config['sign-from-file'].map(absolute),
   };
 }

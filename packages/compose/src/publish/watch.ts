@@ -218,6 +218,15 @@ export async function watch(options: WatchOptions & { onError: (error: Error) =>
       if (!(error instanceof Error)) throw error;
       options.onError(error);
     }
-    await sleep(config.interval * 1000, undefined, { signal }).catch(() => {});
+    await pause(config.interval * 1000, signal);
   }
+}
+
+/** What a timer takes at most, in milliseconds; of more it makes 1. */
+const LONGEST_SLEEP = 2 ** 31 - 1;
+
+/** Waits, or until it is aborted. */
+async function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
+  for (let left = milliseconds; left > 0 && !signal?.aborted; left -= LONGEST_SLEEP)
+    await sleep(Math.min(left, LONGEST_SLEEP), undefined, { signal }).catch(() => {});
 }
