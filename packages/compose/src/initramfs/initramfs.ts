@@ -1,21 +1,11 @@
 import { createHash } from 'node:crypto';
-import {
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  utimesSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { constants, zstdCompress } from 'node:zlib';
-import { AtomicError, type Progress } from '@atomic/ostree';
+import { AtomicError, type Progress, replaceFile } from '@atomic/ostree';
 import { MOUNT_VAR, MOUNT_VAR_PATH } from '@atomic/sysroot';
-import type { InstallRequest, PackageManager } from '../packages/manager.ts';
+import type { Installation } from '../packages/manager.ts';
 import { runInTree } from '../sandbox.ts';
 
 /** What an initramfs for an ostree host needs and no more; `ostree` is the distribution's own dracut module (ostree-boot). */
@@ -46,14 +36,14 @@ export const DRIVERS = [
 ];
 
 export interface InitramfsOptions {
-  manager: PackageManager;
+  /** what makes it */
+  installation: Installation;
   /** state of the repositories, from refresh() */
   repositories: string;
   cachedir: string;
   /** the tree whose kernel it is for */
   root: string;
   kernel: string;
-  packages: readonly string[];
   modules: readonly string[] | undefined;
   addModules: readonly string[];
   drivers: readonly string[];
@@ -61,27 +51,24 @@ export interface InitramfsOptions {
   signal?: AbortSignal | undefined;
   progress?: Progress | undefined;
   /** makes (or finds) a root with these packages */
-  rootFor: (request: InstallRequest) => Promise<string>;
+  rootFor: (installation: Installation) => Promise<string>;
 }
 
 /**
  * Makes the initramfs of a tree's kernel with the distribution's dracut, in a root of its own that holds dracut,
  * systemd, ostree-boot and the packages the treefile names, so the tree need not carry them. It depends on nothing but
- * the repositories' state, the kernel and these options, and is kept under that key: the next compose takes it from there.
+ * these packages, the repositories' state, the kernel and these options, and is kept under that key: the next compose
+ * takes it from there.
  */
 export async function makeInitramfs(options: InitramfsOptions): Promise<{ image: Buffer; cached: boolean }> {
-  const { manager, kernel, signal, progress } = options;
+  const { installation, kernel, signal, progress } = options;
   const modulesDirectory = join(options.root, 'usr/lib/modules', kernel);
-  const request: InstallRequest = {
-    packages: [...new Set([...manager.needs.initramfs, ...options.packages])],
-    exclude: [],
-    recommends: false,
-    documentation: false,
-  };
   const modules = [...(options.modules ?? MODULES), ...options.addModules];
   const drivers = [...new Set([...DRIVERS, ...options.drivers])];
   const hash = createHash('sha256');
-  hash.update(JSON.stringify(['1', options.repositories, kernel, request, modules, drivers, options.args, MOUNT_VAR]));
+  hash.update(
+    JSON.stringify(['2', options.repositories, kernel, installation, modules, drivers, options.args, MOUNT_VAR]),
+  );
   hash.update(readFileSync(join(modulesDirectory, 'modules.dep')));
   const vmlinuz = [join(options.root, 'boot', `vmlinuz-${kernel}`), join(modulesDirectory, 'vmlinuz')].find(existsSync);
   if (vmlinuz !== undefined) hash.update(readFileSync(vmlinuz));
@@ -94,7 +81,7 @@ export async function makeInitramfs(options: InitramfsOptions): Promise<{ image:
     return { image: readFileSync(kept), cached: true };
   }
   progress?.({ phase: 'initramfs', message: 'installing dracut and ostree-boot' });
-  const builder = await options.rootFor(request);
+  const builder = await options.rootFor(installation);
   const work = join(options.cachedir, 'work/initramfs');
   rmSync(work, { recursive: true, force: true });
   mkdirSync(join(work, 'out'), { recursive: true });
@@ -148,8 +135,7 @@ export async function makeInitramfs(options: InitramfsOptions): Promise<{ image:
     params: { [constants.ZSTD_c_compressionLevel]: 12, [constants.ZSTD_c_checksumFlag]: 1 },
   });
   // Complete or not there: the name is the key, so half a file would be taken for the image ever after.
-  writeFileSync(`${kept}.part`, image);
-  renameSync(`${kept}.part`, kept);
+  replaceFile(kept, image);
   rmSync(work, { recursive: true, force: true });
   const old = readdirSync(directory)
     .map((name) => join(directory, name))
