@@ -1,5 +1,15 @@
 import assert from 'node:assert/strict';
-import { chmodSync, lchownSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  lchownSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
@@ -78,10 +88,12 @@ describe('accounts keep their numbers from one commit to the next', () => {
       lchownSync(join(root, name), id, id);
       chmodSync(join(root, name), 0o4755);
     }
+    linkSync(join(root, 'b'), join(root, 'second'));
     keepAccountNumbers(root, previous);
     for (const [name, id] of [
       ['a', 999],
       ['b', 101],
+      ['second', 101],
     ] as const) {
       const { uid, gid, mode } = lstatSync(join(root, name));
       assert.deepEqual([uid, gid, mode & 0o7777], [id, id, 0o4755], name);

@@ -58,7 +58,7 @@ export function keepAccountNumbers(root: string, previous: Accounts): void {
     (user) => `${user.name}:x:${user.uid}:${user.gid}:${user.gecos}:${user.home}:${user.shell}`,
   );
   append(root, 'etc/shadow', previous.users, now.users, (user) => `${user.name}:!*:::::::`);
-  if (users.size > 0 || groups.size > 0) chownTree(root, { users, groups });
+  if (users.size > 0 || groups.size > 0) chownTree(root, { users, groups }, new Set());
 }
 
 function renumber(now: [string, number][], previous: [string, number][]): Map<number, number> {
@@ -107,8 +107,13 @@ function append<T extends { name: string }>(
   writeInTree(root, file, text + gone.map((one) => `${line(one)}\n`).join(''));
 }
 
-function chownTree(path: string, changes: Renumbering): void {
+/** `done`: inodes with several names, which must not get the new number of their new number. */
+function chownTree(path: string, changes: Renumbering, done: Set<number>): void {
   const stat = lstatSync(path);
+  if (!stat.isDirectory() && stat.nlink > 1) {
+    if (done.has(stat.ino)) return;
+    done.add(stat.ino);
+  }
   const uid = changes.users.get(stat.uid) ?? stat.uid;
   const gid = changes.groups.get(stat.gid) ?? stat.gid;
   if (uid !== stat.uid || gid !== stat.gid) {
@@ -118,5 +123,5 @@ function chownTree(path: string, changes: Renumbering): void {
     if (!stat.isSymbolicLink()) chmodSync(path, stat.mode & 0o7777);
     if (capability !== null) lsetxattr(path, 'security.capability', capability);
   }
-  if (stat.isDirectory()) for (const name of readdirSync(path)) chownTree(join(path, name), changes);
+  if (stat.isDirectory()) for (const name of readdirSync(path)) chownTree(join(path, name), changes, done);
 }
