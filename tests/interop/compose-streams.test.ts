@@ -32,7 +32,11 @@ const DAY = 86_400;
 const START = Date.parse('2026-11-01T00:00Z') / 1000;
 
 /** A repository with versions 1 … count in `os/continuous`, a day apart; made so that they may come into `os/stable`. */
-async function publisher(count: number, bound = [CONTINUOUS, STABLE]): Promise<{ repo: Repo; commits: string[] }> {
+async function publisher(
+  count: number,
+  bound = [CONTINUOUS, STABLE],
+  apart = DAY,
+): Promise<{ repo: Repo; commits: string[] }> {
   const repo = Repo.create(mkdtempSync(join(scratch, 'repo-')), { mode: 'archive' });
   const commits: string[] = [];
   for (let version = 1; version <= count; version++) {
@@ -45,7 +49,7 @@ async function publisher(count: number, bound = [CONTINUOUS, STABLE]): Promise<{
       ['version', { type: 's', value: String(version) }],
       ['ostree.ref-binding', { type: 'as', value: bound }],
     ]);
-    const timestamp = START + version * DAY;
+    const timestamp = START + version * apart;
     commits.push((await commitTree(repo, { trees: [{ dir }], branch: CONTINUOUS, timestamp, metadata })).commit);
   }
   return { repo, commits };
@@ -112,9 +116,29 @@ describe('streams: the very same commit from one to the next', { skip }, () => {
     await promote(other.repo, { from: at(other.commits, 2), to: STABLE, back: true });
     assert.equal(other.repo.readRef(STABLE), at(other.commits, 2));
     await assert.rejects(
-      promote(other.repo, { from: CONTINUOUS, to: STABLE, rollout: 'soon' }),
+      promote(other.repo, { from: CONTINUOUS, to: STABLE, rollout: 'soon', deltas: 1 }),
       /'soon' means nothing/,
     );
+    assert.deepEqual(listDeltas(other.repo), [], 'before anything is made');
+  });
+
+  test('going back is told by descent where all times are the same; what is known of a release stays', async () => {
+    const { repo, commits } = await publisher(3, undefined, 0);
+    await promote(repo, { from: at(commits, 1), to: STABLE, barrier: true, rollout: 'paused' });
+    await promote(repo, { from: at(commits, 3), to: STABLE });
+    for (const version of [1, 2])
+      await assert.rejects(promote(repo, { from: at(commits, version), to: STABLE }), /has something newer/);
+    await promote(repo, { from: at(commits, 1), to: STABLE, back: true, now: START });
+    assert.deepEqual(readGraph(repo).streams[STABLE]?.at(-1), {
+      commit: at(commits, 1),
+      version: '1',
+      released: START,
+      barrier: true,
+      rollout: 'paused',
+    });
+    // Past its stream, as `watch` moves a ref: what the stream had last is behind it too.
+    repo.setRef(STABLE, at(commits, 3));
+    await assert.rejects(promote(repo, { from: at(commits, 1), to: STABLE, barrier: false }), /has something newer/);
   });
 
   test('what a host may take are the releases of its stream, not what was made in between; barriers count', async () => {

@@ -1,7 +1,7 @@
-import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { FileLock, fsyncPath } from '@atomic/linux';
-import { AtomicError, type Checksum, type Metadata, type Repo, stringVariant } from '@atomic/ostree';
+import { FileLock } from '@atomic/linux';
+import { AtomicError, type Checksum, type Metadata, type Repo, replaceFile, stringVariant } from '@atomic/ostree';
 import { BARRIER_KEY, parseRollout, ROLLOUT_KEY, STREAM_KEY } from '@atomic/sysroot';
 import { z } from 'zod';
 
@@ -43,16 +43,7 @@ export function readGraph(repo: Repo): Graph {
 
 /** Writes the graph, whole or not at all. */
 export function writeGraph(repo: Repo, graph: Graph): void {
-  const path = join(repo.path, GRAPH_FILE);
-  const fd = openSync(`${path}.new`, 'w', 0o644);
-  try {
-    writeFileSync(fd, `${JSON.stringify(graph, null, 2)}\n`);
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
-  renameSync(`${path}.new`, path);
-  fsyncPath(repo.path);
+  replaceFile(join(repo.path, GRAPH_FILE), `${JSON.stringify(graph, null, 2)}\n`);
 }
 
 /** Who changes the graph holds this. */

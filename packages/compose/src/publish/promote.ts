@@ -73,6 +73,7 @@ export function checkBinding(repo: Repo, commit: Checksum, ref: string): void {
  */
 export async function promote(repo: Repo, options: PromoteOptions): Promise<Promoted> {
   const { from, to, signal, wait, onWait, progress, sign } = options;
+  const rollout = options.rollout === undefined ? undefined : checkRollout(options.rollout);
   using _lock = await lockGraph(repo, options);
   const commit = repo.resolveRev(from);
   if (repo.commitState(commit) !== 'complete')
@@ -93,29 +94,35 @@ export async function promote(repo: Repo, options: PromoteOptions): Promise<Prom
       }));
   const known = releases.findIndex((one) => one.commit === commit);
   const isLast = known >= 0 && known === releases.length - 1;
-  if (!options.back && !isLast) {
-    const newest = before === null || !repo.hasObject('commit', before) ? null : repo.loadCommit(before);
-    const { timestamp } = repo.loadCommit(commit);
-    if (newest !== null && timestamp < newest.timestamp)
-      throw new AtomicError('invalid', `${to} has something newer than commit ${commit.slice(0, 10)}`, {
-        hint: 'add --back to set it back; hosts that have the newer one stay with it',
-      });
-  }
+  if (!options.back && ((known >= 0 && !isLast) || isNewer(repo, before, commit)))
+    throw new AtomicError('invalid', `${to} has something newer than commit ${commit.slice(0, 10)}`, {
+      hint: 'add --back to set it back; hosts that have the newer one stay with it',
+    });
   const made =
     options.deltas === undefined ? [] : await makeDeltas(repo, to, commit, options.deltas, { sign, signal, progress });
   const one: Release = {
-    ...(isLast ? releases[known] : undefined),
+    ...releases[known],
     commit,
     version: versionOf(repo, commit),
     released: (isLast ? releases[known]?.released : undefined) ?? options.now ?? Math.floor(Date.now() / 1000),
     ...(options.barrier === undefined ? {} : { barrier: options.barrier }),
-    ...(options.rollout === undefined ? {} : { rollout: checkRollout(options.rollout) }),
+    ...(rollout === undefined ? {} : { rollout }),
   };
   const others = releases.filter((release) => release.commit !== commit);
   writeGraph(repo, { ...graph, streams: { ...graph.streams, [to]: [...others, one] } });
   if (before !== commit) repo.setRef(to, commit);
   await publish(repo, { sign, signal, wait, onWait });
   return { ref: to, commit, version: one.version, before, changed: before !== commit, deltas: made };
+}
+
+/** Whether a ref's tip is newer than a commit: by its time, or made from it where times are fixed. */
+function isNewer(repo: Repo, tip: Checksum | null, commit: Checksum): boolean {
+  if (tip === null || tip === commit || !repo.hasObject('commit', tip)) return false;
+  const ahead = repo.loadCommit(tip).timestamp - repo.loadCommit(commit).timestamp;
+  if (ahead !== 0) return ahead > 0;
+  let at: Checksum | null = tip;
+  while (at !== null && at !== commit && repo.hasObject('commit', at)) at = repo.loadCommit(at).parent;
+  return at === commit;
 }
 
 const versionOf = (repo: Repo, commit: Checksum): string | undefined =>
