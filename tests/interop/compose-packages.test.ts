@@ -15,16 +15,18 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import {
   composeExtensions,
+  plan as composePlan,
   type Lock,
   loadTreefile,
   type Package,
+  plannedPackages,
   planPackages,
   readLockfiles,
   writeLockfile,
 } from '@atomic/compose';
-import { AtomicError } from '@atomic/ostree';
+import { AtomicError, Repo } from '@atomic/ostree';
 import type { InstalledPackage } from '@atomic/pkgdb';
-import { AptRepo, missingForApt } from './apt-repo.ts';
+import { AptRepo, missingForApt, missingForInstall } from './apt-repo.ts';
 
 describe('what a compose would install, from an apt repository made here', { skip: missingForApt() }, () => {
   const work = mkdtempSync(join(tmpdir(), 'atomic-apt-'));
@@ -125,6 +127,61 @@ describe('what a compose would install, from an apt repository made here', { ski
     );
   });
 
+  describe('what makes the initramfs', () => {
+    const bootable = (text: string) => {
+      const path = join(mkdtempSync(join(work, 'tree-')), 'tree.yaml');
+      writeFileSync(path, `suite: none\nrepos: ["${boot.line}"]\npackages: [base]\n${text}`);
+      return { treefile: loadTreefile(path), cachedir };
+    };
+    const boot = new AptRepo(join(work, 'boot'));
+    const release = (version: string): void => {
+      boot.add({ name: 'ostree-boot', version });
+      boot.publish();
+    };
+    before(async () => {
+      boot.add({ name: 'usr-is-merged', version: '1', essential: true });
+      const { manager } = await plan('packages: [app]\n');
+      for (const name of ['base', ...manager.needs.runtime, ...manager.needs.initramfs, 'spare'])
+        if (name !== 'ostree-boot') boot.add({ name, version: '1' });
+      boot.publish();
+    });
+
+    test('a tree may be without: who has a kernel is told later', async () => {
+      assert.equal((await planPackages(bootable(''))).initramfs, null);
+      release('1');
+      assert.equal((await planPackages(bootable('no-initramfs: true\n'))).initramfs, null);
+    });
+    test('is in the lock file and held to it; of an older file it is free, unless all must be named', async () => {
+      const options = bootable('initramfs: { packages: [spare] }\n');
+      const first = await planPackages(options);
+      const initramfs = names(first.initramfs?.packages ?? []);
+      assert.ok(initramfs.includes('ostree-boot 1') && initramfs.includes('spare 1'), initramfs.join());
+      assert.ok(!names(first.packages).includes('ostree-boot 1'));
+      const [path, old] = [join(work, 'boot.json'), join(work, 'boot-old.json')];
+      await writeLockfile(path, plannedPackages(first), first.manager, {});
+      await writeLockfile(old, first.packages, first.manager, {});
+      release('2');
+      const planned = async (lock?: Lock) =>
+        names((await planPackages({ ...options, lock })).initramfs?.packages ?? []);
+      assert.ok((await planned()).includes('ostree-boot 2'));
+      assert.ok((await planned(readLockfiles([path], true))).includes('ostree-boot 1'));
+      assert.ok((await planned(readLockfiles([old]))).includes('ostree-boot 2'));
+      await assert.rejects(planned(readLockfiles([old], true)), /package \S+ 1 would be installed, but no lock file/);
+      const gone = file('boot-gone.json', { packages: { 'ostree-boot': { evr: '0.9' } } });
+      await assert.rejects(
+        planned(readLockfiles([gone])),
+        /ostree-boot is locked to 0\.9, but the repositories offer 2/,
+      );
+    });
+    test('is in the hash of the input', async () => {
+      const repo = Repo.create(join(work, 'boot-repo'), { mode: 'archive' });
+      const hash = async () => (await composePlan({ ...bootable(''), timestamp: 0 }, repo, new Map())).inputHash;
+      const first = await hash();
+      release('3');
+      assert.notEqual(await hash(), first);
+    });
+  });
+
   test('drift fails: a version that is gone, another file of the same version', async () => {
     const gone = file('gone.json', { packages: { app: { evra: '0.9.all' } } });
     await assert.rejects(
@@ -191,6 +248,21 @@ describe('what a compose would install, from an apt repository made here', { ski
     const none: Lock = { packages: [], strict: false };
     const { packages } = await plan(`packages: [lib]\nlockfile-repos: ["${large.line}"]\n`, none);
     assert.deepEqual(names(packages), ['lib 2.0', 'usr-is-merged 1']);
+  });
+
+  test('a lock of any length reaches the installation', { skip: missingForInstall() }, async () => {
+    const locks = [3, 3000].map((length) => ({
+      packages: Array.from({ length }, (_, index) => ({
+        name: `package-with-a-name-${index}`,
+        evr: '1:2.3.4-5+deb12u6',
+      })),
+      strict: false,
+    }));
+    for (const lock of locks) {
+      const { manager, request } = await plan('packages: [app]\n', lock);
+      // Nothing here could be installed for good: no package brings a dpkg to run.
+      await assert.rejects(manager.install(join(work, 'installed'), request, {}), /installing packages failed/);
+    }
   });
 
   test('names that only RPM knows are refused with their place', async () => {

@@ -84,6 +84,7 @@ describe('refs laid over packages', () => {
       request,
       repositories: '1',
       packages: [],
+      initramfs: null,
       runtime: null,
       layers,
       inputHash: '',

@@ -3,8 +3,9 @@ import { dirname, join } from 'node:path';
 import { AtomicError, type Checksum, checkout, type Progress, type Repo } from '@atomic/ostree';
 import { cachedRoot } from './cached-root.ts';
 import { makeInitramfs } from './initramfs/initramfs.ts';
-import type { InstallRequest, PackageManager } from './packages/manager.ts';
-import type { Plan } from './plan.ts';
+import type { Lock } from './lockfile.ts';
+import type { Installation, PackageManager } from './packages/manager.ts';
+import { type Plan, planInitramfs } from './plan.ts';
 import type { Accounts } from './postprocess/accounts.ts';
 import { applyTreefile, cleanEtc, findKernel, keepAccountNumbers, shapeTree } from './postprocess/index.ts';
 import { run } from './process.ts';
@@ -16,6 +17,7 @@ import type { Located, Treefile } from './treefile/treefile.ts';
 interface BuildOptions {
   treefile: Treefile;
   cachedir: string;
+  lock?: Lock | undefined;
   /** install packages anew */
   forceNoCache?: boolean | undefined;
   signal?: AbortSignal | undefined;
@@ -25,15 +27,12 @@ interface BuildOptions {
 /** Makes a root with packages, or takes it from the cache. */
 const rootMaker =
   (manager: PackageManager, repositories: string, { cachedir, forceNoCache, signal, progress }: BuildOptions) =>
-  (request: InstallRequest): Promise<string> =>
-    cachedRoot(manager, request, forceNoCache === true ? `${repositories} ${Date.now()}` : repositories, cachedir, {
-      signal,
-      progress,
-    });
+  (installation: Installation): Promise<string> =>
+    cachedRoot(manager, installation, repositories, cachedir, { anew: forceNoCache, signal, progress });
 
 /** Installs the packages of a plan into `root`, which must not exist, leaves nothing of this machine, lays the layers over them. */
 export async function installPackages(root: string, plan: Plan, repo: Repo, options: BuildOptions): Promise<void> {
-  const base = await rootMaker(plan.manager, plan.repositories, options)(plan.request);
+  const base = await rootMaker(plan.manager, plan.repositories, options)(plan);
   mkdirSync(dirname(root), { recursive: true });
   await run('cp', ['-a', '--reflink=auto', base, root], { signal: options.signal });
   cleanEtc(root);
@@ -63,15 +62,16 @@ export async function applyToRoot(
 /** The initramfs for a root's kernel; undefined where it has none, or is to have none. */
 export async function initramfsFor(
   root: string,
-  manager: PackageManager,
-  repositories: string,
+  { manager, repositories, initramfs }: Pick<Plan, 'manager' | 'repositories' | 'initramfs'>,
   options: BuildOptions,
 ): Promise<Buffer | undefined> {
   const { treefile, cachedir, signal, progress } = options;
   const kernel = treefile.noInitramfs ? undefined : findKernel(root);
   if (kernel === undefined) return undefined;
   const rootFor = rootMaker(manager, repositories, options);
-  const made = { manager, repositories, cachedir, root, kernel, ...treefile.initramfs, rootFor, signal, progress };
+  const installation = initramfs ?? (await planInitramfs(manager, options));
+  const where = { repositories, cachedir, root, kernel, signal, progress };
+  const made = { ...where, ...treefile.initramfs, installation, rootFor };
   return (await makeInitramfs(made)).image;
 }
 

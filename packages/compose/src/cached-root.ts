@@ -1,37 +1,43 @@
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
-import type { InstallRequest, ManagerOptions, PackageManager } from './packages/manager.ts';
+import type { Installation, ManagerOptions, PackageManager } from './packages/manager.ts';
 
 /** Bumped when the same input gives another tree. */
 export const COMPOSE_FORMAT = '4';
 /** Of each package manager: what one family composes does not push out what the other does. */
 const KEPT_ROOTS = 4;
 
-/** A root with these packages in this state of the repositories: from the cache, or installed and put there. */
+/**
+ * A root with these packages in this state of the repositories: from the cache, or installed and put there. `anew`: in
+ * place of the one that is there.
+ */
 export async function cachedRoot(
   manager: PackageManager,
-  request: InstallRequest,
+  { request, packages }: Installation,
   repositories: string,
   cachedir: string,
-  options: ManagerOptions,
+  options: ManagerOptions & { anew?: boolean | undefined },
 ): Promise<string> {
   const directory = join(cachedir, 'roots', manager.name);
   mkdirSync(directory, { recursive: true });
+  // Which packages come in is for settings to say, too, that are in neither the repositories' state nor the request.
   const key = createHash('sha256')
-    .update(JSON.stringify([COMPOSE_FORMAT, manager.name, repositories, request]))
+    .update(JSON.stringify([COMPOSE_FORMAT, manager.name, repositories, request, packages]))
     .digest('hex')
     .slice(0, 24);
   const root = join(directory, key);
   for (const name of readdirSync(directory))
     if (name.endsWith('.part')) rmSync(join(directory, name), { recursive: true, force: true });
-  if (existsSync(root)) options.progress?.({ phase: 'packages', message: 'unchanged, taken from the cache' });
+  if (existsSync(root) && options.anew !== true)
+    options.progress?.({ phase: 'packages', message: 'unchanged, taken from the cache' });
   else {
     options.progress?.({
       phase: 'packages',
       message: `installing ${request.packages.length} packages and what they need`,
     });
     await manager.install(`${root}.part`, request, options);
+    rmSync(root, { recursive: true, force: true });
     // Only a finished installation gets the name that is looked for.
     renameSync(`${root}.part`, root);
   }

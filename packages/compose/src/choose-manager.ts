@@ -76,3 +76,13 @@ export function treeRequest(treefile: Treefile, manager: PackageManager): Instal
     repoPackages: treefile.repoPackages.length === 0 ? undefined : treefile.repoPackages.map((item) => item.value),
   };
 }
+
+/** What makes the initramfs of a treefile's tree, in a root of its own. */
+export function initramfsRequest(treefile: Treefile, manager: PackageManager): InstallRequest {
+  return {
+    packages: [...new Set([...manager.needs.initramfs, ...treefile.initramfs.packages])],
+    exclude: [],
+    recommends: false,
+    documentation: false,
+  };
+}

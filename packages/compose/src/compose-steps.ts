@@ -66,11 +66,11 @@ export async function composeInstall(
 
 async function shape(
   root: string,
-  planned: Pick<Plan, 'manager' | 'repositories' | 'version'>,
+  planned: Pick<Plan, 'manager' | 'repositories' | 'initramfs' | 'version'>,
   options: Pick<ComposeOptions, 'treefile' | 'cachedir' | 'signal' | 'progress'>,
 ): Promise<void> {
   const { treefile } = options;
-  const initramfs = await initramfsFor(root, planned.manager, planned.repositories, options);
+  const initramfs = await initramfsFor(root, planned, options);
   shapeRoot(root, treefile, { manager: planned.manager, version: planned.version, initramfs });
 }
 
@@ -108,7 +108,8 @@ export async function composePostprocess(
     const repositories = needsPackages
       ? (await manager.refresh({ signal, progress, cacheOnly: options.cacheOnly })).id
       : '';
-    await shape(rootfs, { manager, repositories, version: readNotes(rootfs).version }, { ...options, cachedir });
+    const { version } = readNotes(rootfs);
+    await shape(rootfs, { manager, repositories, initramfs: null, version }, { ...options, cachedir });
   });
 }
 

@@ -154,7 +154,7 @@ async function composeLocked(options: ComposeOptions, work: string): Promise<Com
   const root = join(work, 'tree');
   await timed('packages', () => installPackages(root, planned, options.layerRepo ?? repo, options));
   const kernel = treefile.container ? undefined : findKernel(root);
-  const initramfs = await timed('initramfs', () => initramfsFor(root, planned.manager, planned.repositories, options));
+  const initramfs = await timed('initramfs', () => initramfsFor(root, planned, options));
   await timed('postprocess', async () => {
     await applyToRoot(root, planned, accounts, options);
     checkAccounts(root, treefile, accounts);

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
-import { type Checksum, type Metadata, metadataString, type Progress, type Repo } from '@atomic/ostree';
+import { AtomicError, type Checksum, type Metadata, metadataString, type Progress, type Repo } from '@atomic/ostree';
 import { COMPOSE_FORMAT } from './cached-root.ts';
-import { managerFor, treeRequest } from './choose-manager.ts';
+import { initramfsRequest, managerFor, treeRequest } from './choose-manager.ts';
 import { type Lock, verifyLock } from './lockfile.ts';
-import type { InstallRequest, Package, PackageManager } from './packages/manager.ts';
+import type { Installation, InstallRequest, Package, PackageManager } from './packages/manager.ts';
 import { gatherRuntime, type Runtime } from './runtime/runtime.ts';
 import type { Treefile } from './treefile/treefile.ts';
 import { nextVersion } from './version.ts';
@@ -42,6 +42,8 @@ export interface Plan {
   /** the state of the repositories, of refresh() */
   repositories: string;
   packages: Package[];
+  /** what makes the initramfs; null for a tree without, or without what makes one in its repositories */
+  initramfs: Installation | null;
   /** null for a tree that is not booted */
   runtime: Runtime | null;
   /** commits laid over the packages, by ref */
@@ -59,7 +61,7 @@ export async function planPackages(
     PlanOptions,
     'treefile' | 'cachedir' | 'lock' | 'cacheOnly' | 'sourceRoot' | 'proxy' | 'signal' | 'progress'
   >,
-): Promise<Pick<Plan, 'manager' | 'request' | 'repositories' | 'packages'>> {
+): Promise<Pick<Plan, 'manager' | 'request' | 'repositories' | 'packages' | 'initramfs'>> {
   const { treefile, signal, progress, lock, sourceRoot, proxy } = options;
   const manager = managerFor(treefile, options.cachedir, { lockfileRepos: lock !== undefined, sourceRoot, proxy });
   const request = { ...treeRequest(treefile, manager), locked: lock?.packages };
@@ -67,7 +69,33 @@ export async function planPackages(
   progress?.({ phase: 'resolve', message: `${request.packages.length} packages and what they need` });
   const packages = await manager.resolve(request, { signal, progress });
   if (lock !== undefined) await verifyLock(lock, packages, manager, { signal, progress });
-  return { manager, request, repositories: id, packages };
+  const initramfs = treefile.noInitramfs
+    ? null
+    : await planInitramfs(manager, options).catch((error: unknown) => {
+        // A tree without a kernel needs none, and one with a kernel fails for it.
+        if (error instanceof AtomicError && error.code === 'not-found') return null;
+        throw error;
+      });
+  return { manager, request, repositories: id, packages, initramfs };
+}
+
+/** What would make a treefile's initramfs, held to the lock as its packages are. */
+export async function planInitramfs(
+  manager: PackageManager,
+  { treefile, lock, signal, progress }: Pick<PlanOptions, 'treefile' | 'lock' | 'signal' | 'progress'>,
+): Promise<Installation> {
+  const request = { ...initramfsRequest(treefile, manager), locked: lock?.packages };
+  progress?.({ phase: 'resolve', message: 'what makes the initramfs' });
+  const packages = await manager.resolve(request, { signal, progress });
+  if (lock !== undefined) await verifyLock(lock, packages, manager, { signal, progress });
+  return { request, packages };
+}
+
+/** All that a compose takes from the repositories, for a lock file; of two versions the tree's. */
+export function plannedPackages({ packages, initramfs }: Pick<Plan, 'packages' | 'initramfs'>): Package[] {
+  const names = new Set(packages.map(({ name }) => name));
+  const more = (initramfs?.packages ?? []).filter(({ name }) => !names.has(name));
+  return [...packages, ...more].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
 }
 
 /** Finds out what a compose will do, `before` being the metadata of the commit it follows. */
@@ -98,17 +126,18 @@ export async function plan(options: PlanOptions, repo: Repo, before: Metadata): 
 /** Packages by name and version, so a repository's news elsewhere changes nothing. */
 function hashInput(
   { treefile, metadata }: PlanOptions,
-  { packages, runtime, layers }: Pick<Plan, 'packages' | 'runtime' | 'layers'>,
+  { packages, initramfs, runtime, layers }: Pick<Plan, 'packages' | 'initramfs' | 'runtime' | 'layers'>,
   version: string | undefined,
 ): string {
-  const installed = packages.map((p) => `${p.name}=${p.version}:${p.architecture}`);
+  const words = (list: readonly Package[]): string[] => list.map((p) => `${p.name}=${p.version}:${p.architecture}`);
   const extra = [...(metadata ?? [])].map(([key, { type, value }]) => [key, type, String(value)]);
   return createHash('sha256')
     .update(
       JSON.stringify([
         COMPOSE_FORMAT,
         treefile.digest,
-        installed,
+        words(packages),
+        words(initramfs?.packages ?? []),
         runtime?.digest,
         extra,
         version ?? null,

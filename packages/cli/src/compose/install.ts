@@ -31,7 +31,7 @@ async function installAction(
   destination: string,
   options: InstallFlags & { repo: string; postprocess?: boolean },
 ): Promise<void> {
-  const { composeInstall, requireRoot, writeLockfile } = await import('@atomic/compose');
+  const { composeInstall, plannedPackages, requireRoot, writeLockfile } = await import('@atomic/compose');
   const { Repo } = await import('@atomic/ostree');
   const treefile = await readTreefile(path, options);
   if (await onlyLook(ctx, treefile, options)) return;
@@ -44,8 +44,9 @@ async function installAction(
     repo,
     previous: options.previousCommit === undefined ? undefined : repo.resolveRev(options.previousCommit),
     shape: options.postprocess,
-    onPlan: async ({ packages, manager }) => {
-      if (lockfile !== undefined) await writeLockfile(lockfile, packages, manager, { signal, progress });
+    onPlan: async (plan) => {
+      if (lockfile !== undefined)
+        await writeLockfile(lockfile, plannedPackages(plan), plan.manager, { signal, progress });
     },
   });
   if (ctx.json) ctx.printJson(result);

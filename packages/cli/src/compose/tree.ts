@@ -41,7 +41,7 @@ Examples:
 
 /** Does what needs no commit, when the options ask for that; true when it did. */
 export async function onlyLook(ctx: Context, treefile: Treefile, options: InstallFlags): Promise<boolean> {
-  const { planPackages, treefileToJson, writeLockfile } = await import('@atomic/compose');
+  const { planPackages, plannedPackages, treefileToJson, writeLockfile } = await import('@atomic/compose');
   if (options.printOnly === true) {
     ctx.printJson(treefileToJson(treefile));
     return true;
@@ -56,7 +56,7 @@ export async function onlyLook(ctx: Context, treefile: Treefile, options: Instal
   const plan = await planPackages({ ...(await installing(ctx, treefile, options)), cachedir });
   const { packages, manager } = plan;
   if (options.exWriteLockfileTo !== undefined)
-    await writeLockfile(options.exWriteLockfileTo, packages, manager, { signal, progress });
+    await writeLockfile(options.exWriteLockfileTo, plannedPackages(plan), manager, { signal, progress });
   if (download) await manager.download(plan.request, { signal, progress });
   if (ctx.json) ctx.printJson(packages);
   else for (const p of packages) ctx.print(`${p.name}-${p.version}.${p.architecture}`);
@@ -64,7 +64,7 @@ export async function onlyLook(ctx: Context, treefile: Treefile, options: Instal
 }
 
 async function composeTreeAction(ctx: Context, path: string, options: TreeOptions): Promise<void> {
-  const { composeTree, requireRoot, writeLockfile } = await import('@atomic/compose');
+  const { composeTree, plannedPackages, requireRoot, writeLockfile } = await import('@atomic/compose');
   const { Repo } = await import('@atomic/ostree');
   const treefile = await readTreefile(path, options);
   if (await onlyLook(ctx, treefile, options)) return;
@@ -77,8 +77,9 @@ async function composeTreeAction(ctx: Context, path: string, options: TreeOption
     ...(await committing(repo, options)),
     repo,
     previous: options.previousCommit === undefined ? undefined : repo.resolveRev(options.previousCommit),
-    onPlan: async ({ packages, manager }) => {
-      if (lockfile !== undefined) await writeLockfile(lockfile, packages, manager, { signal, progress });
+    onPlan: async (plan) => {
+      if (lockfile !== undefined)
+        await writeLockfile(lockfile, plannedPackages(plan), plan.manager, { signal, progress });
     },
   });
   await writeResults(repo, result.commit, options, result);

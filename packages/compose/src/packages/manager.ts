@@ -22,6 +22,13 @@ export interface InstallRequest {
   repoPackages?: readonly { repo: string; packages: readonly string[] }[] | undefined;
 }
 
+/** Packages to install together. */
+export interface Installation {
+  request: InstallRequest;
+  /** what resolve() made of it */
+  packages: readonly Package[];
+}
+
 /** The one version of a package that a lock file allows. */
 export interface LockedPackage {
   name: string;
