@@ -19,6 +19,12 @@ export function missingForApt(): string | undefined {
   return missing === undefined ? undefined : `needs ${missing}`;
 }
 
+/** What installing from one needs as well. */
+export function missingForInstall(): string | undefined {
+  if (process.getuid?.() !== 0) return 'needs root';
+  return existsSync('/usr/bin/mmdebstrap') ? undefined : 'needs mmdebstrap';
+}
+
 /** A flat apt repository of packages made on the spot. */
 export class AptRepo {
   readonly path: string;

@@ -26,7 +26,7 @@ import {
 } from '@atomic/compose';
 import { AtomicError, Repo } from '@atomic/ostree';
 import type { InstalledPackage } from '@atomic/pkgdb';
-import { AptRepo, missingForApt, missingForInstall } from './apt-repo.ts';
+import { AptRepo, missingForApt } from './apt-repo.ts';
 
 describe('what a compose would install, from an apt repository made here', { skip: missingForApt() }, () => {
   const work = mkdtempSync(join(tmpdir(), 'atomic-apt-'));
@@ -248,21 +248,6 @@ describe('what a compose would install, from an apt repository made here', { ski
     const none: Lock = { packages: [], strict: false };
     const { packages } = await plan(`packages: [lib]\nlockfile-repos: ["${large.line}"]\n`, none);
     assert.deepEqual(names(packages), ['lib 2.0', 'usr-is-merged 1']);
-  });
-
-  test('a lock of any length reaches the installation', { skip: missingForInstall() }, async () => {
-    const locks = [3, 3000].map((length) => ({
-      packages: Array.from({ length }, (_, index) => ({
-        name: `package-with-a-name-${index}`,
-        evr: '1:2.3.4-5+deb12u6',
-      })),
-      strict: false,
-    }));
-    for (const lock of locks) {
-      const { manager, request } = await plan('packages: [app]\n', lock);
-      // Nothing here could be installed for good: no package brings a dpkg to run.
-      await assert.rejects(manager.install(join(work, 'installed'), request, {}), /installing packages failed/);
-    }
   });
 
   test('names that only RPM knows are refused with their place', async () => {

@@ -18,11 +18,12 @@ import { folderInTree, inTree } from '../tree-files.ts';
 import { debianArchitecture } from '../treefile/architecture.ts';
 import { readAptAdvisories } from './apt-advisories.ts';
 import { explainApt } from './apt-errors.ts';
-import { isFrom, never, parseMadison, pinsOf, wins } from './apt-pins.ts';
+import { isFrom, never, type Offer, parseMadison, pinsOf, wins } from './apt-pins.ts';
 import { type AptSource, type ChosenSources, sourceLine } from './apt-sources.ts';
 import { settleDpkg } from './dpkg.ts';
 import { listInstalled } from './list-installed.ts';
 import type { InstallRequest, ManagerOptions, Package, PackageManager, RepositoryState } from './manager.ts';
+import { LEFTOVERS, mmdebstrapArguments } from './mmdebstrap.ts';
 
 export interface AptOptions {
   /** kept between composes: repository metadata, packages */
@@ -34,25 +35,6 @@ export interface AptOptions {
   /** where a treefile names a package ("file:line"), for messages */
   where?: ((packageName: string) => string | undefined) | undefined;
 }
-
-/** Folders of packages' files that are only read by people; licences (doc/PACKAGE/copyright) stay. */
-const DOCUMENTATION = ['man', 'doc', 'info', 'locale', 'lintian', 'bug'];
-/** Translations count among them, unless some are asked for. */
-const droppedFolders = ({ installLangs }: InstallRequest): string[] =>
-  DOCUMENTATION.filter((name) => name !== 'locale' || installLangs === undefined);
-const dpkgExcludes = (folders: readonly string[]): string =>
-  `${folders.map((name) => `path-exclude=/usr/share/${name}/*`).join('\n')}\npath-include=/usr/share/doc/*/copyright\n`;
-
-const quote = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
-
-// mmdebstrap unpacks the first packages itself, without those excludes; this is run before they are configured.
-const dropDocumentation = (folders: readonly string[]): string => {
-  const paths = folders.map((name) => `"$PWD/${name}"`).join(' ');
-  return `set -e
-cd "$1/usr/share"
-find ${paths} -mindepth 1 -not -type d -not -path '*/doc/*/copyright' -delete 2>/dev/null || true
-find ${paths} -mindepth 1 -type d -empty -delete 2>/dev/null || true`;
-};
 
 /** Arguments of apt-get that install what a request asks for. */
 const wanted = (request: InstallRequest): string[] => [
@@ -185,47 +167,17 @@ export class Apt implements PackageManager {
   }
 
   async install(directory: string, request: InstallRequest, options: ManagerOptions): Promise<void> {
-    const preferences = await this.#preferences(request, options);
-    const packages = ['usr-is-merged', ...request.packages];
-    const setup = [
-      'set -e',
-      // Merged from birth, as Debian's installer makes it.
-      'for d in bin lib lib64 sbin; do mkdir -p "$1/usr/$d"; ln -s "usr/$d" "$1/$d"; done',
-      'mkdir -p "$1/etc/apt/preferences.d" "$1/var/cache/apt/archives/partial" "$1/var/lib/apt/lists/partial"',
-      // As a file and not by mmdebstrap's --dpkgopt, which would pass the first packages through a slow filter.
-      ...(request.documentation
-        ? []
-        : [
-            'mkdir -p "$1/etc/dpkg/dpkg.cfg.d"',
-            `printf %s ${quote(dpkgExcludes(droppedFolders(request)))} > "$1/etc/dpkg/dpkg.cfg.d/99compose"`,
-          ]),
-      `printf %s ${quote(preferences)} > "$1/etc/apt/preferences.d/99compose"`,
-      `cp -a ${quote(this.#lists)}/. "$1/var/lib/apt/lists/"`,
-      // Hard links when on one file system; packages fetched before are not fetched again.
-      `for f in ${quote(this.#archives)}/*.deb; do [ -e "$f" ] || continue; ln "$f" "$1/var/cache/apt/archives/" 2>/dev/null || cp "$f" "$1/var/cache/apt/archives/"; done`,
-    ].join('\n');
-    const args = [
-      '--variant=essential',
-      '--mode=root',
-      '--format=directory',
-      '--verbose',
-      `--architectures=${this.#options.architecture}`,
-      `--include=${packages.join(',')}`,
-      `--aptopt=APT::Install-Recommends "${request.recommends}"`,
-      '--aptopt=Acquire::Languages "none"',
-      ...Object.entries(this.#proxy()).map(([key, value]) => `--aptopt=${key} "${value}"`),
-      // The lists are those of refresh(): what was resolved is what is installed.
-      '--skip=update',
-      '--skip=essential/unlink',
-      '--skip=download/empty',
-      '--skip=cleanup/apt',
-      '--skip=cleanup/reproducible',
-      `--setup-hook=${setup}`,
-      ...(request.documentation ? [] : [`--extract-hook=${dropDocumentation(droppedFolders(request))}`]),
-      this.#options.sources.suite,
-      directory,
-      '-',
-    ];
+    const { architecture, sources } = this.#options;
+    const args = mmdebstrapArguments(directory, {
+      request,
+      packages: ['usr-is-merged', ...request.packages],
+      architecture,
+      suite: sources.suite,
+      settings: this.#proxy(),
+      preferences: await this.#preferencesFile(request, options),
+      lists: this.#lists,
+      archives: this.#archives,
+    });
     let done = 0;
     mkdirSync(dirname(directory), { recursive: true });
     try {
@@ -257,14 +209,7 @@ export class Apt implements PackageManager {
         },
       );
       this.#keepArchives(directory);
-      for (const path of [
-        'etc/apt/preferences.d/99compose',
-        'etc/apt/apt.conf.d/99mmdebstrap',
-        'etc/dpkg/dpkg.cfg.d/99mmdebstrap',
-        'etc/dpkg/dpkg.cfg.d/99compose',
-      ]) {
-        rmSync(join(directory, path), { force: true });
-      }
+      for (const path of LEFTOVERS) rmSync(join(directory, path), { force: true });
       for (const path of ['var/lib/apt/lists', 'var/cache/apt', 'dev', 'tmp', 'run'])
         rmSync(join(directory, path), { recursive: true, force: true });
       for (const path of ['dev', 'tmp', 'run']) mkdirSync(join(directory, path));
@@ -288,15 +233,21 @@ export class Apt implements PackageManager {
     return readAptAdvisories(packages, this.#lists, { signal });
   }
 
+  /** A file with what `#preferences` says, or with none. */
+  async #preferencesFile(request: InstallRequest | null, options: ManagerOptions): Promise<string> {
+    const file = join(dirname(this.#lists), request === null ? 'no-preferences' : 'preferences');
+    writeFileSync(file, request === null ? '' : await this.#preferences(request, options));
+    return file;
+  }
+
   /** The preferences that make apt choose as a request asks. */
   async #preferences(request: InstallRequest, options: ManagerOptions): Promise<string> {
     const { onlyLocked = [], named } = this.#options.sources;
     const pins = pinsOf(request);
     for (const { repo, packages } of request.repoPackages ?? []) {
       const sources = named?.(repo) ?? [];
-      const offers = parseMadison(await this.#apt('apt-cache', ['madison', ...packages], null, options));
+      const offers = await this.#offers(packages, options);
       for (const name of packages) {
-        // The newest comes first.
         const offer = offers.find((one) => one.name === name && sources.some((source) => isFrom(one, source)));
         if (offer === undefined)
           throw new AtomicError('not-found', `'repo-packages': there is no package '${name}' in repository '${repo}'`);
@@ -304,9 +255,7 @@ export class Apt implements PackageManager {
       }
     }
     if (onlyLocked.length > 0) {
-      const offers = parseMadison(
-        await this.#apt('apt-cache', ['madison', ...(await this.#namesIn(onlyLocked, options))], null, options),
-      );
+      const offers = await this.#offers(await this.#namesIn(onlyLocked, options), options);
       const locked = new Set((request.locked ?? []).map(({ name, evr }) => `${name} ${evr}`));
       const common = new Set(
         offers
@@ -317,6 +266,17 @@ export class Apt implements PackageManager {
         if (!locked.has(`${name} ${version}`) && !common.has(`${name} ${version}`)) pins.push(never(name, version));
     }
     return pins.join('\n');
+  }
+
+  /** Which versions of packages there are, the newest of each first. */
+  async #offers(names: readonly string[], options: ManagerOptions): Promise<Offer[]> {
+    const offers: Offer[][] = [];
+    // A whole distribution's names would be longer than a command line may be.
+    for (let from = 0; from < names.length; from += 10_000) {
+      const some = names.slice(from, from + 10_000);
+      offers.push(parseMadison(await this.#apt('apt-cache', ['madison', ...some], null, options)));
+    }
+    return offers.flat();
   }
 
   /** Names of all packages that sources have. */
@@ -370,8 +330,7 @@ export class Apt implements PackageManager {
     cwd?: string,
   ): Promise<string> {
     const state = dirname(this.#lists);
-    const preferences = join(state, request === null ? 'no-preferences' : 'preferences');
-    writeFileSync(preferences, request === null ? '' : await this.#preferences(request, options));
+    const preferences = await this.#preferencesFile(request, options);
     const config = {
       'Dir::Etc::SourceList': this.#sourceList,
       'Dir::Etc::SourceParts': '/dev/null',
