@@ -83,11 +83,17 @@ export function placeFile(source: string, path: string): void {
   fsyncPath(dirname(path));
 }
 
+/** Removes what {@link placeFile} left when it was cut off. */
+export function removeAside(path: string): void {
+  const aside = asideOf(path);
+  if (hostState(aside) !== null) rmSync(aside);
+}
+
 /** Removes a file of the host. */
 export function removeFile(path: string): void {
   try {
     rmSync(path, { force: true });
-    rmSync(asideOf(path), { force: true });
+    removeAside(path);
   } catch (error) {
     throw explain(path, error);
   }

@@ -13,6 +13,7 @@ import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { AtomicError } from '@atomic/ostree';
 import { OutcomeError } from '../outcome.ts';
+import type { Lifecycle } from './lifecycle.ts';
 import { FakeHost } from './test-machine.ts';
 
 const outcome = (wanted: string, message: RegExp) => (error: unknown) =>
@@ -194,6 +195,10 @@ test('another unit of that name is not overwritten; names and broken records are
   assert.match(readFileSync(join(host.root, 'etc/systemd/system/demo.service'), 'utf8'), /demo 1$/m);
   await host.lifecycle.remove('demo');
   assert.deepEqual(names(host), ['stranger.7']);
+  await host.deploy('1');
+  rmSync(join(host.folder, 'demo.0/info'));
+  assert.match((await host.lifecycle.remove('demo')).notes[0] ?? '', /its record could not be read/);
+  assert.deepEqual(names(host), ['stranger.7']);
 });
 
 test('of two that install one name at once the second finds it there', async () => {
@@ -218,6 +223,59 @@ test('a dry run changes nothing', async () => {
   );
   assert.deepEqual(names(host), []);
   assert.ok(!existsSync(join(host.root, 'etc/demo')));
+
+  for (const version of ['1', '2']) await host.deploy(version);
+  writeFileSync(join(host.root, 'etc/systemd/system/demo.service'), '# mine\n');
+  const before = readdirSync(host.folder, { recursive: true });
+  const back = await host.lifecycle.rollback('demo', { dryRun: true });
+  assert.match(back.notes[0] ?? '', /put aside/);
+  await host.deploy('3', { dryRun: true });
+  await host.lifecycle.remove('demo', { dryRun: true });
+  assert.deepEqual(readdirSync(host.folder, { recursive: true }), before);
+});
+
+test('cut off before any step, a change of an edited unit leaves it as it was, and the host without leftovers', async () => {
+  const changes: Record<string, (lifecycle: Lifecycle) => Promise<unknown>> = {
+    rollback: (lifecycle) => lifecycle.rollback('demo'),
+    uninstall: (lifecycle) => lifecycle.remove('demo'),
+  };
+  for (const [verb, change] of Object.entries(changes)) {
+    for (let at = 0, done = false; !done; at++) {
+      const host = new FakeHost();
+      for (const version of ['1', '2']) await host.deploy(version);
+      const unit = join(host.root, 'etc/systemd/system/demo.service');
+      writeFileSync(unit, '# mine\n');
+      let count = 0;
+      const cut = (): void => {
+        if (count++ >= at) throw new Error('cut');
+      };
+      done = await change(host.open(cut)).then(
+        () => true,
+        () => false,
+      );
+      await host.lifecycle.recover();
+      if (!done) assert.equal(readFileSync(unit, 'utf8'), '# mine\n', `${verb}, cut off before step ${at}`);
+      assert.ok(at < 30, 'it comes to its end');
+    }
+  }
+});
+
+test('a file that was being written when the power went is no leftover after the way back', async () => {
+  const host = new FakeHost();
+  const etc = join(host.root, 'etc/demo');
+  // As a cut does it: what was copied is there, and nothing happens any more.
+  const lifecycle = host.open((_name, { do: what }) => {
+    if (what === 'file') {
+      writeFileSync(join(etc, '.demo.conf.atomic-new'), 'half');
+      writeFileSync(join(host.root, 'etc/systemd/system/.demo.service.atomic-new'), 'half');
+    }
+    if (existsSync(etc) && readdirSync(etc).length > 0) throw new Error('cut');
+  });
+  host.lifecycle = lifecycle;
+  await assert.rejects(host.deploy('1'), outcome('stuck', /cut/));
+  host.lifecycle = host.open();
+  await host.lifecycle.recover();
+  assert.deepEqual(readdirSync(join(host.root, 'etc'), { recursive: true }).sort(), ['systemd', 'systemd/system']);
 });
 
 test('what is decided stays: what cannot be cleared up then is told, and done by the next command', async () => {

@@ -7,7 +7,7 @@ import { withNameLock } from '../name-lock.ts';
 import { remainingData } from './data.ts';
 import { checkName, type Deployed, findDeployed, listDeployed, openJournals, readHistory } from './deployments.ts';
 import { hostState } from './host-file.ts';
-import { planChange } from './plan.ts';
+import { keepLocal, planChange } from './plan.ts';
 import {
   checkRecord,
   type DeployedUnit,
@@ -130,6 +130,7 @@ export class Lifecycle {
         const steps = stepsOf(plan.change, id);
         const result = { name, from: old?.id ?? null, to: id, steps, notes, record: plan.to };
         if (options.dryRun === true) return { ...result, outcome: 'planned' };
+        keepLocal(plan, ground);
         writeJson(join(folder, 'info'), plan.to);
         // One for all that was written: hard links and copies alike.
         syncfsPath(folder);
@@ -158,6 +159,7 @@ export class Lifecycle {
       const notes = [...plan.notes];
       const result = { name, from: active, to: target.id, steps, notes, record: target };
       if (options.dryRun === true) return { ...result, outcome: 'planned' };
+      keepLocal(plan, ground);
       const change = { ground, plan: plan.change, place: null, to: target, options };
       notes.push(...(await this.#transition.go({ verb: 'rollback', ...change })));
       return { ...result, outcome: 'done' };
@@ -188,6 +190,7 @@ export class Lifecycle {
         tell(remainingData(data, ground.root, !purge), purge ? 'its data, goes too' : stays);
         return { ...result, outcome: 'planned' };
       }
+      keepLocal(plan, ground);
       const change = { ground, plan: plan.change, place: null, to: null, options, drop: { data, purge } };
       notes.push(...(await this.#transition.go({ verb: 'uninstall', ...change })));
       tell(remainingData(data, ground.root), purge ? 'its data, which could not be removed' : stays);

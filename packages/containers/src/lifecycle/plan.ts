@@ -1,5 +1,6 @@
 import { existsSync, lstatSync, mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { syncfsPath } from '@atomic/linux';
 import { AtomicError } from '@atomic/ostree';
 import { newData } from './data.ts';
 import { hostState, placeFile } from './host-file.ts';
@@ -12,6 +13,8 @@ export interface Planned {
   /** The record of where it goes, with what was found on the host. */
   to: DeploymentRecord | null;
   notes: string[];
+  /** Files of the host that were changed here, and where {@link keepLocal} puts copies. */
+  local: { path: string; copy: string }[];
 }
 
 export interface PlanOptions {
@@ -48,6 +51,8 @@ export async function planChange(
   const { services, folder, root } = ground;
   const notes: string[] = [];
   const staging = to === null ? '' : staged ? stagingOf(ground, to.id) : join(folder, folderOf(to));
+  const keeper = to ?? from;
+  const local: Planned['local'] = [];
 
   const before = new Map((from?.files ?? []).map((file) => [file.path, file]));
   const after = new Map((to?.files ?? []).map((file) => [file.path, file]));
@@ -71,12 +76,10 @@ export async function planChange(
     if (theirs !== undefined) found.push({ ...theirs, foreign: merged.foreign });
     if (!merged.write) continue;
     let beforeSource = base === null ? null : `${folderOf(from ?? missing())}/${base.source}`;
-    if (now !== null && now !== base?.state && to !== null) {
+    if (now !== null && now !== base?.state && now !== 'special' && keeper !== null) {
       // What was changed here must come back if this is undone.
-      const local = `local${path}`;
-      mkdirSync(dirname(join(staging, local)), { recursive: true });
-      placeFile(root + path, join(staging, local));
-      beforeSource = `${folderOf(to)}/${local}`;
+      local.push({ path, copy: join(staging || join(folder, folderOf(keeper)), `local${path}`) });
+      beforeSource = `${folderOf(keeper)}/local${path}`;
     }
     files.push({
       path,
@@ -139,7 +142,16 @@ export async function planChange(
   if (to === null && change.dependants.length > 0) {
     notes.push(`${change.dependants.join(', ')} needed it and stopped with it`);
   }
-  return { change, to: to === null ? null : { ...to, files: found, folders, data }, notes };
+  return { change, to: to === null ? null : { ...to, files: found, folders, data }, notes, local };
+}
+
+/** Copies what was changed here, flushed to the disk: before the journal says that it is there. */
+export function keepLocal({ local }: Pick<Planned, 'local'>, { folder, root }: Pick<Ground, 'folder' | 'root'>): void {
+  for (const { path, copy } of local) {
+    mkdirSync(dirname(copy), { recursive: true });
+    placeFile(root + path, copy);
+  }
+  if (local.length > 0) syncfsPath(folder);
 }
 
 const missing = (): never => {

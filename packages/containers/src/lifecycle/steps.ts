@@ -2,7 +2,7 @@ import { lstatSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { errnoCode, fsyncPath } from '@atomic/linux';
 import { removeTree, replaceSymlink } from '@atomic/sysroot';
-import { dropFolder, hostState, makeFolder, placeFile, removeFile } from './host-file.ts';
+import { dropFolder, hostState, makeFolder, placeFile, removeAside, removeFile } from './host-file.ts';
 import type { Change, FileChange } from './record.ts';
 import type { Services } from './services.ts';
 
@@ -132,7 +132,7 @@ const inFolder = (folder: string, files: readonly string[]): string[] => files.m
 function changeFile({ path, before, after, afterSource }: FileChange, { root, folder }: Ground): void {
   const host = root + path;
   const now = hostState(host);
-  if (now === after || now !== before) return;
+  if (now === after || now !== before) return removeAside(host);
   if (afterSource === null) removeFile(host);
   else placeFile(join(folder, afterSource), host);
 }
