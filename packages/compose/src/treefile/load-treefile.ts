@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
+import { lstatSync, readdirSync, readFileSync, readlinkSync, realpathSync, statSync } from 'node:fs';
 import { arch } from 'node:os';
 import { dirname, join } from 'node:path';
 import { baseArchitecture, sameArchitecture } from './architecture.ts';
@@ -199,14 +199,15 @@ function addFilesOf(merged: Merged, note: Note): Located<AddFile>[] {
   );
 }
 
+/** Links as they are, for so they come into the tree. */
 function noteFile(source: string, destination: string, note: Note): void {
-  const stat = statSync(source);
-  if (stat.isFile()) note(`add:${destination}:${stat.mode & 0o111}`, readFileSync(source));
-  else if (stat.isDirectory())
-    for (const name of readdirSync(source).sort()) {
-      const inner = join(source, name);
-      if (statSync(inner, { throwIfNoEntry: false }) !== undefined) noteFile(inner, `${destination}/${name}`, note);
-    }
+  const stat = lstatSync(source);
+  if (stat.isSymbolicLink()) note(`link:${destination}`, readlinkSync(source));
+  else if (stat.isFile()) note(`add:${destination}:${stat.mode & 0o111}`, readFileSync(source));
+  else if (stat.isDirectory()) {
+    note(`folder:${destination}`, '');
+    for (const name of readdirSync(source).sort()) noteFile(join(source, name), `${destination}/${name}`, note);
+  }
 }
 
 function removeFilesOf(merged: Merged): Located<string>[] {

@@ -179,6 +179,22 @@ describe('treefile: what it means', () => {
     assert.equal(digest('1'), digest('1'));
     assert.notEqual(digest('1'), digest('2'));
   });
+  test('the digest of an added folder: links as they are, empty folders too', () => {
+    const digest = (change: (folder: string) => void): string => {
+      const path = files({ 'tree.yaml': 'add-files: [[d, /d]]\n', 'd/f': '1' });
+      change(join(dirname(path), 'd'));
+      return loadTreefile(path).digest;
+    };
+    const linked = (target: string): string => digest((folder) => symlinkSync(target, join(folder, 'link')));
+    const outside = join(directory, 'outside');
+    writeFileSync(outside, '1');
+    const first = linked(outside);
+    writeFileSync(outside, '2');
+    assert.equal(linked(outside), first, 'what a link leads to on this machine is nothing to the tree');
+    const all = [first, linked('/nowhere'), linked('/elsewhere'), linked('.'), digest(() => {})];
+    all.push(digest((folder) => mkdirSync(join(folder, 'empty'))));
+    assert.equal(new Set(all).size, all.length);
+  });
   test('timestamps', () => {
     assert.equal(load('timestamp: 12\n').timestamp, 12);
     assert.equal(load('timestamp: 2026-01-01T00:00:00Z\n').timestamp, 1767225600);
