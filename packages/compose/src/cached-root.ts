@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
+import { renameDurably } from './durable.ts';
 import type { Installation, ManagerOptions, PackageManager } from './packages/manager.ts';
 
 /** Bumped when the same input gives another tree. */
@@ -37,14 +38,20 @@ export async function cachedRoot(
       message: `installing ${request.packages.length} packages and what they need`,
     });
     await manager.install(`${root}.part`, request, options);
-    rmSync(root, { recursive: true, force: true });
+    if (existsSync(root)) remove(root);
     // Only a finished installation gets the name that is looked for.
-    renameSync(`${root}.part`, root);
+    renameDurably(`${root}.part`, root);
   }
   utimesSync(root, new Date(), new Date());
   const byAge = readdirSync(directory)
     .map((name) => join(directory, name))
     .sort((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs);
-  for (const old of byAge.slice(KEPT_ROOTS)) rmSync(old, { recursive: true, force: true });
+  for (const old of byAge.slice(KEPT_ROOTS)) remove(old);
   return root;
+}
+
+/** Takes the name away first: half a root must not be found by it. */
+function remove(root: string): void {
+  renameSync(root, `${root}.old.part`);
+  rmSync(`${root}.old.part`, { recursive: true, force: true });
 }

@@ -1,6 +1,7 @@
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { AtomicError, type Progress } from '@atomic/ostree';
+import { renameDurably } from '../durable.ts';
 import { run } from '../process.ts';
 import { launchers, MOUNTED_RUNTIME, PROGRAM, RUNTIME_DIRECTORY, type Runtime } from './runtime.ts';
 
@@ -115,7 +116,7 @@ async function imageOf(
         cause: error,
       });
     });
-    renameSync(image, kept);
+    renameDurably(image, kept);
     return readFileSync(kept);
   } finally {
     rmSync(work, { recursive: true, force: true });
