@@ -31,15 +31,21 @@ function bindRisk(source: string, readOnly: boolean): Risk | undefined {
 /** What engines take for the name of a volume; all else is a path. */
 const isVolume = (source: string): boolean => source === '' || /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(source);
 
+/** Others name folders of the machine: `upperdir=/etc`. */
+const VOLUME_OPTION =
+  /^(?:|ro|rw|z|Z|U|O|idmap|copy|nocopy|(?:no)?(?:exec|dev|suid)|r?(?:bind|shared|slave|private|unbindable)|consistent|cached|delegated)$/;
+
 /** Of `-v SOURCE:TARGET[:OPTIONS]`. */
 export function volumeRisks(value: string): Risk[] {
-  const [source = '', target, text = ''] = value.split(':');
-  const options = text.split(',');
+  const [source = '', target, ...text] = value.split(':');
+  const options = text.join(':').split(',');
+  if (!options.every((one) => VOLUME_OPTION.test(one))) {
+    return [grave(`mount-option:${value}`, `mounts what cannot be told: --volume ${value}`)];
+  }
   if (target === undefined || isVolume(source)) return [];
   // `U`, `z` and `Z` change owners and labels, read-only or not.
-  return [bindRisk(source, options.includes('ro') && !options.some((one) => /^(?:rw|U|z|Z)$/.test(one)))].filter(
-    (risk) => risk !== undefined,
-  );
+  const risk = bindRisk(source, options.includes('ro') && !options.some((one) => /^(?:rw|U|z|Z)$/.test(one)));
+  return risk === undefined ? [] : [risk];
 }
 
 const VOLUME_KEYS =

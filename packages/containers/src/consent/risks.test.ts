@@ -90,6 +90,13 @@ const TABLE: [line: string, grave: string[], notes?: string[]][] = [
   ['docker run --restart=always IMG', [], ['restart']],
   ['/usr/bin/docker -H tcp://x container run --privileged IMG', ['engine-option:H=tcp://x', 'privileged']],
   ['docker rm -f x', []],
+  ['docker stop -t 10 x', []],
+  ['podman logs --tail=3 -f x', []],
+  ['podman ps --storage-opt overlay.mount_program=/x', ['engine:ps --storage-opt']],
+  ['podman start -r x', ['engine:start -r']],
+  ['podman run -v data:/x:O,upperdir=/etc IMG', ['mount-option:data:/x:O,upperdir=/etc']],
+  ['docker run -v data:/x:ro,nocopy -v /usr/a:/a:ro,rslave IMG', [], ['mount:/usr/a:ro']],
+  ['podman run --log-driver=passthrough-tty IMG', ['option:--log-driver passthrough-tty']],
   ['docker build .', ['engine:build']],
   ['rm -rf /', ['program']],
 ];

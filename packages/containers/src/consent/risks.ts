@@ -95,8 +95,9 @@ const HARMLESS_VALUES = new Map(
     annotation: /^org\.opencontainers\.image\./,
     // A name with a star is each variable that begins so.
     env: /^(?:[^=]*[^=*])?(?:=.*)?$/s,
+    'log-driver': /^(?:journald|json-file|k8s-file|local|none)$/,
     'log-opt': /^(?:compress|env|env-regex|labels|labels-regex|max-buffer-size|max-file|max-size|mode|tag)=/,
-    'storage-opt': /^size=/,
+    'storage-opt': /^size=\w+$/,
     tz: /^(?:local|[A-Za-z][\w+-]*(?:\/[\w+-]+)*)$/,
     'volume-driver': /^local$/,
   }),
@@ -172,7 +173,20 @@ const HARMLESS_EXEC = new Set(['detach', 'detach-keys', 'env', 'interactive', 't
 /** Verbs of an engine that start no container and change none but those they name. */
 const TAME = new Set(['rm', 'stop', 'kill', 'logs', 'start', 'restart', 'wait', 'pull', 'ps', 'inspect', 'images']);
 
-function verbRisks({ verb, options, rest }: EngineLine, own: string | undefined): Risk[] {
+/** What they may be told. */
+const TAME_OPTIONS = new Set(
+  `all all-tags attach color condition depend detach-keys details digests filter follow force format ignore interactive
+  interval last latest link names no-trunc noheading platform quiet running sig-proxy signal since size sort tail time
+  timeout timestamps type until volumes`.split(/\s+/),
+);
+
+/** Podman takes its own options after the verb as well, and some of them name programs to run. */
+function isTame(word: string): boolean {
+  const [, name] = /^--([^=]+)/.exec(word) ?? [];
+  return name === undefined ? !/^-[^-]*[cr]/.test(word) : TAME_OPTIONS.has(name);
+}
+
+function verbRisks({ verb, options, rest, words }: EngineLine, own: string | undefined): Risk[] {
   const [first = ''] = rest;
   const risks = (): Risk[] => options.flatMap(({ name, value }) => optionRisks(name, value));
   switch (verb) {
@@ -186,9 +200,11 @@ function verbRisks({ verb, options, rest }: EngineLine, own: string | undefined)
         ? risks()
         : [...risks(), grave(`exec:${first}`, `runs a command in the container ${first}, with all that it may do`)];
     default:
-      return verb !== undefined && TAME.has(verb)
-        ? []
-        : [grave(`engine:${verb ?? ''}`, `commands the container engine: ${verb ?? 'nothing'}`)];
+      if (verb !== undefined && TAME.has(verb)) {
+        const odd = words.filter((word) => !isTame(word));
+        return odd.map((word) => grave(`engine:${verb} ${word}`, `commands the container engine: ${verb} ${word}`));
+      }
+      return [grave(`engine:${verb ?? ''}`, `commands the container engine: ${verb ?? 'nothing'}`)];
   }
 }
 

@@ -63,6 +63,8 @@ export interface EngineLine {
   globals: Option[];
   /** `run`, `rm`, `exec`, …; undefined when there is none. */
   verb: string | undefined;
+  /** All that follows it. */
+  words: string[];
   options: Option[];
   /** What follows the options: for `run` the image and its command. */
   rest: string[];
@@ -146,6 +148,7 @@ export function readEngineLine(words: readonly string[]): EngineLine {
   return {
     globals: before.options,
     verb,
+    words: words.slice(verbAt + 1),
     options: after.options.map(({ name, value }) => ({ name: optionName(name), value })),
     rest: words.slice(after.at),
     restAt: after.at,
