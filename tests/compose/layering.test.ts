@@ -17,6 +17,7 @@ describe('layering with apt', { skip: missing() }, () => {
   let server: Server;
   let url = '';
   const asked: string[] = [];
+  let slow = 0;
   const read = (commit: Checksum | null, path: string): string => {
     assert.ok(commit !== null);
     return readFileAt(lab.sysroot.repo, commit, path).toString();
@@ -42,8 +43,10 @@ describe('layering with apt', { skip: missing() }, () => {
     server = createServer((request, response) => {
       asked.push(request.url ?? '');
       const path = join(lab.work, 'debs', normalize(decodeURIComponent(request.url ?? '/')));
-      if (existsSync(path) && !path.endsWith('/')) response.end(readFileSync(path));
-      else response.writeHead(404).end();
+      setTimeout(() => {
+        if (existsSync(path) && !path.endsWith('/')) response.end(readFileSync(path));
+        else response.writeHead(404).end();
+      }, slow);
     });
     server.unref();
     await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
@@ -258,6 +261,18 @@ describe('layering with apt', { skip: missing() }, () => {
     assert.equal(error.code, 'network');
     assert.ok((await lab.assemble({ install: ['greet'] }, { cacheOnly: true })).commit, 'the lists there were count');
     execFileSync('rm', [list]);
+  });
+
+  test('a slow repository is no script that hangs', async () => {
+    lab.deb({ name: 'late' });
+    publish();
+    slow = 250;
+    const options = { downloadOnly: true, limits: { scriptSeconds: 1 } };
+    assert.equal((await lab.assemble({ install: ['late'] }, options)).changes.length, 1);
+    const layers = await layerAssembler({ limits: { seconds: 1 } });
+    const refreshed = layers.refresh(lab.sysroot, lab.base, { mergeEtc: lab.etc, force: true });
+    await assert.rejects(refreshed, /^AtomicError: a program of the tree did not end within 1 s and was stopped$/);
+    slow = 0;
   });
 
   test('search, and what the repositories are', async () => {

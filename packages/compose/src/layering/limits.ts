@@ -4,7 +4,7 @@ import { totalmem } from 'node:os';
 export interface LayerLimits {
   /** Seconds for one script. */
   scriptSeconds: number;
-  /** Seconds for all of the installation. */
+  /** Seconds for all of a command: fetching, installing. */
   seconds: number;
   /** Bytes of memory. */
   memory: number;

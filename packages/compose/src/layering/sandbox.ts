@@ -55,19 +55,28 @@ export async function runConfined(command: readonly string[], options: ConfinedO
     reason ??= error instanceof AtomicError ? error : new AtomicError('failed', String(error), { cause: error });
     stop.abort();
   };
-  const who = (): string => (script === null ? 'a package' : `package '${script.package}': its ${script.script}`);
+  const scripts = options.onScript !== undefined;
+  const who = (): string => {
+    if (script !== null) return `package '${script.package}': its ${script.script}`;
+    return scripts ? 'a package' : 'a program of the tree';
+  };
+  const stopped = (what: string): AtomicError =>
+    new AtomicError('failed', `${who()} ${what} and was stopped`, {
+      hint: scripts ? 'nothing was changed; leave the package out' : 'nothing was changed',
+    });
   const tooMuchMemory = (): AtomicError =>
-    stopped(`${who()} took more than ${Math.round(limits.memory / 2 ** 20)} MiB of memory`);
+    stopped(`took more than ${Math.round(limits.memory / 2 ** 20)} MiB of memory`);
   /** What the processes have done beyond their bounds, if anything. */
   const beyond = (): AtomicError | undefined => {
     const now = performance.now();
-    if (now - since > limits.scriptSeconds * 1000 || now - begin > limits.seconds * 1000) {
-      return stopped(`${who()} did not end within ${Math.round((now - since) / 1000)} s`);
-    }
+    // What is fetched or unpacked takes as long as it takes.
+    const hangs = script !== null && now - since > limits.scriptSeconds * 1000;
+    if (hangs || now - begin > limits.seconds * 1000)
+      return stopped(`did not end within ${Math.round((now - (hangs ? since : begin)) / 1000)} s`);
     const space = statfsSync(options.disk);
     if (space.bavail * space.bsize < limits.reserve) return noSpace(`${who()} filled the disk`);
     const what = pid === undefined ? null : confinement.exceeded(pid);
-    if (what === 'processes') return stopped(`${who()} started more than ${limits.processes} processes`);
+    if (what === 'processes') return stopped(`started more than ${limits.processes} processes`);
     return what === 'memory' ? tooMuchMemory() : undefined;
   };
   const watch = (): void => {
@@ -105,7 +114,7 @@ export async function runConfined(command: readonly string[], options: ConfinedO
         // A script that was killed for its memory may be the last thing that happened.
         if (pid !== undefined && confinement.exceeded(pid) === 'memory') return tooMuchMemory();
         // systemd ends a whole scope for one process that took too much.
-        if (code === null && reason === undefined) return stopped(`${who()} was killed, perhaps for want of memory,`);
+        if (code === null && reason === undefined) return stopped('was killed, perhaps for want of memory,');
         return options.explain?.(said, code);
       },
     });
@@ -120,8 +129,6 @@ export async function runConfined(command: readonly string[], options: ConfinedO
   }
 }
 
-const stopped = (what: string): AtomicError =>
-  new AtomicError('failed', `${what} and was stopped`, { hint: 'nothing was changed; leave the package out' });
 const noSpace = (what: string): AtomicError =>
   new AtomicError('no-space', `${what} and was stopped`, { hint: 'free some space; nothing was changed' });
 
