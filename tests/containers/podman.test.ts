@@ -122,6 +122,10 @@ test('the life of a container of podman', { skip: missing ?? false }, (t) => {
   assert.match(good('top', 'svc'), /sleep 600/);
   assert.match(good('info', '--security', 'svc'), /! +network +host/);
   good('stop', 'svc');
+  // One that runs, and goes by itself when it is stopped.
+  podman('rm', 'svc');
+  const short = ['--stop-timeout=1', 'localhost/lab/svc:v1', 'sleep', '600'];
+  podman('run', '-d', '--rm', '--network=host', '--name=svc', ...short);
   good('uninstall', '--yes', 'svc');
   assert.deepEqual(JSON.parse(good('containers', 'list', '--all', '--json')), []);
   assert.deepEqual(JSON.parse(good('images', 'list', '--json')), []);

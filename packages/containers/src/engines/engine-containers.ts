@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { AtomicError } from '@atomic/ostree';
 import type {
   Confinement,
@@ -19,6 +20,9 @@ const STATES: readonly ContainerState[] = ['created', 'running', 'paused', 'rest
 
 const stateOf = (text: string): ContainerState =>
   STATES.find((state) => state === text) ?? (text === 'dead' ? 'failed' : text === 'stopped' ? 'exited' : 'unknown');
+
+/** How long docker may take to delete what it began to delete by itself; milliseconds. */
+const REMOVAL = 10_000;
 
 /** The containers of docker or podman. */
 export class EngineContainers implements ContainerBackend {
@@ -98,7 +102,16 @@ export class EngineContainers implements ContainerBackend {
         hint: 'stop it first, or use --force',
       });
     }
-    await this.#api.call('DELETE', path(one.Id), { query: { force, v: true }, signal });
+    try {
+      await this.#api.call('DELETE', path(one.Id), { query: { force, v: true }, signal });
+    } catch (error) {
+      if (!(error instanceof AtomicError) || error.code !== 'locked') throw error;
+      // Docker deletes it already, as it was made with --rm; what comes after us wants it gone.
+      for (const end = Date.now() + REMOVAL; (await this.find(one.Id)) !== undefined; ) {
+        if (Date.now() >= end) throw error;
+        await sleep(50, undefined, { signal });
+      }
+    }
   }
 
   async logsCommand(

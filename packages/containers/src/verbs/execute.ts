@@ -71,7 +71,10 @@ async function execute(step: VerbStep, context: ExecuteContext): Promise<number>
       return 0;
     }
     case 'delete':
-      await engine.containers.delete(step.container, { force: true, signal });
+      await engine.containers.delete(step.container, { force: true, signal }).catch((error: unknown) => {
+        // One made with --rm went when it was stopped.
+        if (!(error instanceof AtomicError) || error.code !== 'not-found') throw error;
+      });
       return 0;
     case 'delete-image':
       await engine.images.delete(step.image, { force: step.force, signal });
