@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -117,6 +118,24 @@ test('a rollback starts the container before when the new one has crashed', { sk
   good('delete', '--force', '--yes', 'crash', 'crash-previous');
 });
 
+test('a container that goes when it is stopped is not updated; uninstall takes it for done', { skip }, async () => {
+  const out = join(scratch.path, 'out');
+  mkdirSync(out);
+  writeFileSync(join(out, 'installed'), '');
+  const labels = { UNINSTALL: `docker run --rm --network=none -v ${out}:/out IMAGE rm /out/installed` };
+  const image = await push('brief', 1, { labels });
+  docker('run', ...QUICK, '--rm', '-v', '/data', '--name=brief', image);
+  inside('brief', 'echo kept > /data/file');
+  await push('brief', 2, { labels });
+  assert.match(run('update', 'brief').err, /'brief' was made with --rm.*\n {2}hint: stop it/);
+  assert.match(good('update', '--all'), /^brief: It was made with --rm/m);
+  assert.equal(inside('brief', 'cat /version /data/file'), '1kept');
+  const gone = atomic(['uninstall', '--storage=docker', '--yes', '--name=brief', image], { env });
+  assert.equal(gone.status, 0, gone.err);
+  assert.ok(!existsSync(join(out, 'installed')), 'UNINSTALL was run');
+  assert.equal(docker('ps', '-aq'), '');
+});
+
 describe('what a cut command leaves is put right by the next one', { skip }, () => {
   const PAIR = ['web', 'web-previous'];
   before(async () => {
@@ -132,7 +151,8 @@ describe('what a cut command leaves is put right by the next one', { skip }, () 
       stdio: 'ignore',
     });
     const ended = once(child, 'close');
-    while (names().length < 2 || shown('web', '.State.Running') !== 'true') await sleep(20);
+    while (child.exitCode === null && (names().length < 2 || shown('web', '.State.Running') !== 'true'))
+      await sleep(20);
     child.kill('SIGKILL');
     await ended;
     assert.deepEqual(names(), ['web', 'web-swapping']);

@@ -160,6 +160,13 @@ export async function updateContainer(tools: Tools, container: string, options: 
   if (image === undefined) throw new AtomicError('not-found', `${containers.name} has no image '${reference}'`);
   const told = { name, before: old.Image, after: image.id };
   if (image.id === old.Image) return { ...told, changed: false, message: 'Latest version already installed.' };
+  if (old.HostConfig.AutoRemove) {
+    const why = 'made with --rm: it and its volumes go when it is stopped';
+    if (options.onlyUntried === true) return { ...told, after: old.Image, changed: false, message: `It was ${why}.` };
+    throw new AtomicError('unsupported', `'${name}' was ${why}, and nothing would be left to go back to`, {
+      hint: `stop it, and run it anew from ${reference}`,
+    });
+  }
   const { body, networks } = await recipe(tools.api, old, reference);
   const policy = old.HostConfig['RestartPolicy'];
   // First the name: who finds it knows that it is to run, whether it was stopped yet or not.

@@ -65,6 +65,7 @@ export const containerDetails = z.looseObject({
   HostConfig: z.looseObject({
     Runtime: z.string().default(''),
     Privileged: z.boolean().default(false),
+    AutoRemove: z.boolean().default(false),
     ReadonlyRootfs: z.boolean().default(false),
     NetworkMode: z.string().default(''),
     PidMode: z.string().default(''),
