@@ -47,6 +47,7 @@ export function lifecycleScenarios(step: readonly string[]): Scenario[] {
       if (before.length > 0) writeFileSync(join(folder, 'systemd/active/needs.service'), '');
     },
     command: (folder) => [...step, name, folder],
+    recover: (folder) => [...step, 'recover', folder],
     result: picture,
     problems,
   });

@@ -14,6 +14,8 @@ export interface Scenario {
   command: (folder: string) => string[];
   /** What brings a run that was cut short to its end; without it the command itself. */
   resume?: (folder: string) => string[];
+  /** What ends a run that was cut short, forward or back; tried by itself before {@link resume}. */
+  recover?: (folder: string) => string[];
   /** What the operation is there for, in words that are the same whenever it has succeeded. */
   result: (folder: string) => string;
   /** What is broken: what must never be seen, wherever the cut was. */

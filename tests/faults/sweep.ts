@@ -55,13 +55,15 @@ function plan(points: readonly Point[], errors: SweepOptions['errors'], day: num
 
 /**
  * Breaks an operation at each of its system calls in turn. After each: nothing is broken (stock's fsck, and what the
- * scenario asks besides); success was claimed only where it is true; run again, the operation succeeds and leaves what an undisturbed run leaves.
+ * scenario asks besides); success was claimed only where it is true; recovered, it is as before or as it was to be; run
+ * again, the operation succeeds and leaves what an undisturbed run leaves.
  */
 export function sweep(scenario: Scenario, { scratch, logs, errors, every }: SweepOptions): Sweep {
   const base = join(scratch, `${scenario.name.replace(/\W+/g, '-')}`);
   mkdirSync(base);
   scenario.prepare(base);
-  const { command, result, problems, resume = command } = scenario;
+  const { command, result, problems, recover, resume = command } = scenario;
+  const before = recover === undefined ? undefined : result(base);
   const folder = `${base}-run`;
   const log = join(logs, 'trace');
   const fresh = (): void => {
@@ -111,6 +113,13 @@ export function sweep(scenario: Scenario, { scratch, logs, errors, every }: Swee
     } else if (/defect in atomic/.test(ended.stderr)) blame(`an unforeseen error: ${ended.stderr.slice(0, 300)}`);
     for (const problem of problems(folder)) blame(problem);
     if (done) continue;
+    if (recover !== undefined) {
+      const [bin = '', ...args] = recover(folder);
+      const { status, stderr } = spawnSync(bin, args, { cwd: '/', encoding: 'utf8', timeout: 60_000 });
+      const now = result(folder);
+      if (status !== 0) blame(`recovery fails: ${stderr}`);
+      else if (now !== before && now !== right) blame(`recovered, it is neither what was nor what was to be: ${now}`);
+    }
     const [bin = '', ...args] = resume(folder);
     const again = spawnSync(bin, args, { cwd: '/', encoding: 'utf8', timeout: 60_000 });
     if (again.status !== 0) blame(`run again, it fails: ${again.stderr}`);

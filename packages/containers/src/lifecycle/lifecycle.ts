@@ -104,7 +104,7 @@ export class Lifecycle {
   /**
    * Deploys a new version beside the one in use, switches to it, and keeps it if it is well. Throws `OutcomeError`:
    * `unhealthy` when it was not and things are as before, `stuck` when going back failed too; any other error leaves
-   * things as they were.
+   * things as they were, or says that the change is done and only clearing up is left to the next command.
    */
   async deploy(name: string, options: DeployOptions): Promise<Changed> {
     checkName(name);
@@ -135,9 +135,7 @@ export class Lifecycle {
         // One for all that was written: hard links and copies alike.
         syncfsPath(folder);
         const verb = old === null ? 'install' : 'update';
-        notes.push(
-          ...(await this.#transition.go({ verb, ground, plan: plan.change, place: id, to: plan.to, options })),
-        );
+        await this.#transition.go({ verb, ground, plan: plan.change, place: id, to: plan.to, options });
         return { ...result, outcome: 'done' };
       } finally {
         dropStaged(folder);
@@ -156,12 +154,11 @@ export class Lifecycle {
       const damaged = old === null ? active : undefined;
       const plan = await planChange(ground, { from: old, to: target, staged: false, start: 'as-before', damaged });
       const steps = stepsOf(plan.change, null);
-      const notes = [...plan.notes];
-      const result = { name, from: active, to: target.id, steps, notes, record: target };
+      const result = { name, from: active, to: target.id, steps, notes: plan.notes, record: target };
       if (options.dryRun === true) return { ...result, outcome: 'planned' };
       keepLocal(plan, ground);
       const change = { ground, plan: plan.change, place: null, to: target, options };
-      notes.push(...(await this.#transition.go({ verb: 'rollback', ...change })));
+      await this.#transition.go({ verb: 'rollback', ...change });
       return { ...result, outcome: 'done' };
     });
   }
@@ -192,7 +189,7 @@ export class Lifecycle {
       }
       keepLocal(plan, ground);
       const change = { ground, plan: plan.change, place: null, to: null, options, drop: { data, purge } };
-      notes.push(...(await this.#transition.go({ verb: 'uninstall', ...change })));
+      await this.#transition.go({ verb: 'uninstall', ...change });
       tell(remainingData(data, ground.root), purge ? 'its data, which could not be removed' : stays);
       return { ...result, outcome: 'done' };
     });

@@ -132,8 +132,8 @@ const inFolder = (folder: string, files: readonly string[]): string[] => files.m
 function changeFile({ path, before, after, afterSource }: FileChange, { root, folder }: Ground): void {
   const host = root + path;
   const now = hostState(host);
-  if (now === after || now !== before) return removeAside(host);
-  if (afterSource === null) removeFile(host);
+  if (now === after || now !== before) removeAside(host);
+  else if (afterSource === null) removeFile(host);
   else placeFile(join(folder, afterSource), host);
 }
 

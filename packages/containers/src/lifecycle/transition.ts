@@ -60,10 +60,7 @@ export class Transition {
     this.#options = options;
   }
 
-  /**
-   * The whole change: journal, steps, health, and either its end or the way back. Returns what a person should know of
-   * how it ended.
-   */
+  /** The whole change: journal, steps, health, and either its end or the way back. */
   async go(task: {
     verb: Verb;
     ground: Ground;
@@ -73,7 +70,7 @@ export class Transition {
     options: BeginOptions;
     /** Data that is of no use afterwards. */
     drop?: Pick<Journal, 'data' | 'purge'>;
-  }): Promise<string[]> {
+  }): Promise<void> {
     const { verb, ground, plan, place, to, options, drop = { data: [], purge: false } } = task;
     const { services, prober = thisMachine, now = () => new Date(), onStep } = this.#options;
     const { name } = ground;
@@ -118,10 +115,10 @@ export class Transition {
       failure = { error, reason: error instanceof Error ? error.message : String(error), unwell: false };
     }
     // Decided: whatever happens from here on, there is no way back.
-    if (failure === null) return this.#tryFinish(end, to?.title);
+    if (failure === null) return this.#clearUp(end, to?.title);
     const outcome = failure.unwell ? 'unhealthy' : options.signal?.aborted ? 'interrupted' : 'failed';
     const back: Journal = { ...journal, phase: 'returning', outcome, reason: failure.reason };
-    this.#tryFinish(await this.#goBack(back, ground, { wait: true }), to?.title);
+    this.#clearUp(await this.#goBack(back, ground, { wait: true }), to?.title);
     if (!failure.unwell) throw failure.error;
     const ends = plan.from === null ? 'it was taken away again' : `${name}.${plan.from} is in use again`;
     throw new OutcomeError('unhealthy', `${name} is not well: ${failure.reason}; ${ends}`, {
@@ -164,14 +161,16 @@ export class Transition {
     }
   }
 
-  /** As {@link #finish}; what cannot be done now the next command does, or says why it cannot. */
-  #tryFinish(journal: Journal, title: string | undefined): string[] {
+  /** As {@link #finish}; an error says how the change ended, and leaves the journal for the next command. */
+  #clearUp(journal: Journal, title: string | undefined): void {
     try {
       this.#finish(journal, title);
-      return [];
-    } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
-      return [`${journal.name}: done, but not all of it cleared up (the next command tries again): ${why}`];
+    } catch (cause) {
+      const { name, verb, outcome, reason } = journal;
+      const left = `but not all is cleared up: ${cause instanceof Error ? cause.message : String(cause)}`;
+      const options = { hint: 'mend that; the next command goes on with it: atomic containers recover', cause };
+      if (outcome === 'done') throw new AtomicError('failed', `${name}: the ${verb} is done, ${left}`, options);
+      throw new OutcomeError('stuck', `${name}: ${reason}; things are as before, ${left}`, options);
     }
   }
 
@@ -226,7 +225,7 @@ export class Transition {
     const title = findDeployed(this.folder, name)?.deployments.find(({ id }) => id === change.to)?.record?.title;
     const back: Journal = { ...journal, phase: 'returning' };
     const ground = groundOf(this.#options, name);
-    this.#finish(journal.phase === 'finishing' ? journal : await this.#goBack(back, ground, { wait: false }), title);
+    this.#clearUp(journal.phase === 'finishing' ? journal : await this.#goBack(back, ground, { wait: false }), title);
     return { name, verb, active: activeId(this.folder, name), outcome, reason };
   }
 }
