@@ -9,7 +9,7 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { basename, extname, join } from 'node:path';
+import { basename, dirname, extname, join, resolve } from 'node:path';
 import { errnoCode, fsyncPath } from '@atomic/linux';
 import { AtomicError } from '@atomic/ostree';
 import { unitInfo } from './convert/resources.ts';
@@ -93,7 +93,8 @@ function apps(folder: string): Map<string, string[]> {
 }
 
 function writeAside(path: string, content: Buffer | string): void {
-  const aside = `${path.replace(/[^/]*$/, '')}.new-${basename(path)}`;
+  // No generator takes what a cut leaves for a source.
+  const aside = join(dirname(path), `.${basename(path)}.new`);
   writeFileSync(aside, content, { mode: 0o644, flush: true });
   renameSync(aside, path);
 }
@@ -122,7 +123,7 @@ export function installQuadlets(paths: readonly string[], options: InstallQuadle
   if (there !== undefined && !replace) {
     throw new AtomicError('exists', `${join(folder, there.name)} is there already`, { hint: 'replace it: --replace' });
   }
-  const app = basename(first).replace(/\.quadlets$/, '');
+  const app = basename(resolve(first)).replace(/\.quadlets$/, '');
   mkdirSync(folder, { recursive: true });
   const list = new Set([...filesOfApp(folder, app), ...files.map(({ name }) => name)]);
   // First the list: what a cut leaves can be removed by the application's name.

@@ -110,6 +110,20 @@ test('installed together, removed together', () => {
   assert.ok(!existsSync(join(folder, 'bad.container')));
 });
 
+test('installed from where one stands, the application is named for the folder', () => {
+  const folder = join(scratch, 'installed-here');
+  const from = join(scratch, 'here');
+  mkdirSync(from);
+  writeFileSync(join(from, 'web.container'), '[Container]\nImage=localhost/i\n');
+  installQuadlets([`${from}/.`], { folder });
+  assert.deepEqual(planRemoval(['here'], folder).files, ['web.container']);
+  // What is written but cannot take its name, as after a cut, is no source.
+  rmSync(join(folder, 'web.container'));
+  mkdirSync(join(folder, 'web.container'));
+  assert.throws(() => installQuadlets([from], { folder, replace: true }), /EISDIR/);
+  assert.deepEqual(listQuadlets([folder]), []);
+});
+
 test('mistakes are told with their lines', () => {
   const issues = checkSource('[Container]\nImage=i\nPublishport=1\nSubnet=x\n[Volume]\nLabel=a\n', 'x.container');
   assert.deepEqual(
