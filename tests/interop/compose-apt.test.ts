@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -16,18 +17,40 @@ describe('how apt is asked for a tree', { skip: missingForApt() }, () => {
     main.publish();
   });
 
-  const plan = (text: string, lock?: Lock) => {
+  const plan = (text: string, { lock, sourceRoot }: { lock?: Lock; sourceRoot?: string } = {}) => {
     const path = join(work, 'tree.yaml');
     writeFileSync(path, `suite: none\ncontainer: true\n${text}`);
-    return planPackages({ treefile: loadTreefile(path), cachedir: join(work, 'cache'), lock });
+    return planPackages({ treefile: loadTreefile(path), cachedir: join(work, 'cache'), lock, sourceRoot });
   };
+
+  test('a source may hold its key', { skip: existsSync('/usr/bin/gpg') ? false : 'needs gpg' }, async () => {
+    const home = mkdtempSync(join(work, 'gpg-'));
+    const gpg = (...args: string[]): string =>
+      execFileSync('gpg', ['--homedir', home, '--batch', '--quiet', '--passphrase', '', ...args], { encoding: 'utf8' });
+    const signed = new AptRepo(join(work, 'signed'));
+    signed.add({ name: 'house', version: '1' });
+    signed.publish();
+    try {
+      gpg('--quick-generate-key', 'Nobody <nobody@example.org>', 'ed25519', 'sign');
+      gpg('--clearsign', '--output', join(signed.path, 'InRelease'), join(signed.path, 'Release'));
+      const key = gpg('--armor', '--export').trimEnd().replace(/^$/gm, '.').replace(/^/gm, ' ');
+      const sourceRoot = join(work, 'root');
+      mkdirSync(join(sourceRoot, 'etc/apt/sources.list.d'), { recursive: true });
+      const stanza = `Types: deb\nURIs: copy:${signed.path}\nSuites: ./\nSigned-By:\n${key}\n`;
+      writeFileSync(join(sourceRoot, 'etc/apt/sources.list.d/house.sources'), stanza);
+      await plan(`packages: [app]\nrepos: ["${main.line}"]\n`, { sourceRoot });
+      const { packages } = await plan(`packages: [house]\nrepos: ["${main.line}", house]\n`, { sourceRoot });
+      assert.ok(packages.some(({ name }) => name === 'house'));
+    } finally {
+      execFileSync('gpgconf', ['--homedir', home, '--kill', 'all']);
+    }
+  });
 
   test('a lock of any length reaches the installation', { skip: missingForInstall() }, async () => {
     for (const length of [3, 3000]) {
       const packages = Array.from({ length }, (_, index) => ({ name: `package-with-a-name-${index}`, evr: '1:2.3-4' }));
       const { manager, request } = await plan(`packages: [app]\nrepos: ["${main.line}"]\n`, {
-        packages,
-        strict: false,
+        lock: { packages, strict: false },
       });
       // Nothing here could be installed for good: no package brings a dpkg to run.
       await assert.rejects(manager.install(join(work, 'installed'), request, {}), /installing packages failed/);

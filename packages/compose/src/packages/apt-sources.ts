@@ -8,6 +8,8 @@ export interface AptSource {
   suite: string;
   components: string[];
   signedBy: string | undefined;
+  /** the key itself, where the source holds it */
+  key?: string | undefined;
   trusted: boolean;
   architectures: string[];
   /** the file it was read from, for messages */
@@ -59,20 +61,17 @@ export function parseDeb822(text: string, origin: string): AptSource[] {
     }
     const words = (name: string): string[] => (fields.get(name) ?? '').split(/\s+/).filter(Boolean);
     if (!words('types').includes('deb') || fields.get('enabled') === 'no') continue;
-    const signedBy = fields.get('signed-by');
-    if (signedBy?.includes('BEGIN PGP')) {
-      // A key written into the stanza itself has no file to point at.
-      throw new AtomicError('unsupported', `${origin} has its key inside Signed-By, which is not supported`, {
-        hint: 'put the key into a file below /usr/share/keyrings and name that file',
-      });
-    }
+    const signedBy = fields.get('signed-by')?.trim();
+    // A dot stands for an empty line.
+    const ownKey = signedBy?.includes('BEGIN PGP') ? `${signedBy.replace(/^\.$/gm, '')}\n` : undefined;
     for (const uri of words('uris')) {
       for (const suite of words('suites')) {
         sources.push({
           uri,
           suite,
           components: words('components'),
-          signedBy: signedBy?.trim(),
+          signedBy: ownKey === undefined ? signedBy : undefined,
+          key: ownKey,
           trusted: fields.get('trusted') === 'yes',
           architectures: words('architectures'),
           origin,
@@ -101,7 +100,7 @@ export function readMachineSources(etcApt: string): AptSource[] {
 function isDebian(source: AptSource): boolean {
   return (
     /\/debian(-security|-ports)?\/?$/.test(source.uri) ||
-    /debian-archive|debian\.gpg/.test(source.signedBy ?? '') ||
+    (source.key === undefined && /debian-archive|debian\.gpg/.test(source.signedBy ?? '')) ||
     /(^|[./])debian\.org/.test(source.uri)
   );
 }

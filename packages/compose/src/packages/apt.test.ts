@@ -58,15 +58,11 @@ describe('apt sources', () => {
       ],
     );
   });
-  test('a key inside the stanza is refused', () => {
-    assert.throws(
-      () =>
-        parseDeb822(
-          'Types: deb\nURIs: http://x\nSuites: y\nSigned-By:\n -----BEGIN PGP PUBLIC KEY BLOCK-----\n',
-          'f.sources',
-        ),
-      /f\.sources has its key inside Signed-By/,
-    );
+  test('a key inside the stanza', () => {
+    const key = '-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmDME\n-----END PGP PUBLIC KEY BLOCK-----\n';
+    const field = key.trimEnd().replace(/^$/gm, '.').replace(/^/gm, ' ');
+    const [source] = parseDeb822(`Types: deb\nURIs: http://x\nSuites: y\nSigned-By:\n${field}\n`, 'f.sources');
+    assert.deepEqual([source?.signedBy, source?.key], [undefined, key]);
   });
   test("the machine's own: Debian of the suite, main only; third parties only when named", () => {
     const etc = mkdtempSync(join(tmpdir(), 'atomic-apt-'));
