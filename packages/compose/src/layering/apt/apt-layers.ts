@@ -21,6 +21,7 @@ import { explainApt } from '../../packages/apt-errors.ts';
 import { cleanDpkg, DPKG_IN_USR } from '../../packages/dpkg.ts';
 import { run } from '../../process.ts';
 import { inTree, readInTree } from '../../tree-files.ts';
+import { checkBase } from '../check-base.ts';
 import type { LayerManager, LayerManagerOptions, LayerPlan } from '../manager.ts';
 import type { LayerSpace, SpaceRunOptions } from '../space.ts';
 import {
@@ -33,7 +34,7 @@ import {
   sourcesDigest,
   writeAptConfig,
 } from './apt-config.ts';
-import { aptArguments, checkPlan, fileOf, parseSimulation } from './apt-plan.ts';
+import { aptArguments, fileOf, parseSimulation, wantedOf } from './apt-plan.ts';
 import { explainInstall, forHost, ScriptFollower } from './dpkg-scripts.ts';
 
 /** Seconds after which lists of packages are fetched again before something is installed. */
@@ -122,7 +123,7 @@ export class AptLayers implements LayerManager {
     if (asked.words.length === 0) return { changes: [], inactive: asked.inactive };
     const simulate = aptGet('install', '--simulate', '-q', ...settings(options, requests), '--', ...asked.words);
     const changes = parseSimulation(await this.#apt(space, simulate, options));
-    if (options.throwaway !== true) checkPlan(changes, asked);
+    if (options.throwaway !== true) checkBase(changes, asked, wantedOf(asked));
     const versions = new Map(this.#installed(space).map((one): [string, string] => [one.name, one.arch]));
     return {
       changes: changes.map((one) =>

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseDpkgStatus } from '@atomic/pkgdb';
-import { aptArguments, checkPlan, parseSimulation } from './apt-plan.ts';
+import { checkBase } from '../check-base.ts';
+import { aptArguments, parseSimulation, wantedOf } from './apt-plan.ts';
 import { explainInstall, ScriptFollower } from './dpkg-scripts.ts';
 
 const NONE = { install: [], local: [], localFileOverride: [], remove: [], replace: [], replaceFrom: [] };
@@ -73,12 +74,14 @@ test('a simulation', () => {
     { name: 'nano', arch: '', from: '7.2-1', to: null },
   ]);
   const asked = aptArguments({ ...NONE, install: ['htop'] }, base);
-  assert.throws(() => checkPlan(changes, asked), /'htop' would take nano out of the base/);
-  const from = { ...asked, words: ['htop/bookworm-backports', '/run/atomic/debs/tool_1_all.deb'] };
-  assert.throws(() => checkPlan(changes, from), /'htop\/bookworm-backports tool_1_all\.deb' would take nano/);
+  const wanted = wantedOf({ ...asked, words: ['htop/bookworm-backports', '/run/atomic/debs/tool_1_all.deb'] });
+  assert.throws(
+    () => checkBase(changes, asked, wanted),
+    /'htop\/bookworm-backports tool_1_all\.deb' would take nano out of the base/,
+  );
   const kept = changes.filter(({ name }) => name !== 'nano');
   assert.throws(
-    () => checkPlan(kept, asked),
+    () => checkBase(kept, asked, wanted),
     /needs other versions of packages in the base: libc6 \(2\.36-9 to 2\.36-10\)/,
   );
 });

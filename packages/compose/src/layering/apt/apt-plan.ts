@@ -1,21 +1,18 @@
 import { AtomicError } from '@atomic/ostree';
 import { evrOf, type InstalledPackage } from '@atomic/pkgdb';
 import type { InactiveRequest, LayerRequests, LocalPackage, PackageChange } from '@atomic/sysroot';
+import type { FreePackages } from '../check-base.ts';
 
 /** Where a local package's file is seen inside. */
-export const DEBS = '/run/atomic/debs';
+const DEBS = '/run/atomic/debs';
 
 /** The name alone of a local package (NAME_VERSION_ARCH). */
 export const nameOf = (local: LocalPackage): string => /^[^_]*/.exec(local.name)?.[0] ?? local.name;
 export const fileOf = (local: LocalPackage): string => `${local.name.replaceAll(/[^\w.+~-]/g, '_')}.deb`;
 
-export interface AptArguments {
+export interface AptArguments extends FreePackages {
   words: string[];
   inactive: InactiveRequest[];
-  /** Packages of the base that may come in another version. */
-  replaceable: ReadonlySet<string>;
-  /** Packages of the base that may go. */
-  removable: ReadonlySet<string>;
 }
 
 // A name, an architecture, a version or a suite. What apt would take for an option, a removal or a pattern is refused.
@@ -82,6 +79,9 @@ export function aptArguments(requests: LayerRequests, base: readonly InstalledPa
   return { words, inactive, replaceable, removable: new Set(requests.remove) };
 }
 
+/** The words without where files are, for messages. */
+export const wantedOf = ({ words }: AptArguments): string[] => words.map((word) => word.replace(`${DEBS}/`, ''));
+
 /** What `apt-get --simulate` says it would do. */
 export function parseSimulation(output: string): PackageChange[] {
   const changes: PackageChange[] = [];
@@ -95,36 +95,4 @@ export function parseSimulation(output: string): PackageChange[] {
     if (!changes.some((one) => one.name === name)) changes.push({ name, arch: '', from, to: null });
   }
   return changes.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
-}
-
-/**
- * Holds what would be done against what was asked for: the base stays as it is but for overrides.
- * Throws `invalid` naming the packages of the base that would change.
- */
-export function checkPlan(changes: readonly PackageChange[], asked: AptArguments): void {
-  const plain = (name: string): string => name.replace(/:.*/, '');
-  const removed = changes.filter(({ name, to }) => to === null && !asked.removable.has(plain(name)));
-  const wanted = asked.words
-    .map((word) => (word.startsWith(`${DEBS}/`) ? word.slice(DEBS.length + 1) : word))
-    .join(' ');
-  if (removed.length > 0) {
-    const names = removed.map(({ name }) => name);
-    throw new AtomicError('invalid', `'${wanted}' would take ${listed(names)} out of the base`, {
-      hint: `if that is wanted: atomic host override remove ${names.join(' ')}`,
-    });
-  }
-  const replaced = changes.filter(
-    ({ name, from, to }) => from !== null && to !== null && !asked.replaceable.has(plain(name)),
-  );
-  if (replaced.length > 0) {
-    const names = replaced.map(({ name, from, to }) => `${name} (${from} to ${to})`);
-    throw new AtomicError('invalid', `'${wanted}' needs other versions of packages in the base: ${listed(names)}`, {
-      hint: 'upgrade to a base that has them: atomic host upgrade; or take them: atomic host override replace',
-    });
-  }
-}
-
-function listed(names: readonly string[]): string {
-  const shown = names.slice(0, 5).join(', ');
-  return names.length > 5 ? `${shown} and ${names.length - 5} more` : shown;
 }

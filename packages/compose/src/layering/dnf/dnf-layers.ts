@@ -35,10 +35,11 @@ import { RPMDB, settleRpmdb } from '../../packages/rpmdb.ts';
 import { inTree } from '../../tree-files.ts';
 import { baseArchitecture } from '../../treefile/architecture.ts';
 import { networkBinds } from '../apt/apt-config.ts';
+import { checkBase } from '../check-base.ts';
 import type { LayerManager, LayerManagerOptions, LayerPlan } from '../manager.ts';
 import { SCRIPTS } from '../settle/wanted-accounts.ts';
 import type { LayerSpace } from '../space.ts';
-import { checkBase, fileOf, freeNames } from './dnf-plan.ts';
+import { fileOf, freeNames, wantedOf } from './dnf-plan.ts';
 import { RpmFollower } from './rpm-scripts.ts';
 
 /** Where things are seen inside. */
@@ -96,7 +97,8 @@ export class DnfLayers implements LayerManager {
       options,
     );
     const changes = changesOf(installed, removed);
-    if (options.throwaway !== true) checkBase(changes, requests);
+    const free = new Set(freeNames(requests));
+    if (options.throwaway !== true) checkBase(changes, { replaceable: free, removable: free }, wantedOf(requests));
     return { changes, inactive };
   }
 
