@@ -128,10 +128,10 @@ describe('what a compose would install, from an apt repository made here', { ski
   });
 
   describe('what makes the initramfs', () => {
-    const bootable = (text: string) => {
+    const bootable = (text: string, options = {}) => {
       const path = join(mkdtempSync(join(work, 'tree-')), 'tree.yaml');
       writeFileSync(path, `suite: none\nrepos: ["${boot.line}"]\npackages: [base]\n${text}`);
-      return { treefile: loadTreefile(path), cachedir };
+      return { treefile: loadTreefile(path, undefined, options), cachedir };
     };
     const boot = new AptRepo(join(work, 'boot'));
     const release = (version: string): void => {
@@ -173,10 +173,12 @@ describe('what a compose would install, from an apt repository made here', { ski
         /ostree-boot is locked to 0\.9, but the repositories offer 2/,
       );
     });
-    test('is in the hash of the input', async () => {
+    test('is in the hash of the input, as is that there are to be no labels', async () => {
       const repo = Repo.create(join(work, 'boot-repo'), { mode: 'archive' });
-      const hash = async () => (await composePlan({ ...bootable(''), timestamp: 0 }, repo, new Map())).inputHash;
+      const hash = async (options = {}) =>
+        (await composePlan({ ...bootable('', options), timestamp: 0 }, repo, new Map())).inputHash;
       const first = await hash();
+      assert.notEqual(await hash({ disableSelinux: true }), first);
       release('3');
       assert.notEqual(await hash(), first);
     });

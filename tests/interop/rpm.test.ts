@@ -16,7 +16,14 @@ import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { type ComposeResult, composeExtensions, composeTree, loadTreefile, planPackages } from '@atomic/compose';
+import {
+  type ComposeResult,
+  composeExtensions,
+  composeInstall,
+  composeTree,
+  loadTreefile,
+  planPackages,
+} from '@atomic/compose';
 import { AtomicError, metadataString, Repo } from '@atomic/ostree';
 import { parseAdvisories, readCommitPackages } from '@atomic/pkgdb';
 import { rpmToolsMissing } from '../rpm/rpm-package.ts';
@@ -130,6 +137,26 @@ describe('trees of RPMs', { skip: whyNot }, () => {
     const second = await composeTree({ treefile: loadTreefile(path), repo: other, ...places });
     assert.equal(second.commit, first.commit);
     assert.deepEqual(readdirSync(places.workdir), [], 'nothing is left');
+  });
+
+  test('nothing changed: what else there is to compare with; install stops likewise', async () => {
+    const options = { treefile: loadTreefile(treefile(TREE)), cachedir: join(work, 'cache') };
+    const fresh = Repo.create(join(work, 'none'), { mode: 'archive' });
+    const previousInputHash = first.inputHash;
+    const { commit, changed } = await composeTree({ ...options, repo: fresh, previousInputHash });
+    assert.deepEqual([commit, changed], [null, false]);
+    assert.equal(fresh.listRefs().size, 0);
+    const install = async (more: object): Promise<boolean> => {
+      const destination = mkdtempSync(join(work, 'install-'));
+      return (await composeInstall(destination, { ...options, repo, ...more })).rootfs !== null;
+    };
+    assert.equal(await install({}), false);
+    assert.equal(await install({ repo: fresh, previousInputHash }), false);
+    assert.equal(await install({ repo: fresh }), true);
+    assert.equal(await install({ previousInputHash: '0' }), true);
+    const roots = readdirSync(join(work, 'cache/roots/dnf'));
+    assert.equal(await install({ forceNoCache: true }), true);
+    assert.deepEqual(readdirSync(join(work, 'cache/roots/dnf')), roots, 'the root is made anew in its place');
   });
 
   test('what cannot be is named, with its place', async () => {

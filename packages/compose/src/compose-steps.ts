@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { applyToRoot, initramfsFor, installPackages, shapeRoot } from './build-root.ts';
 import { managerFor } from './choose-manager.ts';
 import { commitRoot } from './commit-root.ts';
-import { type ComposeOptions, inCache, lookBack } from './compose.ts';
+import { type ComposeOptions, inCache, isUnchanged, lookBack } from './compose.ts';
 import { requireRoot } from './compose-errors.ts';
 import { type Plan, plan } from './plan.ts';
 import { checkAccounts, cleanEtc, findKernel } from './postprocess/index.ts';
@@ -29,7 +29,7 @@ function readNotes(rootfs: string): Partial<Notes> {
 }
 
 export interface InstallResult {
-  /** DESTINATION/rootfs; null when nothing changed since the previous commit */
+  /** DESTINATION/rootfs; null when nothing changed */
   rootfs: string | null;
   packages: number;
   inputHash: string;
@@ -52,7 +52,7 @@ export async function composeInstall(
     const planned = await plan({ ...options, cachedir }, repo, before);
     await options.onPlan?.(planned);
     const result = { packages: planned.packages.length, inputHash: planned.inputHash };
-    if (options.previousInputHash === planned.inputHash) return { ...result, rootfs: null };
+    if (isUnchanged(planned.inputHash, before, options)) return { ...result, rootfs: null };
     const root = join(work, 'tree');
     await installPackages(root, planned, options.layerRepo ?? repo, { ...options, cachedir });
     await applyToRoot(root, planned, accounts, { ...options, cachedir });

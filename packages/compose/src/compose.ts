@@ -27,7 +27,7 @@ export interface ComposeOptions extends PlanOptions {
   previous?: Checksum | undefined;
   /** nothing is composed when the input has this hash; instead of the previous commit's */
   previousInputHash?: string | undefined;
-  /** compose even when nothing changed since the parent, and install packages anew */
+  /** compose even when nothing changed, and install packages anew */
   forceNoCache?: boolean | undefined;
   /** signatures of the commit and the summary */
   sign?: SignRequest | undefined;
@@ -40,6 +40,12 @@ export interface ComposeOptions extends PlanOptions {
   onWait?: ((message: string) => void) | undefined;
   /** told what will be done, before it is */
   onPlan?: ((plan: Plan) => Promise<void> | void) | undefined;
+}
+
+/** What came of a compose whose input has the hash that was given, where there is no commit to name. */
+export interface NothingComposed extends Omit<ComposeResult, 'commit' | 'changed'> {
+  commit: null;
+  changed: false;
 }
 
 export interface ComposeResult {
@@ -65,7 +71,9 @@ export interface ComposeResult {
  * The same treefile, packages and timestamp give the same commit. Nothing is visible in the repository before the
  * commit is complete, and nothing of the work stays behind when it fails or is aborted.
  */
-export async function composeTree(options: ComposeOptions): Promise<ComposeResult> {
+export async function composeTree(options: ComposeOptions & { previousInputHash?: undefined }): Promise<ComposeResult>;
+export async function composeTree(options: ComposeOptions): Promise<ComposeResult | NothingComposed>;
+export async function composeTree(options: ComposeOptions): Promise<ComposeResult | NothingComposed> {
   return await inCache(options, (cachedir, work) => composeLocked({ ...options, cachedir }, work));
 }
 
@@ -97,7 +105,7 @@ export async function inCache<T>(
   }
 }
 
-async function composeLocked(options: ComposeOptions, work: string): Promise<ComposeResult> {
+async function composeLocked(options: ComposeOptions, work: string): Promise<ComposeResult | NothingComposed> {
   const { treefile, repo, cachedir, signal, progress } = options;
   const { ref } = treefile;
   if (ref === undefined)
@@ -122,14 +130,15 @@ async function composeLocked(options: ComposeOptions, work: string): Promise<Com
   const { inputHash, version, timestamp } = planned;
   const common = { ref, inputHash, packages: planned.packages.length, seconds };
   const force = options.forceNoCache === true;
-  const known = options.previousInputHash ?? metadataString(before, INPUT_HASH);
   /** The ref may have moved now, or by a compose that was cut off before it could tell. */
   const publishRef = async (): Promise<void> => {
     if (!options.orphan && publishedTip(repo, ref) !== repo.readRef(ref))
       await publish(repo, { sign: options.sign, signal, wait: options.wait, onWait: options.onWait });
   };
-  if (previous !== null && !force && known === inputHash) {
+  if (isUnchanged(inputHash, before, options)) {
     await publishRef();
+    if (previous === null || !repo.hasObject('commit', previous))
+      return { ...common, commit: null, parent, version, timestamp, changed: false, kernel: undefined };
     const commit = repo.loadCommit(previous);
     return {
       ...common,
@@ -166,6 +175,15 @@ async function composeLocked(options: ComposeOptions, work: string): Promise<Com
   );
   memory.remember(commit);
   return { ...common, commit, parent, version, timestamp, changed: true, kernel, stats };
+}
+
+/** Whether there is nothing to compose: the input has the hash that was given, or that of the commit before. */
+export function isUnchanged(
+  inputHash: string,
+  before: Metadata,
+  { previousInputHash, forceNoCache }: Pick<ComposeOptions, 'previousInputHash' | 'forceNoCache'>,
+): boolean {
+  return forceNoCache !== true && inputHash === (previousInputHash ?? metadataString(before, INPUT_HASH));
 }
 
 /** What is known of the commit before, as far as it is here. */

@@ -136,6 +136,7 @@ function hashInput(
       JSON.stringify([
         COMPOSE_FORMAT,
         treefile.digest,
+        treefile.selinux ?? null,
         words(packages),
         words(initramfs?.packages ?? []),
         runtime?.digest,

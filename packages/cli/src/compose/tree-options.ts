@@ -111,8 +111,7 @@ export async function readTreefile(
       value === 'true' || value === 'false' ? value === 'true' : /^\d+$/.test(value) ? Number(value) : value,
     );
   }
-  const treefile = loadTreefile(path, variables, options);
-  return options.disableSelinux ? { ...treefile, selinux: false } : treefile;
+  return loadTreefile(path, variables, options);
 }
 
 async function splitPair(option: string, text: string): Promise<[string, string]> {

@@ -82,14 +82,14 @@ async function composeTreeAction(ctx: Context, path: string, options: TreeOption
         await writeLockfile(lockfile, plannedPackages(plan), plan.manager, { signal, progress });
     },
   });
-  await writeResults(repo, result.commit, options, result);
+  if (result.commit !== null) await writeResults(repo, result.commit, options, result);
   if (options.touchIfChanged !== undefined && result.changed) {
     await touch(options.touchIfChanged);
   }
   if (ctx.json) return ctx.printJson(result);
   if (!result.changed) {
     ctx.print('No apparent changes since previous commit; use --force-nocache to override');
-    return ctx.print(`${result.ref} => ${result.commit}`);
+    return result.commit === null ? undefined : ctx.print(`${result.ref} => ${result.commit}`);
   }
   const phases = Object.entries(result.seconds)
     .map(([phase, s]) => `${phase} ${s} s`)

@@ -10,7 +10,7 @@ import {
   replaceFile,
   type SignRequest,
 } from '@atomic/ostree';
-import { type ComposeResult, composeTree } from '../compose.ts';
+import { type ComposeOptions, type ComposeResult, composeTree } from '../compose.ts';
 import { readLockfiles } from '../lockfile.ts';
 import { run } from '../process.ts';
 import { loadTreefile } from '../treefile/load-treefile.ts';
@@ -51,7 +51,7 @@ export interface WatchOptions {
   signal?: AbortSignal | undefined;
   progress?: Progress | undefined;
   /** composes; by default {@link composeTree} */
-  compose?: ((options: Parameters<typeof composeTree>[0]) => Promise<ComposeResult>) | undefined;
+  compose?: ((options: ComposeOptions & { previousInputHash?: undefined }) => Promise<ComposeResult>) | undefined;
 }
 
 /** Input that failed its test: not tried again until it changes. */

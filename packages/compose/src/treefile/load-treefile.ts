@@ -16,6 +16,13 @@ import { invalid, type Located } from './where.ts';
 /** Of all that was read, for the digest. */
 type Note = (label: string, bytes: string | Buffer) => void;
 
+export interface ReadOptions {
+  /** the root whose repositories count where the treefile does not say; default: this machine's */
+  sourceRoot?: string | undefined;
+  /** no labels, whatever the treefile says */
+  disableSelinux?: boolean | undefined;
+}
+
 /**
  * Reads a treefile, its includes merged in: a scalar of the including file wins, lists are joined (included first).
  * `variables` are set from outside and count most. It is for the architecture that `basearch` says, this machine's else.
@@ -25,16 +32,16 @@ type Note = (label: string, bytes: string | Buffer) => void;
 export function loadTreefile(
   path: string,
   variables: ReadonlyMap<string, VariableValue> = new Map(),
-  options: { sourceRoot?: string | undefined } = {},
+  options: ReadOptions = {},
 ): Treefile {
   const assembly: Assembly = { variables: new Map(variables), seen: new Set(), machine: undefined };
   const layers = loadLayers(path, assembly);
-  return mergeLayers(path, layers, assembly.machine ?? arch(), assembly.variables, variables, options.sourceRoot);
+  return mergeLayers(path, layers, assembly.machine ?? arch(), assembly.variables, variables, options);
 }
 
-/** A treefile that says nothing, for roots of this machine's own kind. */
-export function emptyTreefile(): Treefile {
-  return mergeLayers('(no treefile)', [parseLayer('(no treefile)', '')], arch(), new Map(), new Map());
+/** A treefile that says nothing, for roots of the source root's kind, or of this machine's own. */
+export function emptyTreefile(options: ReadOptions = {}): Treefile {
+  return mergeLayers('(no treefile)', [parseLayer('(no treefile)', '')], arch(), new Map(), new Map(), options);
 }
 
 function mergeLayers(
@@ -43,7 +50,7 @@ function mergeLayers(
   machine: string,
   known: Map<string, VariableValue>,
   given: ReadonlyMap<string, VariableValue>,
-  sourceRoot?: string | undefined,
+  { sourceRoot, disableSelinux = false }: ReadOptions,
 ): Treefile {
   const files = [...new Set(layers.map((layer) => layer.file))];
   const repos = layers.flatMap((layer) => layer.raw.repos ?? []);
@@ -73,6 +80,7 @@ function mergeLayers(
     family,
     machine,
     variables: known,
+    given: { variables: given, disableSelinux },
 
     releasever: merged.scalar('releasever')?.toString(),
     packages: packagesOf(merged, baseArchitecture('deb', machine)),
@@ -115,7 +123,7 @@ function mergeLayers(
     tmpIsDir: container || (merged.scalar('tmp-is-dir') ?? true),
     optUsrlocal: merged.scalar('opt-usrlocal') ?? 'var',
     container,
-    selinux: container ? false : merged.scalar('selinux'),
+    selinux: container || disableSelinux ? false : merged.scalar('selinux'),
     selinuxLabelVersion: merged.scalar('selinux-label-version') ?? 0,
 
     preservePasswd: !container && (merged.scalar('preserve-passwd') ?? true),

@@ -45,6 +45,8 @@ export interface Treefile {
   /** the architecture it is for, by Node's name: this machine's or, to be composed under emulation, another */
   machine: string;
   variables: ReadonlyMap<string, VariableValue>;
+  /** what was said when it was read, and counts more than what it says */
+  given: { variables: ReadonlyMap<string, VariableValue>; disableSelinux: boolean };
 
   // Packages
   releasever: string | undefined;
