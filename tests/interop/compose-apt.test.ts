@@ -23,6 +23,25 @@ describe('how apt is asked for a tree', { skip: missingForApt() }, () => {
     return planPackages({ treefile: loadTreefile(path), cachedir: join(work, 'cache'), lock, sourceRoot });
   };
 
+  test('repo-packages are installed, whether packages names them or not', async () => {
+    const backports = new AptRepo(join(work, 'backports'));
+    for (const [name, version] of ['podman=2', 'crun=1', 'app=0.9'].map((word) => word.split('=')))
+      backports.add({ name: name ?? '', version: version ?? '' });
+    backports.publish();
+    main.add({ name: 'podman', version: '3' });
+    main.publish();
+    const repos = `repos: ["${main.line}", "${backports.line}"]\n`;
+    const from = (names: string): string => `repo-packages: [{repo: "${backports.line}", packages: [${names}]}]\n`;
+    const planned = async (text: string): Promise<string[]> =>
+      (await plan(repos + text)).packages.map(({ name, version }) => `${name} ${version}`);
+    const all = ['app 0.9', 'crun 1', 'podman 2', 'usr-is-merged 1'];
+    assert.deepEqual(await planned(`packages: [app]\n${from('podman, app, crun')}`), all);
+    await assert.rejects(
+      planned(`packages: [app]\n${from('"@core"')}`),
+      /names '@core', which is no name of a Debian package/,
+    );
+  });
+
   test('a source may hold its key', { skip: existsSync('/usr/bin/gpg') ? false : 'needs gpg' }, async () => {
     const home = mkdtempSync(join(work, 'gpg-'));
     const gpg = (...args: string[]): string =>

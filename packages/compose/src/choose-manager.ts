@@ -29,6 +29,8 @@ export function managerFor(treefile: Treefile, cachedir: string, options: Manage
   };
   if (treefile.family === 'rpm') return chooseDnf(treefile, cachedir, { ...options, where });
   checkDebNames(treefile.packages);
+  for (const { value, ...where } of treefile.repoPackages)
+    checkDebNames(value.packages.map((name) => ({ value: name, ...where })));
   const release = join(root, 'etc/os-release');
   const codename = existsSync(release)
     ? /^VERSION_CODENAME=(.*)$/m.exec(readFileSync(release, 'utf8'))?.[1]

@@ -36,6 +36,13 @@ export interface AptOptions {
   where?: ((packageName: string) => string | undefined) | undefined;
 }
 
+/** The packages a request names; those of one repository have pins besides. */
+const named = ({ packages, repoPackages = [] }: InstallRequest): string[] => {
+  const bare = new Set(packages.map((word) => word.replace(/[:=].*/, '')));
+  const more = repoPackages.flatMap((one) => one.packages).filter((name) => !bare.has(name));
+  return ['usr-is-merged', ...packages, ...more];
+};
+
 /** Arguments of apt-get that install what a request asks for. */
 const wanted = (request: InstallRequest): string[] => [
   'install',
@@ -43,8 +50,7 @@ const wanted = (request: InstallRequest): string[] => [
   '-o',
   `APT::Install-Recommends=${request.recommends}`,
   '?essential',
-  'usr-is-merged',
-  ...request.packages,
+  ...named(request),
 ];
 
 /** Debian's package manager: apt resolves and fetches, mmdebstrap makes the root, dpkg's database is read directly. */
@@ -170,7 +176,7 @@ export class Apt implements PackageManager {
     const { architecture, sources } = this.#options;
     const args = mmdebstrapArguments(directory, {
       request,
-      packages: ['usr-is-merged', ...request.packages],
+      packages: named(request),
       architecture,
       suite: sources.suite,
       settings: this.#proxy(),
