@@ -49,6 +49,6 @@ test('devices that may not be made are left out; any other complaint of tar ends
   const broken = tar(entry('null', '3'), entry('file/below', '0', 'x'));
   await assert.rejects(
     unpackRoot(broken, folder),
-    /cannot be unpacked for the scanner: tar: null: .*\ntar: file\/below: /,
+    /cannot be unpacked for the scanner: .*tar: null: .*\n.*tar: file\/below: /,
   );
 });
