@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, type SpawnSyncReturns, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { type Lock, loadTreefile, planPackages } from '@atomic/compose';
+import { composeExtensions, type Lock, loadTreefile, planPackages } from '@atomic/compose';
+import { FileLock } from '@atomic/linux';
 import { AptRepo, missingForApt, missingForInstall } from './apt-repo.ts';
 
 describe('how apt is asked for a tree', { skip: missingForApt() }, () => {
@@ -40,6 +41,28 @@ describe('how apt is asked for a tree', { skip: missingForApt() }, () => {
       planned(`packages: [app]\n${from('"@core"')}`),
       /names '@core', which is no name of a Debian package/,
     );
+  });
+
+  test('what only looks or fetches waits for other composes with its cache, too', async () => {
+    const cachedir = join(work, 'cache');
+    mkdirSync(cachedir, { recursive: true });
+    const tree = join(work, 'held.yaml');
+    writeFileSync(tree, `suite: none\ncontainer: true\nrepos: ["${main.line}"]\npackages: [app]\n`);
+    const extensions = join(work, 'extensions.yaml');
+    writeFileSync(extensions, 'extensions: {podman: {packages: [podman]}}\n');
+    const options = { treefile: loadTreefile(tree), base: [], cachedir, outputDir: join(work, 'out'), wait: false };
+    const look = (): SpawnSyncReturns<string> =>
+      spawnSync(
+        join(import.meta.dirname, '../../bin/atomic'),
+        ['compose', 'tree', '--repo=none', `--cachedir=${cachedir}`, '--dry-run', '--no-wait', tree],
+        { encoding: 'utf8' },
+      );
+    {
+      using _other = await FileLock.acquire(join(cachedir, 'lock'), 'exclusive');
+      await assert.rejects(composeExtensions(extensions, options), /locked by another process/);
+      assert.match(look().stderr, /locked by another process/);
+    }
+    assert.equal(look().stdout, 'app-1.0.all\nusr-is-merged-1.all\n');
   });
 
   test('a source may hold its key', { skip: existsSync('/usr/bin/gpg') ? false : 'needs gpg' }, async () => {

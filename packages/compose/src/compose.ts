@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { FileLock } from '@atomic/linux';
 import {
   AtomicError,
   type Checksum,
@@ -13,7 +12,8 @@ import {
 } from '@atomic/ostree';
 import { applyToRoot, initramfsFor, installPackages, shapeRoot } from './build-root.ts';
 import { commitRoot, INPUT_HASH } from './commit-root.ts';
-import { plainError, requireRoot } from './compose-errors.ts';
+import { requireRoot } from './compose-errors.ts';
+import { type CacheOptions, holdCache } from './hold-cache.ts';
 import { type Plan, type PlanOptions, plan } from './plan.ts';
 import type { Accounts } from './postprocess/accounts.ts';
 import { checkAccounts, committedAccounts, findKernel } from './postprocess/index.ts';
@@ -79,18 +79,11 @@ export async function composeTree(options: ComposeOptions): Promise<ComposeResul
 
 /** Does something with the cache folder held and a folder in it to work in, which is gone afterwards. */
 export async function inCache<T>(
-  options: Pick<ComposeOptions, 'cachedir' | 'workdir' | 'wait' | 'onWait' | 'signal'>,
+  options: CacheOptions & Pick<ComposeOptions, 'workdir'>,
   work: (cachedir: string, workdir: string) => Promise<T>,
 ): Promise<T> {
   requireRoot();
-  const cachedir = resolve(options.cachedir);
-  try {
-    mkdirSync(cachedir, { recursive: true });
-    using _lock = await FileLock.acquire(join(cachedir, 'lock'), 'exclusive', {
-      wait: options.wait,
-      signal: options.signal,
-      onWait: options.onWait,
-    });
+  return await holdCache(options, async (cachedir) => {
     const workdir =
       options.workdir === undefined ? join(cachedir, 'work') : join(resolve(options.workdir), 'atomic-compose');
     // What a killed compose left.
@@ -100,9 +93,7 @@ export async function inCache<T>(
     } finally {
       rmSync(workdir, { recursive: true, force: true });
     }
-  } catch (error) {
-    throw plainError(error, cachedir, options.signal);
-  }
+  });
 }
 
 async function composeLocked(options: ComposeOptions, work: string): Promise<ComposeResult | NothingComposed> {

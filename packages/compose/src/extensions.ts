@@ -6,6 +6,7 @@ import { evrOf, type InstalledPackage } from '@atomic/pkgdb';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { managerFor } from './choose-manager.ts';
+import { type CacheOptions, holdCache } from './hold-cache.ts';
 import type { LockedPackage, Package } from './packages/manager.ts';
 import { baseArchitecture, sameArchitecture } from './treefile/architecture.ts';
 import type { Treefile } from './treefile/treefile.ts';
@@ -67,13 +68,11 @@ export function readExtensions(path: string, base: readonly InstalledPackage[], 
   return result;
 }
 
-export interface ExtensionsOptions {
+export interface ExtensionsOptions extends CacheOptions {
   treefile: Treefile;
   /** packages of the commit or root the extensions are for */
   base: readonly InstalledPackage[];
-  cachedir: string;
   outputDir: string;
-  signal?: AbortSignal | undefined;
   progress?: Progress | undefined;
 }
 
@@ -88,10 +87,15 @@ export async function composeExtensions(
   path: string,
   options: ExtensionsOptions,
 ): Promise<{ packages: Package[]; changed: boolean }> {
-  const { treefile, base, signal, progress } = options;
-  const extensions = readExtensions(path, base, treefile.machine);
-  const cachedir = resolve(options.cachedir);
-  mkdirSync(cachedir, { recursive: true });
+  const extensions = readExtensions(path, options.base, options.treefile.machine);
+  return await holdCache(options, (cachedir) => fetchExtensions(extensions, { ...options, cachedir }));
+}
+
+async function fetchExtensions(
+  extensions: Extensions,
+  options: ExtensionsOptions,
+): Promise<{ packages: Package[]; changed: boolean }> {
+  const { treefile, base, cachedir, signal, progress } = options;
   const repos = [...treefile.repos, ...extensions.repos.filter((id) => !treefile.repos.includes(id))];
   const manager = managerFor({ ...treefile, repos }, cachedir);
   const { fetch } = manager;

@@ -56,8 +56,10 @@ async function extensionsAction(
     base = requireCommitPackages(repo, repo.resolveRev(rev));
   }
   const { cachedir, outputDir } = options;
-  const { signal, progress } = ctx;
-  const result = await composeExtensions(extensions, { treefile, base, cachedir, outputDir, signal, progress });
+  const { wait, signal, progress } = ctx;
+  const onWait = (message: string): void => ctx.onWait(message);
+  const where = { cachedir, outputDir, wait, onWait };
+  const result = await composeExtensions(extensions, { treefile, base, ...where, signal, progress });
   if (result.changed && options.touchIfChanged !== undefined) {
     await touch(options.touchIfChanged);
   }

@@ -41,23 +41,22 @@ Examples:
 
 /** Does what needs no commit, when the options ask for that; true when it did. */
 export async function onlyLook(ctx: Context, treefile: Treefile, options: InstallFlags): Promise<boolean> {
-  const { planPackages, plannedPackages, treefileToJson, writeLockfile } = await import('@atomic/compose');
+  const { holdCache, planPackages, plannedPackages, treefileToJson, writeLockfile } = await import('@atomic/compose');
   if (options.printOnly === true) {
     ctx.printJson(treefileToJson(treefile));
     return true;
   }
   const download = options.downloadOnly === true || options.downloadOnlyRpms === true;
   if (options.dryRun !== true && !download) return false;
-  const { mkdirSync } = await import('node:fs');
-  const { resolve } = await import('node:path');
   const { signal, progress } = ctx;
-  const cachedir = resolve(options.cachedir);
-  mkdirSync(cachedir, { recursive: true });
-  const plan = await planPackages({ ...(await installing(ctx, treefile, options)), cachedir });
-  const { packages, manager } = plan;
-  if (options.exWriteLockfileTo !== undefined)
-    await writeLockfile(options.exWriteLockfileTo, plannedPackages(plan), manager, { signal, progress });
-  if (download) await manager.download(plan.request, { signal, progress });
+  const settings = await installing(ctx, treefile, options);
+  const packages = await holdCache(settings, async (cachedir) => {
+    const plan = await planPackages({ ...settings, cachedir });
+    if (options.exWriteLockfileTo !== undefined)
+      await writeLockfile(options.exWriteLockfileTo, plannedPackages(plan), plan.manager, { signal, progress });
+    if (download) await plan.manager.download(plan.request, { signal, progress });
+    return plan.packages;
+  });
   if (ctx.json) ctx.printJson(packages);
   else for (const p of packages) ctx.print(`${p.name}-${p.version}.${p.architecture}`);
   return true;
