@@ -134,8 +134,6 @@ export const infoAnswer = z.object({
   ServerVersion: z.string().default(''),
 });
 
-export const versionAnswer = z.looseObject({ Version: z.string(), ApiVersion: z.string().default('') });
-
 /** A list of words that may be given as one. */
 export const asWords = (value: string[] | string | null | undefined): string[] =>
   value === null || value === undefined ? [] : typeof value === 'string' ? [value] : value;

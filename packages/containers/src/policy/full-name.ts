@@ -1,5 +1,4 @@
 import { formatImageName, type ImageName, parseImageName } from '@atomic/oci';
-import { AtomicError } from '@atomic/ostree';
 
 /** A name that says where the image is: registry always there, `library/` written out. */
 export interface FullName extends ImageName {
@@ -55,11 +54,4 @@ export function dockerScopes(name: FullName): string[] {
     scopes.push(`*.${host}`);
   }
   return scopes;
-}
-
-/** A text that must be a name with registry and without tag; throws `invalid` saying `what` it should be. */
-export function parseRepository(text: string, what: string): FullName {
-  const name = parseImageName(text);
-  if (isNameOnly(name)) return fullName(name);
-  throw new AtomicError('invalid', `${what} '${text}' must have neither tag nor digest`);
 }

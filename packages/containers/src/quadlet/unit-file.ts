@@ -28,7 +28,8 @@ export interface Words {
 }
 
 const isComment = (line: string): boolean => line === '' || line.startsWith('#') || line.startsWith(';');
-const TRUE = new Set(['1', 'yes', 'true', 'on']);
+/** Whether systemd reads it as yes. */
+export const isOn = (content: string): boolean => ['1', 'yes', 'true', 'on'].includes(content.toLowerCase());
 
 /**
  * A file of systemd's unit syntax (systemd.syntax(7)): groups of keys, continued lines, comments, keys that are given
@@ -170,7 +171,7 @@ export class UnitFile {
 
   flag(group: string, key: string): boolean | undefined {
     const value = this.value(group, key);
-    return value === undefined ? undefined : TRUE.has(value.toLowerCase());
+    return value === undefined ? undefined : isOn(value);
   }
 
   /** All values of a key; an empty one forgets those before it. */

@@ -1,14 +1,8 @@
-import { createPrivateKey, createPublicKey, type KeyObject, sign } from 'node:crypto';
+import { createPrivateKey, type KeyObject, sign } from 'node:crypto';
 import { AtomicError } from '@atomic/ostree';
 import { isCosignKey, readCosignKey } from './cosign-key.ts';
 import { formatClaim, type SignedClaim } from './payload.ts';
-import {
-  keyFingerprint,
-  SIGNATURE_ANNOTATION,
-  SIGSTORE_MEDIA,
-  type SigstoreSignature,
-  signingHash,
-} from './sigstore.ts';
+import { SIGNATURE_ANNOTATION, SIGSTORE_MEDIA, type SigstoreSignature, signingHash } from './sigstore.ts';
 
 const KINDS = ['ec', 'ed25519', 'rsa'];
 
@@ -44,6 +38,3 @@ export function signSigstore(claim: SignedClaim, key: KeyObject): SigstoreSignat
   const signature = sign(signingHash(key), payload, key).toString('base64');
   return { mediaType: SIGSTORE_MEDIA, payload, annotations: { [SIGNATURE_ANNOTATION]: signature } };
 }
-
-/** Fingerprint of the public half. */
-export const signingKeyFingerprint = (key: KeyObject): string => keyFingerprint(createPublicKey(key));

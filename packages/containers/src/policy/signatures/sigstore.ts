@@ -6,7 +6,6 @@ export const SIGSTORE_MEDIA = 'application/vnd.dev.cosign.simplesigning.v1+json'
 export const SIGNATURE_ANNOTATION = 'dev.cosignproject.cosign/signature';
 export const BUNDLE_ANNOTATION = 'dev.sigstore.cosign/bundle';
 export const CERTIFICATE_ANNOTATION = 'dev.sigstore.cosign/certificate';
-export const CHAIN_ANNOTATION = 'dev.sigstore.cosign/chain';
 
 /** A signature beside an image: what was signed, and the rest in annotations. Nothing of it is trusted yet. */
 export interface SigstoreSignature {
@@ -25,7 +24,7 @@ export interface SigstoreKey {
 }
 
 /** SHA-256 of a public key's SubjectPublicKeyInfo, as `SHA256:` and base64. */
-export const keyFingerprint = (key: KeyObject): string =>
+const keyFingerprint = (key: KeyObject): string =>
   `SHA256:${createHash('sha256')
     .update(key.export({ type: 'spki', format: 'der' }))
     .digest('base64')

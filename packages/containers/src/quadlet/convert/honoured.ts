@@ -39,5 +39,3 @@ export function requireHonoured(
 
 /** The keys of rows. */
 export const keysOf = (...rows: readonly (readonly Row[])[]): string[] => rows.flat().map(({ key }) => key);
-
-export const isOn = (content: string): boolean => ['1', 'yes', 'true', 'on'].includes(content.toLowerCase());

@@ -1,11 +1,12 @@
 import { engine, foreground, networkWords, PORTS, setDefault, volumeWords } from '../convert/common.ts';
 import { deviceWords, exposedPorts, reloading, userWords } from '../convert/container.ts';
 import { absolutePath, type Conversion, refuse, resolveImage, text } from '../convert/conversion.ts';
-import { isOn, keysOf, requireHonoured } from '../convert/honoured.ts';
+import { keysOf, requireHonoured } from '../convert/honoured.ts';
 import { resolveMount } from '../convert/mount.ts';
 import { containerName } from '../convert/resources.ts';
 import { flag, list, pairs, type Row, rowWords, value } from '../convert/rows.ts';
 import { REPEATED, SINGLE, security, whenOn } from '../convert/shared-rows.ts';
+import { isOn } from '../unit-file.ts';
 import { quoteWords } from '../words.ts';
 import { DOCKER } from './reasons.ts';
 

@@ -4,14 +4,10 @@ import { type Conversion, refuse, text } from '../convert/conversion.ts';
 import { cannot, keysOf, requireHonoured } from '../convert/honoured.ts';
 import { namedResource } from '../convert/resources.ts';
 import { each, flag, pairs, type Row, rowWords, value } from '../convert/rows.ts';
+import { whenOn } from '../convert/shared-rows.ts';
 import { subnetWords } from '../convert/storage.ts';
 import { quoteWord, quoteWords } from '../words.ts';
 import { DOCKER } from './reasons.ts';
-
-const whenOn =
-  (...made: string[]) =>
-  (content: string): string[] =>
-    content === 'true' ? made : [];
 
 const NETWORK: readonly Row[] = [
   flag('Internal', whenOn('--internal')),

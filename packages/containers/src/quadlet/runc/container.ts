@@ -9,10 +9,11 @@ import {
   stateOf,
   text,
 } from '../convert/conversion.ts';
-import { isOn, keysOf, requireHonoured } from '../convert/honoured.ts';
+import { keysOf, requireHonoured } from '../convert/honoured.ts';
 import { containerName } from '../convert/resources.ts';
 import { each, flag, list, pairs, type Row, rowWords, value } from '../convert/rows.ts';
 import { whenOn } from '../convert/shared-rows.ts';
+import { isOn } from '../unit-file.ts';
 import { quoteWords } from '../words.ts';
 import { unknownVolumeOption } from './mounts.ts';
 import { WITHOUT_ENGINE } from './reasons.ts';
