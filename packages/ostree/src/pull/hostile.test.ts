@@ -63,6 +63,28 @@ for (const [what, pattern] of [
   });
 }
 
+test('a symlink that claims content is refused, however much it claims', async () => {
+  await using server = await startTestServer(served);
+  for (const mode of ['bare-user', 'archive'] satisfies RepoMode[]) {
+    const repo = client(server, mode);
+    let changed = 0;
+    server.misbehave = (request, response, body) => {
+      if (!request.url?.endsWith('.filez') || body === null || body.readUInt32BE(24) !== 0o120777) return false;
+      const bad = Buffer.from(body);
+      bad[10] = 0x5f; // 2^46 bytes and more
+      changed++;
+      response.writeHead(200, { 'content-length': bad.length }).end(bad);
+      return true;
+    };
+    await assert.rejects(
+      pull(repo, quick),
+      failure('corrupt', /Corrupted object [0-9a-f]{64}.filez: a symlink with content/),
+    );
+    assert.ok(changed > 0, 'a symlink was asked for');
+    assertUnchanged(repo);
+  }
+});
+
 test('a tree that names hostile files is refused before anything is visible', async () => {
   const evil = join(scratch, 'evil');
   for (const name of ['..', 'a/b', '', 'a\0b', '.']) {

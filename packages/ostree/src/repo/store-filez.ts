@@ -99,8 +99,9 @@ function storePacked(
   const where = `object ${expected}.filez`;
   const { header, size, length } = readHeader(bytes, where);
   if (options.bareUserOnly) checkStorable('bare-user-only', expected, header);
-  // A copy: what comes later reads into the same memory.
-  if (size > WHOLE_LIMIT) return storeFilezStream(stager, Readable.from([Buffer.from(bytes)]), expected, options);
+  // A copy: what comes later reads into the same memory. A symlink has no content, whatever size it claims.
+  if (size > WHOLE_LIMIT && !isSymlink(header.mode))
+    return storeFilezStream(stager, Readable.from([Buffer.from(bytes)]), expected, options);
   const content = inflateWhole(bytes.subarray(length), header, size, where);
   if (!options.trusted) checkExpected(contentChecksum(header, content), expected);
   if (stager.target.mode !== 'archive') {
