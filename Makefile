@@ -3,7 +3,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 NODE := node_modules/.bin/node
 
-.PHONY: help setup demo test test-fast lint format typecheck bench man clean build conformance conformance-full faults huge pack power-test rpm-test layers-test machines-test quadlet-conformance containers-test images-test arm64-test
+.PHONY: help setup demo test test-fast lint format typecheck bench man clean build conformance conformance-full faults huge pack power-test rpm-test layers-test machines-test quadlet-conformance containers-test images-test arm64-test fuzz faults-host
 
 help: ## list the targets
 	@echo 'usage: make TARGET'
@@ -64,6 +64,9 @@ images-test: build ## start images: network boot, an installation medium, cloud-
 
 arm64-test: build ## compose a tree for arm64 and boot it, both by emulation (half an hour the first time; docs/images.md has the packages)
 	@ARM64_MACHINE=1 $(NODE) --disable-warning=ExperimentalWarning --test tests/vm/arm64.test.ts
+
+fuzz: build ## damaged input, random trees and histories that no run before has seen, for FUZZ_SECONDS (600) and more
+	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600) FUZZ_SEED=$(or $(FUZZ_SEED),$$(date +%s)) $(NODE) --disable-warning=ExperimentalWarning --test --test-concurrency=1 tests/fuzz/*.test.ts tests/interop/etc-merge-property.test.ts tests/interop/changeset-overlay.test.ts
 
 huge: build ## a file of 5 GiB, a folder of 100,000 files, images of a million entries: in bounded memory (half an hour)
 	@HUGE=/var/tmp MILLION=1 $(NODE) --disable-warning=ExperimentalWarning --test --test-concurrency=1 tests/interop/huge.test.ts tests/containers/images-million.test.ts

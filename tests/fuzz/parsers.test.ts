@@ -1,7 +1,7 @@
 /**
  * Damaged input for every parser of bytes that come from a disk or a server. First a fixed part: all seeds of corpus/ and
- * so many changes of them, the same in each run. Then, for `FUZZ_SECONDS` (60) over all targets, changes that no run
- * before has seen. Each input ends in a value or an AtomicError; in any other error, a long wait or much memory, it is
+ * so many changes of them. Then, for `FUZZ_SECONDS` (60) over all targets, as many more as there is time for: `FUZZ_SEED`
+ * chooses them, and `make fuzz` takes one that no run before has seen. Each input ends in a value or an AtomicError; in any other error, a long wait or much memory, it is
  * printed so that it can be tried again.
  */
 import assert from 'node:assert/strict';
@@ -73,7 +73,7 @@ for (const target of targets) {
     for (const seed of seeds) await attemptOne(seed);
     const fixed = new Random(1);
     for (let i = 0; i < (target.inputs ?? FIXED_INPUTS); i++) await attemptOne(change(fixed));
-    const start = Date.now() >>> 0;
+    const start = Number(process.env['FUZZ_SEED'] ?? 2) >>> 0;
     const fresh = new Random(start);
     const until = performance.now() + secondsEach * 1000;
     while (performance.now() < until) await attemptOne(change(fresh));

@@ -28,6 +28,8 @@ import { noGpg, TestGpg } from '../../packages/ostree/src/sign/test-keys.ts';
 const scratch = mkdtempSync(join(tmpdir(), 'atomic-fuzz-sign-'));
 after(() => rmSync(scratch, { recursive: true, force: true }));
 const options = { numRuns: 400, interruptAfterTimeLimit: 30_000 };
+// The same input in each run; `make fuzz` takes another.
+fc.configureGlobal({ seed: Number(process.env['FUZZ_SEED'] ?? 1) });
 
 /** Bytes changed, cut, put in. */
 const damage = fc.array(

@@ -56,6 +56,8 @@ import { parseSummary } from '../../packages/ostree/src/summary/summary.ts';
 const scratch = mkdtempSync(join(tmpdir(), 'atomic-fuzz-'));
 after(() => rmSync(scratch, { recursive: true, force: true }));
 const numRuns = 400;
+// The same input in each run; `make fuzz` takes another.
+fc.configureGlobal({ seed: Number(process.env['FUZZ_SEED'] ?? 1) });
 const timeout = 120_000;
 
 const digest = (fill: string) => fill.repeat(64);
