@@ -14,7 +14,7 @@ import {
 } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import {
   type ComposeResult,
@@ -23,6 +23,7 @@ import {
   composeTree,
   loadTreefile,
   planPackages,
+  treefileOf,
 } from '@atomic/compose';
 import { AtomicError, metadataString, Repo } from '@atomic/ostree';
 import { parseAdvisories, readCommitPackages } from '@atomic/pkgdb';
@@ -33,6 +34,8 @@ const whyNot =
   (process.getuid?.() !== 0 && 'needs root') ||
   (!existsSync('/usr/bin/bwrap') && 'needs bwrap') ||
   (rpmToolsMissing() ?? false);
+
+const ATOMIC = resolve(import.meta.dirname, '../../packages/cli/src/atomic.ts');
 
 const TREE = `ref: tiny/\${basearch}
 repos: [base]
@@ -272,6 +275,38 @@ describe('trees of RPMs', { skip: whyNot }, () => {
     } finally {
       proxy.close();
     }
+  });
+
+  test('the steps of a compose go on as install was called', () => {
+    const root = join(work, 'steps-root');
+    mkdirSync(join(root, 'etc/yum.repos.d'), { recursive: true });
+    const house = `[house]\nname=house\nbaseurl=file://${work}/base\ngpgcheck=0\n`;
+    writeFileSync(join(root, 'etc/yum.repos.d/house.repo'), house);
+    // Not beside a *.repo file: only that root says that it is about RPMs.
+    const folder = mkdtempSync(join(work, 'steps-'));
+    const [path, rootfs] = [join(folder, 'tree.yaml'), join(folder, 'out/rootfs')];
+    const text = TREE.replace('[base]', '[house]').replace('repovars: { place: base }\n', '');
+    writeFileSync(path, text.replace('ref: tiny', 'variables: { stream: testing }\nref: ${stream}'));
+    const atomic = (step: string, ...args: string[]): string =>
+      execFileSync(process.execPath, [ATOMIC, 'compose', step, `--cachedir=${join(work, 'cache')}`, ...args], {
+        encoding: 'utf8',
+        cwd: work,
+      });
+    const how = ['--variable=stream=stable', '--source-root=steps-root', '--disable-selinux'];
+    atomic('install', `--repo=${repo.path}`, ...how, path, join(folder, 'out'));
+    const notes = JSON.parse(readFileSync(join(folder, 'out/compose.json'), 'utf8'));
+    assert.deepEqual([notes.variables, notes.sourceRoot, notes.disableSelinux], [{ stream: 'stable' }, root, true]);
+    assert.equal(treefileOf(rootfs, path).given.disableSelinux, true);
+    atomic('postprocess', rootfs, path);
+    atomic('commit', `--repo=${repo.path}`, path, rootfs);
+    assert.equal(repo.readRef('testing/x86_64'), null);
+    const commit = repo.readRef('stable/x86_64');
+    assert.ok(commit !== null);
+    assert.equal(stock('cat', commit, '/usr/etc/hello.conf'), 'a=1\n');
+    assert.equal(readCommitPackages(repo, commit)?.length, 3);
+    assert.match(stock('ls', commit, '/usr/lib/sysimage/rpm'), /rpm -> /, "in the shape of RPM's trees");
+    writeFileSync(join(folder, 'out/compose.json'), '{');
+    assert.throws(() => treefileOf(rootfs, path), /compose\.json is not what compose install leaves there/);
   });
 
   test('packages have to be signed with a key of their repository, where it says so', async () => {

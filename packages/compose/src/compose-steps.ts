@@ -1,32 +1,17 @@
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { errnoCode } from '@atomic/linux';
 import { AtomicError, type Checksum, type Repo, type TransactionStats } from '@atomic/ostree';
-import { z } from 'zod';
 import { applyToRoot, initramfsFor, installPackages, shapeRoot } from './build-root.ts';
-import { managerFor } from './choose-manager.ts';
 import { commitRoot } from './commit-root.ts';
 import { type ComposeOptions, inCache, isUnchanged, lookBack } from './compose.ts';
 import { requireRoot } from './compose-errors.ts';
 import { type Plan, plan } from './plan.ts';
 import { checkAccounts, cleanEtc, findKernel } from './postprocess/index.ts';
 import { run } from './process.ts';
+import { managerOf, readNotes, writeNotes } from './step-notes.ts';
 import { writeInTree } from './tree-files.ts';
 import type { Treefile } from './treefile/treefile.ts';
-
-/** What `install` leaves beside the root for the steps that follow. */
-const NOTES = 'compose.json';
-const notesSchema = z.object({ inputHash: z.string(), version: z.string().optional() });
-type Notes = z.output<typeof notesSchema>;
-
-const notesOf = (rootfs: string): string => join(dirname(resolve(rootfs)), NOTES);
-
-function readNotes(rootfs: string): Partial<Notes> {
-  const path = notesOf(rootfs);
-  if (!existsSync(path)) return {};
-  const found = notesSchema.safeParse(JSON.parse(readFileSync(path, 'utf8')));
-  return found.success ? found.data : {};
-}
 
 export interface InstallResult {
   /** DESTINATION/rootfs; null when nothing changed */
@@ -57,9 +42,18 @@ export async function composeInstall(
     await installPackages(root, planned, options.layerRepo ?? repo, { ...options, cachedir });
     await applyToRoot(root, planned, accounts, { ...options, cachedir });
     if (options.shape) await shape(root, planned, { ...options, cachedir });
-    const notes: Notes = { inputHash: planned.inputHash, version: planned.version };
+    mkdirSync(dirname(rootfs), { recursive: true });
+    // Before the root is there: none is without.
+    writeNotes(rootfs, {
+      inputHash: planned.inputHash,
+      version: planned.version,
+      variables: Object.fromEntries(treefile.given.variables),
+      disableSelinux: treefile.given.disableSelinux,
+      sourceRoot: options.sourceRoot === undefined ? undefined : resolve(options.sourceRoot),
+      proxy: options.proxy,
+      lock: options.lock,
+    });
     await putInPlace(root, rootfs);
-    writeFileSync(notesOf(rootfs), `${JSON.stringify(notes, null, 2)}\n`);
     return { ...result, rootfs };
   });
 }
@@ -67,7 +61,7 @@ export async function composeInstall(
 async function shape(
   root: string,
   planned: Pick<Plan, 'manager' | 'repositories' | 'initramfs' | 'version'>,
-  options: Pick<ComposeOptions, 'treefile' | 'cachedir' | 'signal' | 'progress'>,
+  options: Pick<ComposeOptions, 'treefile' | 'cachedir' | 'lock' | 'signal' | 'progress'>,
 ): Promise<void> {
   const { treefile } = options;
   const initramfs = await initramfsFor(root, planned, options);
@@ -76,7 +70,6 @@ async function shape(
 
 /** Moves a finished root; to another file system by way of a copy aside. */
 async function putInPlace(root: string, rootfs: string): Promise<void> {
-  mkdirSync(dirname(rootfs), { recursive: true });
   try {
     renameSync(root, rootfs);
   } catch (error) {
@@ -87,7 +80,10 @@ async function putInPlace(root: string, rootfs: string): Promise<void> {
   }
 }
 
-/** The second step: gives an installed root, in place, the shape of a deployment, its initramfs made. */
+/**
+ * The second step: gives an installed root, in place, the shape of a deployment, its initramfs made. The treefile is that
+ * of `treefileOf`, here and in the last step.
+ */
 export async function composePostprocess(
   rootfs: string,
   options: Pick<ComposeOptions, 'treefile' | 'cachedir' | 'cacheOnly' | 'wait' | 'onWait' | 'signal' | 'progress'>,
@@ -97,8 +93,9 @@ export async function composePostprocess(
     throw new AtomicError('invalid', `${rootfs} has no /etc: it has the shape of a deployment already, or is no root`);
   await inCache(options, async (cachedir) => {
     const { treefile, signal, progress } = options;
-    const manager = managerFor(treefile, cachedir);
-    if (!existsSync(notesOf(rootfs))) {
+    const notes = readNotes(rootfs);
+    const manager = managerOf(treefile, cachedir, notes);
+    if (notes === undefined) {
       // Not from `install`, which cleans before it adds: the host keys of whoever made it must not be everybody's.
       cleanEtc(rootfs);
       if (treefile.hostname !== undefined) writeInTree(rootfs, 'etc/hostname', `${treefile.hostname}\n`);
@@ -108,8 +105,8 @@ export async function composePostprocess(
     const repositories = needsPackages
       ? (await manager.refresh({ signal, progress, cacheOnly: options.cacheOnly })).id
       : '';
-    const { version } = readNotes(rootfs);
-    await shape(rootfs, { manager, repositories, initramfs: null, version }, { ...options, cachedir });
+    const { version, lock } = notes ?? {};
+    await shape(rootfs, { manager, repositories, initramfs: null, version }, { ...options, lock, cachedir });
   });
 }
 
@@ -137,11 +134,11 @@ export async function composeCommit(
   const notes = readNotes(rootfs);
   const { commit, stats } = await commitRoot(rootfs, {
     ...options,
-    manager: managerFor(treefile, resolve(options.cachedir)),
+    manager: managerOf(treefile, resolve(options.cachedir), notes),
     parent,
-    version: options.version ?? treefile.version ?? notes.version,
+    version: options.version ?? treefile.version ?? notes?.version,
     timestamp: treefile.timestamp ?? options.timestamp ?? Math.floor(Date.now() / 1000),
-    inputHash: notes.inputHash,
+    inputHash: notes?.inputHash,
     kernel: treefile.container ? undefined : findKernel(rootfs),
     orphan: options.orphan || treefile.ref === undefined,
   });

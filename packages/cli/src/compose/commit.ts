@@ -30,11 +30,11 @@ async function commitAction(
   rootfs: string,
   options: CommitFlags & { repo: string; cachedir: string },
 ): Promise<void> {
-  const { composeCommit, loadTreefile } = await import('@atomic/compose');
+  const { composeCommit, treefileOf } = await import('@atomic/compose');
   const { Repo } = await import('@atomic/ostree');
   const repo = Repo.open(options.repo);
   const result = await composeCommit(rootfs, {
-    treefile: loadTreefile(path),
+    treefile: treefileOf(rootfs, path),
     repo,
     cachedir: options.cachedir,
     ...(await committing(repo, options)),

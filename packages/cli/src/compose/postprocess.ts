@@ -27,9 +27,9 @@ async function postprocessAction(
   path: string | undefined,
   options: { cachedir: string; cacheOnly?: boolean },
 ): Promise<void> {
-  const { composePostprocess, emptyTreefile, loadTreefile } = await import('@atomic/compose');
+  const { composePostprocess, treefileOf } = await import('@atomic/compose');
   await composePostprocess(rootfs, {
-    treefile: path === undefined ? emptyTreefile() : loadTreefile(path),
+    treefile: treefileOf(rootfs, path),
     cachedir: options.cachedir,
     cacheOnly: options.cacheOnly,
     signal: ctx.signal,
