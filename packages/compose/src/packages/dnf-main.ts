@@ -8,6 +8,17 @@ def matches(names, summaries, text):
         return 'name+summary' if name in names and name in summaries else 'name' if name in names else 'summary'
     return [{'name': name, 'summary': text.get(name, ''), 'matched': matched(name)} for name in sorted(names | summaries)]
 
+def missing_specs(base, inactive):
+    missing = []
+    for spec in ask.get('install') or []:
+        by = met_by(base, spec) if ask.get('system') else None
+        if by:
+            inactive.append({'request': spec, 'by': by})
+        else:
+            # dnf tells groups and environments apart by their ids; treefiles and kickstarts by this sign, too.
+            missing.append('@' + spec[2:] if spec.startswith('@^') else spec)
+    return missing
+
 def main():
     action = ask['action']
     base = open_base()

@@ -176,14 +176,7 @@ def mark(base):
             inactive.append({'request': nevra(pkg), 'by': nevra(pkg)})
         else:
             base.goal.install(pkg)
-    wanted = []
-    for spec in ask.get('install') or []:
-        by = met_by(base, spec) if ask.get('system') else None
-        if by:
-            inactive.append({'request': spec, 'by': by})
-        else:
-            # dnf tells groups and environments apart by their ids; treefiles and kickstarts by this sign, too.
-            wanted.append('@' + spec[2:] if spec.startswith('@^') else spec)
+    wanted = missing_specs(base, inactive)
     for entry in ask.get('repoPackages') or []:
         for spec in entry['packages']:
             if not base.install(spec, reponame=entry['repo'], strict=True):

@@ -212,13 +212,8 @@ def mark(base, goal):
             raise Failed('in-base', nevra(same[0]), pkg.get_name())
         else:
             goal.add_rpm_install(pkg)
-    for spec in ask.get('install') or []:
-        by = met_by(base, spec) if ask.get('system') else None
-        if by:
-            inactive.append({'request': spec, 'by': by})
-        else:
-            # dnf tells groups and environments apart by their ids; treefiles and kickstarts by this sign, too.
-            goal.add_install('@' + spec[2:] if spec.startswith('@^') else spec)
+    for spec in missing_specs(base, inactive):
+        goal.add_install(spec)
     for entry in ask.get('repoPackages') or []:
         for spec in entry['packages']:
             settings = GoalJobSettings()
