@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import {
   chmodSync,
   linkSync,
+  lstatSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -13,7 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
-import { inTree, writeInTree } from './tree-files.ts';
+import { inTree, removeInTree, writeInTree } from './tree-files.ts';
 
 let work = '';
 let root = '';
@@ -31,6 +32,15 @@ test('a link on the way is refused, by its name', () => {
   symlinkSync(work, join(root, 'var'));
   assert.throws(() => inTree(root, 'var/host'), { code: 'invalid', message: /put a link at \/var,/ });
   assert.throws(() => writeInTree(root, 'var/host', 'x'), /put a link at \/var,/);
+  assert.equal(readFileSync(host, 'utf8'), "the host's");
+});
+
+test('what is removed is of the tree: a link, and nothing past one', () => {
+  symlinkSync(work, join(root, 'var'));
+  assert.throws(() => removeInTree(root, 'var/host'), /put a link at \/var,/);
+  removeInTree(root, 'var');
+  assert.equal(lstatSync(join(root, 'var'), { throwIfNoEntry: false }), undefined);
+  removeInTree(root, 'var/none');
   assert.equal(readFileSync(host, 'utf8'), "the host's");
 });
 

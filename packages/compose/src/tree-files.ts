@@ -61,6 +61,11 @@ export function writeInTree(root: string, path: string, data: string | Uint8Arra
   chmodSync(full, kept === undefined ? mode : kept.mode & 0o7777);
 }
 
+/** Removes what a tree has at a path; of a link, only the link. */
+export function removeInTree(root: string, path: string): void {
+  rmSync(join(inTree(root, posix.dirname(path)), posix.basename(path)), { recursive: true, force: true });
+}
+
 /** Names in a folder of a tree, sorted; none when it is no folder. */
 export function listInTree(root: string, path: string): string[] {
   const full = inTree(root, path);

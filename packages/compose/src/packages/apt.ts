@@ -14,7 +14,7 @@ import { dirname, join } from 'node:path';
 import { AtomicError } from '@atomic/ostree';
 import type { Advisory, InstalledPackage } from '@atomic/pkgdb';
 import { type RunOptions, run } from '../process.ts';
-import { folderInTree, inTree } from '../tree-files.ts';
+import { folderInTree, inTree, removeInTree } from '../tree-files.ts';
 import { debianArchitecture } from '../treefile/architecture.ts';
 import { readAptAdvisories } from './apt-advisories.ts';
 import { explainApt } from './apt-errors.ts';
@@ -215,9 +215,8 @@ export class Apt implements PackageManager {
         },
       );
       this.#keepArchives(directory);
-      for (const path of LEFTOVERS) rmSync(join(directory, path), { force: true });
-      for (const path of ['var/lib/apt/lists', 'var/cache/apt', 'dev', 'tmp', 'run'])
-        rmSync(join(directory, path), { recursive: true, force: true });
+      for (const path of [...LEFTOVERS, 'var/lib/apt/lists', 'var/cache/apt', 'dev', 'tmp', 'run'])
+        removeInTree(directory, path);
       for (const path of ['dev', 'tmp', 'run']) mkdirSync(join(directory, path));
     } catch (error) {
       rmSync(directory, { recursive: true, force: true });

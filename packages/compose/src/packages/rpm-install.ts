@@ -1,8 +1,9 @@
-import { existsSync, lstatSync, mkdirSync, mkdtempSync, readlinkSync, rmSync } from 'node:fs';
+import { lstatSync, mkdirSync, mkdtempSync, readlinkSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { AtomicError } from '@atomic/ostree';
 import { run } from '../process.ts';
+import { removeInTree } from '../tree-files.ts';
 import type { ManagerOptions } from './manager.ts';
 import { linkRpmdb, RPMDB } from './rpmdb.ts';
 
@@ -165,7 +166,5 @@ export async function installRpms(
   );
   const failed = failedScript(output.join('\n'));
   if (failed !== undefined) throw failed;
-  for (const name of ['var/lib/dnf', 'var/cache/dnf', 'var/log/dnf.log']) {
-    if (existsSync(join(root, name))) rmSync(join(root, name), { recursive: true });
-  }
+  for (const name of ['var/lib/dnf', 'var/cache/dnf', 'var/log/dnf.log']) removeInTree(root, name);
 }

@@ -20,7 +20,7 @@ import { readAptAdvisories } from '../../packages/apt-advisories.ts';
 import { explainApt } from '../../packages/apt-errors.ts';
 import { cleanDpkg, DPKG_IN_USR } from '../../packages/dpkg.ts';
 import { run } from '../../process.ts';
-import { inTree, readInTree } from '../../tree-files.ts';
+import { inTree, readInTree, removeInTree } from '../../tree-files.ts';
 import { checkBase } from '../check-base.ts';
 import type { LayerManager, LayerManagerOptions, LayerPlan } from '../manager.ts';
 import type { LayerSpace, SpaceRunOptions } from '../space.ts';
@@ -210,7 +210,7 @@ export class AptLayers implements LayerManager {
         chownSync(settled, 0, 0);
       }
     }
-    rmSync(inTree(space.root, 'var/lib/apt'), { recursive: true, force: true });
+    removeInTree(space.root, 'var/lib/apt');
     for (const name of ['status', 'triggers/Lock']) inTree(space.root, `${DPKG_IN_USR}/${name}`);
     cleanDpkg(inTree(space.root, DPKG_IN_USR));
   }

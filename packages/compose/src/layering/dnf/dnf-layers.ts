@@ -1,13 +1,4 @@
-import {
-  copyFileSync,
-  existsSync,
-  lstatSync,
-  mkdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { copyFileSync, existsSync, lstatSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { AtomicError } from '@atomic/ostree';
 import { type Advisory, evrOf, type InstalledPackage, nevraOf, readFolderPackages, readRpmFile } from '@atomic/pkgdb';
@@ -32,7 +23,7 @@ import {
 } from '../../packages/dnf-run.ts';
 import { explainRpm, failedScript } from '../../packages/rpm-install.ts';
 import { RPMDB, settleRpmdb } from '../../packages/rpmdb.ts';
-import { inTree } from '../../tree-files.ts';
+import { inTree, removeInTree } from '../../tree-files.ts';
 import { baseArchitecture } from '../../treefile/architecture.ts';
 import { networkBinds } from '../apt/apt-config.ts';
 import { checkBase } from '../check-base.ts';
@@ -180,12 +171,9 @@ export class DnfLayers implements LayerManager {
   }
 
   settle(space: LayerSpace): void {
-    inTree(space.root, `${RPMDB}/rpmdb.sqlite`);
-    inTree(space.root, 'usr/lib/sysimage');
-    for (const name of ['lib', 'cache', 'log']) inTree(space.root, `var/${name}`);
     settleRpmdb(space.root);
     for (const path of ['lib/rpm', 'lib/dnf', 'cache/dnf', 'cache/atomic-dnf', 'log/dnf.log', 'log/hawkey.log'])
-      rmSync(join(space.var, path), { recursive: true, force: true });
+      removeInTree(space.root, `var/${path}`);
   }
 
   /** Those that were read with the packages: dnf is not run on what scripts have left. */
