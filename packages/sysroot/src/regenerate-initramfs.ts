@@ -5,6 +5,7 @@ import {
   lstatSync,
   mkdirSync,
   mkdtempSync,
+  realpathSync,
   renameSync,
   rmSync,
   writeFileSync,
@@ -42,7 +43,8 @@ export async function regenerateInitramfs(
 ): Promise<void> {
   const { kernel, initramfs } = findKernel(tree);
   const folder = dirname(kernel.source);
-  if (dirname(folder) !== join(tree, 'usr/lib/modules')) {
+  // Nor one that a link leads to, which could be anywhere.
+  if (realpathSync(folder) !== join(realpathSync(tree), 'usr/lib/modules', basename(folder))) {
     throw new AtomicError('unsupported', `the initramfs of a kernel in ${folder} cannot be regenerated`);
   }
   if (!existsSync(join(tree, 'usr/bin/dracut'))) {
