@@ -68,6 +68,7 @@ describe('refs laid over packages', () => {
     await layer('layer/place', { [`.${scratch}/there`]: '' });
     await layer('layer/through', { 'out/host': 'layered' });
     await layer('layer/new', { 'bin/more': 'layered', 'usr/etc/more.conf': 'layered', 'usr/etc/fstab': 'layered' });
+    await layer('layer/folder', { 'usr/bin/tool/more': 'layered' });
     await layer('layer/same', { 'usr/bin/tool': 'layered', 'usr/etc/tool.conf': 'layered' });
   });
   const install = async (treefile: Partial<Treefile>): Promise<string> => {
@@ -117,6 +118,13 @@ describe('refs laid over packages', () => {
     const root = await install({ ostreeOverrideLayers: [at('layer/same')] });
     assert.equal(get(root, 'usr/bin/tool'), 'layered');
     assert.equal(get(root, 'etc/tool.conf'), 'layered');
+  });
+  test('a folder in place of a file is no less one that is there already', async () => {
+    await assert.rejects(
+      install({ ostreeLayers: [at('layer/folder')] }),
+      /^AtomicError: tree\.yaml:3: 'ostree-layers': layer\/folder has \/usr\/bin\/tool, which is there already$/,
+    );
+    assert.equal(get(await install({ ostreeOverrideLayers: [at('layer/folder')] }), 'usr/bin/tool/more'), 'layered');
   });
   test('a link that leads to the composing machine leads into the root', async () => {
     writeFileSync(join(scratch, 'host'), "the host's");

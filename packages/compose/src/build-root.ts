@@ -136,10 +136,11 @@ function moveOver(from: string, root: string, path: string): void {
 function refuseConflicts(root: string, tree: string, path: string, layer: Located<string>): void {
   for (const entry of readdirSync(join(tree, path), { withFileTypes: true })) {
     const inner = join(path, entry.name);
-    const there = lstatSync(join(root, followInTree(root, path) ?? '', entry.name), { throwIfNoEntry: false });
-    if (entry.isDirectory()) {
-      if (there !== undefined) refuseConflicts(root, tree, inner, layer);
-    } else if (there !== undefined)
+    const place = entry.isDirectory() ? followInTree(root, inner) : join(followInTree(root, path) ?? '', entry.name);
+    const there = place === undefined ? undefined : lstatSync(join(root, place), { throwIfNoEntry: false });
+    if (there === undefined) continue;
+    if (entry.isDirectory() && there.isDirectory()) refuseConflicts(root, tree, inner, layer);
+    else
       throw new AtomicError(
         'exists',
         `${layer.file}:${layer.line}: 'ostree-layers': ${layer.value} has /${inner}, which is there already`,
