@@ -1,6 +1,6 @@
 // Packages layered on an RPM tree by its own dnf and rpm.
 import assert from 'node:assert/strict';
-import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { layerAssembler } from '@atomic/compose';
@@ -150,6 +150,12 @@ describe('packages on an RPM tree', { skip: whyNot, concurrency: 1, timeout: 20 
     });
     const link = await lab.rpm({ name: 'link', scripts: { post: 'rm -rf /usr/share/rpm; ln -s /etc /usr/share/rpm' } });
     await lab.fails({ local: [link] }, /link/);
+    const outside = join(lab.work, 'outside');
+    mkdirSync(join(outside, 'dnf'), { recursive: true });
+    const post = `mv /var/cache /var/other; mkdir -p ${outside}; ln -s ${outside} /var/cache`;
+    const away = await lab.rpm({ name: 'away', scripts: { post } });
+    await lab.fails({ local: [away] }, /put a link at \/var\/cache/);
+    assert.ok(existsSync(join(outside, 'dnf')));
     await lab.fails({ install: ['nosuch'] }, /^package 'nosuch' is in none of the repositories$/);
   });
 
