@@ -190,6 +190,14 @@ describe('layering with apt', { skip: missing() }, () => {
     assert.equal((await lab.assemble({ install: ['bash'] })).commit, lab.base);
   });
 
+  test('a base that has a folder for /opt already', async () => {
+    const more = join(lab.work, 'more');
+    mkdirSync(join(more, 'usr/lib/opt'), { recursive: true });
+    const base = stock('commit', '--orphan', `--tree=ref=${lab.base}`, `--tree=dir=${more}`).trim();
+    const { commit } = await lab.assemble({ install: ['greet'] }, { base });
+    assert.equal(read(commit, '/usr/lib/opt/greet/tool'), 'a tool\n');
+  });
+
   test('overrides: a package of the base taken out, and one replaced', async () => {
     const ping = lab.deb({
       name: 'iputils-ping',

@@ -11,7 +11,7 @@ import {
 import { dirname, join, posix } from 'node:path';
 import { readAccounts } from '../../postprocess/accounts.ts';
 import { declaredPaths, escapePath, varToTmpfiles } from '../../postprocess/var.ts';
-import { inTree } from '../../tree-files.ts';
+import { folderInTree, inTree } from '../../tree-files.ts';
 import type { LayerSpace } from '../space.ts';
 
 /** Each path of /var with what tells that it changed. */
@@ -69,7 +69,9 @@ export function settleVar(space: LayerSpace, before: VarState): VarMove[] {
     if (stat.isDirectory() && !folder.whole) lines.push(`d ${escapePath(`/var/${path}`)} ${mode} - - - -`);
     else {
       const target = `${folder.inTree}/${rest}`;
-      mkdirSync(inTree(root, dirname(target)), { recursive: true });
+      const parent = folderInTree(root, dirname(target));
+      // One that the base has comes into the upper directory by being changed, and the move needs it there.
+      chmodSync(parent, lstatSync(parent).mode & 0o7777);
       moves.push({ from: path, to: target });
       lines.push(
         `L ${escapePath(`/var/${path}`)} - - - - ${escapePath(posix.relative(posix.dirname(`/var/${path}`), `/${target}`))}`,
