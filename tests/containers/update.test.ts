@@ -118,6 +118,39 @@ test('a rollback starts the container before when the new one has crashed', { sk
   good('delete', '--force', '--yes', 'crash', 'crash-previous');
 });
 
+test('interrupted while a container is stopped, an update and a rollback leave things as they were', {
+  skip,
+}, async () => {
+  const image = await push('slow', 1);
+  // What sleeps as the first process does not hear the signal to end.
+  docker('run', '-d', '--network=none', '--stop-timeout=4', '--name=slow', image);
+  const interrupt = async (verb: 'update' | 'rollback', between: string): Promise<void> => {
+    const before = [names(), shown('slow', '.Id')];
+    const child = spawn(join(root, 'bin/atomic'), ['containers', verb, '--storage=docker', 'slow'], {
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    let said = '';
+    child.stderr.on('data', (text) => (said += String(text)));
+    const ended = once(child, 'close');
+    while (child.exitCode === null && !names().includes(between)) await sleep(20);
+    child.kill('SIGINT');
+    assert.deepEqual(await ended, [130, null], said);
+    assert.doesNotMatch(said, /^ +at /m);
+    assert.deepEqual([names(), shown('slow', '.Id')], before);
+    assert.equal(shown('slow', '.State.Running'), 'true');
+  };
+  await push('slow', 2);
+  await interrupt('update', 'slow-swapping');
+  good('update', 'slow');
+  await interrupt('rollback', 'slow-returning');
+  assert.equal(inside('slow', 'cat /version'), '2');
+  docker('stop', '--time=0', 'slow');
+  good('rollback', 'slow');
+  assert.equal(shown('slow', '.State.Running'), 'false', 'what was stopped by hand stays so');
+  good('delete', '--force', '--yes', 'slow', 'slow-previous');
+});
+
 test('a container that goes when it is stopped is not updated; uninstall takes it for done', { skip }, async () => {
   const out = join(scratch.path, 'out');
   mkdirSync(out);

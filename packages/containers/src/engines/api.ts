@@ -54,8 +54,8 @@ export class EngineApi {
         resolve,
       );
       asked.on('error', (cause) => {
-        call.signal?.throwIfAborted();
-        reject(new AtomicError('network', `${this.kind} does not answer: ${cause.message}`, { cause }));
+        if (call.signal?.aborted === true) reject(call.signal.reason);
+        else reject(new AtomicError('network', `${this.kind} does not answer: ${cause.message}`, { cause }));
       });
       asked.end(body);
     });

@@ -69,6 +69,12 @@ async function startWell(tools: Tools, id: string, signal: AbortSignal | undefin
   }
 }
 
+/** Stops what runs. An engine goes on stopping when nobody listens any more: what was started meanwhile would end too. */
+async function stopWhole({ containers }: Tools, { Id, State }: EngineContainer, signal?: AbortSignal): Promise<void> {
+  if (State.Running) await containers.stop(Id);
+  signal?.throwIfAborted();
+}
+
 /** Under this name the old container waits until the new one is proven: whoever finds it goes back to it. */
 const swappingName = (name: string): string => `${name}-swapping`;
 /** Under this name a rollback has the container it goes back from, until the one before is in its place. */
@@ -174,7 +180,7 @@ export async function updateContainer(tools: Tools, container: string, options: 
   let made: string | undefined;
   let why: string | undefined;
   try {
-    if (old.State.Running) await containers.stop(old.Id, { signal });
+    await stopWhole(tools, old, signal);
     made = (await tools.api.json('POST', '/containers/create', createdAnswer, { body, query: { name } })).Id;
     for (const [network, endpoint] of networks) {
       const connected = { Container: made, EndpointConfig: endpoint };
@@ -246,11 +252,18 @@ export async function rollbackContainer(
     ...{ name, changed: true, before: current.Image, after: previous.Image },
     message: `back to ${short(previous.Image)}`,
   };
-  // One that crashed was to run.
-  const runs = cut === 'again' || current.State.Running || current.State.ExitCode !== 0;
+  // One that crashed was to run; one that was stopped by a signal was not.
+  const crashed = ![0, 137, 143].includes(current.State.ExitCode);
+  const runs = cut === 'again' || current.State.Running || crashed;
   await rename(tools, current.Id, returningName(name));
-  if (current.State.Running) await containers.stop(current.Id, { signal });
-  await rename(tools, previous.Id, name);
+  try {
+    await stopWhole(tools, current, signal);
+    await rename(tools, previous.Id, name);
+  } catch (error) {
+    await rename(tools, current.Id, name);
+    if (current.State.Running) await containers.start(current.Id);
+    throw error;
+  }
   await restartBy(tools, previous.Id, current.HostConfig['RestartPolicy']);
   const why = runs ? await startWell(tools, previous.Id, signal) : undefined;
   await leave(tools, current, name);
