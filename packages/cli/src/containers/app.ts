@@ -187,8 +187,7 @@ export function register(program: Command): void {
     .action(
       containerAction(async (ctx, name: string, options: ValueOptions) => {
         const apps = await openApps(ctx, options);
-        await using bundle = apps.deployedBundle(name);
-        await show(ctx, await apps.update(name, bundle, { ...(await updateOptions(ctx, options)), reuseImages: true }));
+        await show(ctx, await apps.configure(name, await updateOptions(ctx, options)));
       }),
     );
 

@@ -224,8 +224,7 @@ test('parameters change without a registry', async () => {
   await machine.install('1');
   machine.engine.away = true;
   const web = machine.read('/etc/systemd/system/shop-web.service');
-  await using bundle = machine.apps.deployedBundle('shop');
-  await machine.apps.update('shop', bundle, { set: new Map([['title', 'Other']]), reuseImages: true });
+  await machine.apps.configure('shop', { set: new Map([['title', 'Other']]) });
   assert.equal(machine.read('/etc/shop/shop.conf'), 'title = Other\nversion = 1 {{ }}\n');
   const image = (text: string): string | undefined =>
     UnitFile.parse(text, 'x').command('Service', 'ExecStart')?.words.at(-1);

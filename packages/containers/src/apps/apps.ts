@@ -104,6 +104,15 @@ export class Apps {
     return await this.#lifecycle.alone(name, options, async () => await this.#update(name, source, options));
   }
 
+  /** Other values for the version that is there. Throws as `install`. */
+  async configure(name: string, options: UpdateAppOptions = {}): Promise<Changed> {
+    this.find(name);
+    return await this.#lifecycle.alone(name, options, async () => {
+      await using bundle = this.#deployedBundle(name);
+      return await this.#update(name, bundle, { ...options, reuseImages: true });
+    });
+  }
+
   async #update(name: string, source: OpenBundle, options: UpdateAppOptions): Promise<Changed> {
     const { summary: now, deployed } = this.find(name);
     const { details: before } = now;
@@ -127,7 +136,7 @@ export class Apps {
   }
 
   /** The bundle as it was deployed, to change values without its author. */
-  deployedBundle(name: string): OpenBundle {
+  #deployedBundle(name: string): OpenBundle {
     const { summary: now, deployed } = this.find(name);
     const folder = join(this.#lifecycle.folder, `${name}.${deployed.active}`, 'bundle');
     const bundle = readBundle(folder);
