@@ -24,6 +24,8 @@ export function register(program: Command): void {
         const { path } = await mountImage(store, store.need(name), folder, {
           state: places().state,
           copy,
+          wait: ctx.wait,
+          onWait: ctx.onWait,
           signal: ctx.signal,
         });
         if (ctx.json) ctx.printJson({ path });

@@ -10,7 +10,7 @@ export function register(program: Command): void {
     .action(
       containerAction(async (ctx: Context, folder: string) => {
         const { unmountImage } = await import('@atomic/containers');
-        await unmountImage(folder, { state: places().state, signal: ctx.signal });
+        await unmountImage(folder, { state: places().state, wait: ctx.wait, onWait: ctx.onWait, signal: ctx.signal });
         if (ctx.json) ctx.printJson({ path: folder });
       }),
     );

@@ -1,17 +1,16 @@
 import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { FileLock, MNT, MS, mount, readMounts, umount } from '@atomic/linux';
-import { AtomicError } from '@atomic/ostree';
+import { FileLock, LockedError, MNT, MS, mount, readMounts, umount } from '@atomic/linux';
+import { AtomicError, type BeginOptions } from '@atomic/ostree';
 import type { ImageStore } from './image-store.ts';
 import type { StoredImage } from './stored-image.ts';
 
-export interface MountOptions {
+export interface MountOptions extends Pick<BeginOptions, 'wait' | 'onWait' | 'signal'> {
   /** Folder of the state of containers. */
   state: string;
   /** Copy the files there instead. */
   copy?: boolean | undefined;
-  signal?: AbortSignal | undefined;
 }
 
 /**
@@ -22,7 +21,7 @@ export async function mountImage(
   store: ImageStore,
   image: StoredImage,
   folder: string,
-  { state, copy, signal }: MountOptions,
+  { state, copy, wait, onWait, signal }: MountOptions,
 ): Promise<{ path: string }> {
   const root = process.getuid?.() === 0;
   if (copy === true) {
@@ -33,7 +32,7 @@ export async function mountImage(
   if (!root)
     throw new AtomicError('permission', 'only root may mount', { hint: 'atomic mount --copy writes the files there' });
   // Until it is mounted, a tree is one that nobody needs.
-  using _lock = await lockMounts(state, signal);
+  using _lock = await lockMounts(state, { wait, onWait, signal });
   const path = emptyFolder(folder);
   sweep(state);
   const place = placeOf(state, path);
@@ -55,23 +54,30 @@ export async function mountImage(
 }
 
 /** Ends what {@link mountImage} began. Throws `not-found` for a folder at which no image is. */
-export async function unmountImage(
-  folder: string,
-  { state, signal }: Pick<MountOptions, 'state' | 'signal'>,
-): Promise<void> {
+export async function unmountImage(folder: string, { state, ...options }: Omit<MountOptions, 'copy'>): Promise<void> {
   const path = realFolder(folder);
   const place = placeOf(state, path);
   if (statSync(place, { throwIfNoEntry: false }) === undefined)
     throw new AtomicError('not-found', `no image is mounted at ${path}`);
-  using _lock = await lockMounts(state, signal);
+  using _lock = await lockMounts(state, options);
   if (isMounted(path)) umount(path);
   rmSync(place, { recursive: true, force: true });
 }
 
-async function lockMounts(state: string, signal: AbortSignal | undefined): Promise<FileLock> {
+/** Throws `locked` with `wait: false`. */
+async function lockMounts(state: string, options: Pick<BeginOptions, 'wait' | 'onWait' | 'signal'>): Promise<FileLock> {
   const mounts = join(state, 'mounts');
   mkdirSync(mounts, { recursive: true, mode: 0o700 });
-  return await FileLock.acquire(join(mounts, '.lock'), 'exclusive', { signal });
+  try {
+    return await FileLock.acquire(join(mounts, '.lock'), 'exclusive', options);
+  } catch (cause) {
+    if (!(cause instanceof LockedError)) throw cause;
+    const hint = 'wait for it, or leave out --no-wait';
+    throw new AtomicError('locked', `another command is mounting or unmounting an image (${cause.message})`, {
+      hint,
+      cause,
+    });
+  }
 }
 
 const placeOf = (state: string, path: string): string =>

@@ -194,7 +194,9 @@ export class SystemContainers {
       wait: options.wait,
       signal: options.signal,
       onWait: options.onWait,
-      stage: async ({ folder, place }) => {
+      stage: async ({ folder, place, id }) => {
+        // Before the deployment is there: what is deployed keeps its image, whatever comes between.
+        store.repo.setRef(`${this.#refs(name)}${id}`, image.commit);
         const rootfs = join(folder, 'rootfs');
         const { signal, progress } = options;
         if (shared === undefined) {
@@ -222,16 +224,20 @@ export class SystemContainers {
         });
       },
     });
-    if (changed.outcome === 'done') await this.#keepImages(name, { id: changed.to, commit: image.commit });
+    if (changed.outcome === 'done') await this.#keepImages(name);
     return changed;
   }
 
-  /** Refs that keep images from being pruned while one of their deployments is there. */
-  async #keepImages(name: string, made?: { id: number | null; commit: string }): Promise<void> {
+  /** Where the refs are that keep images from being pruned while one of their deployments is there, by its number. */
+  #refs(name: string): string {
+    return `container/deployment/${this.host.user === null ? 'system' : 'user'}/${name}/`;
+  }
+
+  /** Drops those of deployments that are gone, or were given up. */
+  async #keepImages(name: string): Promise<void> {
     const { repo } = await this.#options.store();
-    const prefix = `container/deployment/${this.host.user === null ? 'system' : 'user'}/${name}/`;
+    const prefix = this.#refs(name);
     const ids = new Set((this.lifecycle.find(name)?.deployments ?? []).map(({ id }) => `${prefix}${id}`));
-    if (made?.id !== undefined && made.id !== null) repo.setRef(`${prefix}${made.id}`, made.commit);
     for (const ref of repo.listRefs().keys()) if (ref.startsWith(prefix) && !ids.has(ref)) repo.setRef(ref, null);
   }
 
