@@ -1,12 +1,13 @@
-import type { Confinement, ContainerSummary, ImageDetails } from '@atomic/containers';
+import type { Confinement, ContainerSummary, ImageDetails, Risk } from '@atomic/containers';
 import type { Command } from 'commander';
 import type { Context } from '../context.ts';
-import { type Backends, findContainer, findImages, openBackends } from './backends.ts';
+import { findContainer, findImages, openBackends } from './backends.ts';
 import { add, containerAction } from './common.ts';
 import { withRegistryAccess } from './registry-access.ts';
 import { type ReachOptions, reachOf } from './store.ts';
 import { tableLines, visible } from './table.ts';
 import { withTrustPaths } from './trust/common.ts';
+import { callerHere } from './verb.ts';
 
 interface InfoFlags extends ReachOptions {
   remote?: boolean;
@@ -68,7 +69,7 @@ async function infoAction(ctx: Context, name: string, flags: InfoFlags): Promise
     told.push({ kind: 'container', backend: backend.name, details, labels: {}, confinement, ...inspected });
   }
   for (const { backend, image } of images) {
-    const confinement = flags.security === true ? await wouldConfine(backends, image) : [];
+    const confinement = flags.security === true ? await wouldConfine(image) : [];
     told.push({ kind: 'image', backend: backend.name, details: image, labels: image.labels, confinement });
   }
   if (told.length === 0) {
@@ -91,10 +92,22 @@ async function infoAction(ctx: Context, name: string, flags: InfoFlags): Promise
 }
 
 /** What its label RUN asks for, or what the engine does anyway. */
-async function wouldConfine(_: Backends, image: ImageDetails): Promise<Confinement[]> {
-  const { findLabel, readWords, risksOf } = await import('@atomic/containers');
+async function wouldConfine(image: ImageDetails): Promise<Confinement[]> {
+  const { AtomicError } = await import('@atomic/ostree');
+  const { containerName, findLabel, labelVariables, risksOf, substitute } = await import('@atomic/containers');
   const text = findLabel(image.labels, 'RUN');
-  const risks = text === undefined ? [] : risksOf(readWords(text, 'the label RUN'));
+  const [reference = image.id] = image.names;
+  const variables = labelVariables({ ...callerHere(), name: containerName(reference), image: reference });
+  const risks = ((): readonly Risk[] => {
+    if (text === undefined) return [];
+    try {
+      return risksOf(substitute(text, variables, 'the label RUN'));
+    } catch (error) {
+      // What `run` would refuse, as a variable that is not set.
+      if (!(error instanceof AtomicError)) throw error;
+      return [{ id: 'label', weight: 'grave', text: error.message }];
+    }
+  })();
   const isRoot = ['', '0', 'root'].includes(image.user.replace(/:.*$/, ''));
   return [
     { aspect: 'user', value: image.user || 'root', confined: !isRoot },

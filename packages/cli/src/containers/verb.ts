@@ -1,4 +1,4 @@
-import type { Ask, Engine, Profile, RunPlan, VerbContext } from '@atomic/containers';
+import type { Ask, Caller, Engine, Profile, RunPlan, VerbContext } from '@atomic/containers';
 import { type Command, Option } from 'commander';
 import { type Context, createContext } from '../context.ts';
 import { isTerminal } from '../terminal.ts';
@@ -44,27 +44,32 @@ export async function openVerb(ctx: Context, flags: VerbFlags): Promise<Verb> {
   const at = places();
   const backends = await openBackends(flags.storage, at);
   const ask: Ask = terminalAsk(ctx.signal);
-  const { env } = process;
-  const number = (text: string | undefined, other: number): number =>
-    text !== undefined && /^\d{1,10}$/.test(text) ? Number(text) : other;
   return {
     backends,
     context: (engine) => ({
       engine,
       installs: new Installs(join(at.state, 'installs'), at.legacyInstalls),
       consents: new Consents(join(at.state, 'consents.json')),
-      caller: {
-        environment: env,
-        folder: process.cwd(),
-        uid: number(env['SUDO_UID'], process.getuid?.() ?? 0),
-        gid: number(env['SUDO_GID'], process.getgid?.() ?? 0),
-        terminal: process.stdin.isTTY === true && isTerminal(1),
-      },
+      caller: callerHere(),
       yes: flags.yes === true || flags.assumeyes === true,
       ask,
       selinux: existsSync('/sys/fs/selinux/enforce'),
     }),
     [Symbol.asyncDispose]: () => backends[Symbol.asyncDispose](),
+  };
+}
+
+/** Who called this program, and from where. */
+export function callerHere(): Caller {
+  const { env } = process;
+  const number = (text: string | undefined, other: number): number =>
+    text !== undefined && /^\d{1,10}$/.test(text) ? Number(text) : other;
+  return {
+    environment: env,
+    folder: process.cwd(),
+    uid: number(env['SUDO_UID'], process.getuid?.() ?? 0),
+    gid: number(env['SUDO_GID'], process.getgid?.() ?? 0),
+    terminal: process.stdin.isTTY === true && isTerminal(1),
   };
 }
 
