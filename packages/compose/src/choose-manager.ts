@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { AtomicError, replaceFile } from '@atomic/ostree';
+import { AtomicError } from '@atomic/ostree';
 import { Apt } from './packages/apt.ts';
+import { keyFile } from './packages/apt-keys.ts';
 import { chooseSources, namedSources, readMachineSources } from './packages/apt-sources.ts';
 import { chooseDnf } from './packages/choose-dnf.ts';
 import { checkDebNames } from './packages/deb-names.ts';
@@ -57,15 +57,6 @@ const inRoot = (root: string, signedBy: string | undefined): string | undefined 
     ?.split(/\s+/)
     .map((key) => (key.startsWith('/') ? join(root, key) : key))
     .join(' ');
-
-/** A key that stands in a source itself, as a file that a line can name. */
-function keyFile(key: string, cachedir: string): string {
-  const folder = join(resolve(cachedir), 'apt/keys');
-  const path = join(folder, `${createHash('sha256').update(key).digest('hex').slice(0, 16)}.asc`);
-  mkdirSync(folder, { recursive: true });
-  replaceFile(path, key);
-  return path;
-}
 
 function checkProxy(proxy: string): void {
   if (URL.canParse(proxy) && /^(https?|socks5h?):\/\/[^\s"]+$/.test(proxy)) return;

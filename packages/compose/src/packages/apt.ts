@@ -18,6 +18,7 @@ import { folderInTree, inTree, removeInTree } from '../tree-files.ts';
 import { debianArchitecture } from '../treefile/architecture.ts';
 import { readAptAdvisories } from './apt-advisories.ts';
 import { explainApt } from './apt-errors.ts';
+import { placeKeys } from './apt-keys.ts';
 import { isFrom, never, type Offer, parseMadison, pinsOf, wins } from './apt-pins.ts';
 import { type AptSource, type ChosenSources, sourceLine } from './apt-sources.ts';
 import { settleDpkg } from './dpkg.ts';
@@ -217,6 +218,7 @@ export class Apt implements PackageManager {
       this.#keepArchives(directory);
       for (const path of [...LEFTOVERS, 'var/lib/apt/lists', 'var/cache/apt', 'dev', 'tmp', 'run'])
         removeInTree(directory, path);
+      placeKeys(directory, this.#options.cachedir);
       for (const path of ['dev', 'tmp', 'run']) mkdirSync(join(directory, path));
     } catch (error) {
       rmSync(directory, { recursive: true, force: true });
