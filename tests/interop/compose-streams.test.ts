@@ -120,6 +120,8 @@ describe('streams: the very same commit from one to the next', { skip }, () => {
       /'soon' means nothing/,
     );
     assert.deepEqual(listDeltas(other.repo), [], 'before anything is made');
+    await promote(other.repo, { from: at(other.commits, 3), to: STABLE });
+    assert.equal(other.repo.readRef(STABLE), at(other.commits, 3), 'forward again');
   });
 
   test('going back is told by descent where all times are the same; what is known of a release stays', async () => {
@@ -292,6 +294,8 @@ describe('streams: the very same commit from one to the next', { skip }, () => {
     execFileSync(join(import.meta.dirname, '../../bin/ostree'), words, { stdio: 'pipe' });
     await retain(repo, { retention: { keepLast: 1 }, sign });
     assert.ok(existsSync(join(repo.path, 'summary.sig')), 'still signed');
+    await retain(repo, { retention: { keepLast: 1 } });
+    assert.ok(existsSync(join(repo.path, 'summary.sig')), 'and without keys, when nothing goes');
   });
 
   test('a graph that is none', async () => {

@@ -94,7 +94,9 @@ export async function promote(repo: Repo, options: PromoteOptions): Promise<Prom
       }));
   const known = releases.findIndex((one) => one.commit === commit);
   const isLast = known >= 0 && known === releases.length - 1;
-  if (!options.back && ((known >= 0 && !isLast) || isNewer(repo, before, commit)))
+  // One that was set back from is newer than what is there now, wherever it stands in the stream.
+  const isNext = before !== null && isNewer(repo, commit, before);
+  if (!options.back && ((known >= 0 && !isLast && !isNext) || isNewer(repo, before, commit)))
     throw new AtomicError('invalid', `${to} has something newer than commit ${commit.slice(0, 10)}`, {
       hint: 'add --back to set it back; hosts that have the newer one stay with it',
     });

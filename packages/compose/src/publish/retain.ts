@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import {
   AtomicError,
@@ -59,9 +61,8 @@ export function select(history: readonly PastRelease[], retention: Retention, no
 /**
  * Deletes old releases of refs, the deltas nobody needs and all that belonged to them alone. The graph loses them first,
  * so that it never names a commit that is gone, then the summary is made anew, and only then objects go. The summary is
- * made anew in any case: a run that was cut off may have written the graph.
- Throws `not-found` for a ref
- * that is not there.
+ * made anew even when nothing goes, since a run that was cut off may have written the graph, but for a signed one that
+ * would lose its signature. Throws `not-found` for a ref that is not there.
  */
 export async function retain(repo: Repo, options: RetainOptions): Promise<RetainResult> {
   const now = options.now ?? Math.floor(Date.now() / 1000);
@@ -97,9 +98,12 @@ export async function retain(repo: Repo, options: RetainOptions): Promise<Retain
     dropped[ref] = history.length - selected.length;
   }
   const { signal, wait, onWait, progress, dryRun } = options;
-  if (!dryRun && !isDeepStrictEqual(streams, graph.streams)) writeGraph(repo, { ...graph, streams });
+  const changed = !isDeepStrictEqual(streams, graph.streams);
+  if (!dryRun && changed) writeGraph(repo, { ...graph, streams });
   const deltas = dryRun ? 0 : dropOldDeltas(repo);
-  if (!dryRun) await publish(repo, { sign: options.sign, signal, wait, onWait });
+  const goes = changed || deltas > 0 || Object.values(dropped).some((count) => count > 0);
+  const keepsSignature = options.sign !== undefined || !existsSync(join(repo.path, 'summary.sig'));
+  if (!dryRun && (goes || keepsSignature)) await publish(repo, { sign: options.sign, signal, wait, onWait });
   const pruned = await prune(repo, {
     refsOnly: true,
     depth: 0,
