@@ -14,6 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
+import { lsetxattr, readXattrs } from '@atomic/linux';
 import { inTree, removeInTree, writeInTree } from './tree-files.ts';
 
 let work = '';
@@ -33,6 +34,18 @@ test('a link on the way is refused, by its name', () => {
   assert.throws(() => inTree(root, 'var/host'), { code: 'invalid', message: /put a link at \/var,/ });
   assert.throws(() => writeInTree(root, 'var/host', 'x'), /put a link at \/var,/);
   assert.equal(readFileSync(host, 'utf8'), "the host's");
+});
+
+test('the tree itself may be reached by a link; a label stays with its file', {
+  skip: process.geteuid?.() !== 0 && 'needs root',
+}, () => {
+  symlinkSync(root, join(work, 'link'));
+  writeInTree(join(work, 'link'), 'file', 'x');
+  const label = Buffer.from('system_u:object_r:shadow_t:s0\0');
+  lsetxattr(join(root, 'file'), 'security.selinux', label);
+  writeInTree(root, 'file', 'y');
+  const kept = readXattrs(join(root, 'file')).map(({ name, value }) => [String(name), Buffer.from(value)]);
+  assert.deepEqual(kept, [['security.selinux', label]]);
 });
 
 test('what is removed is of the tree: a link, and nothing past one', () => {

@@ -10,6 +10,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join, posix } from 'node:path';
+import { lsetxattr, readXattrs } from '@atomic/linux';
 import { AtomicError } from '@atomic/ostree';
 
 /**
@@ -18,7 +19,7 @@ import { AtomicError } from '@atomic/ostree';
  */
 export function inTree(root: string, path: string): string {
   let at = root;
-  for (const part of path.split('/').filter(Boolean)) {
+  for (const part of path.split('/').filter((one) => one !== '' && one !== '.')) {
     at = join(at, part);
     const stat = lstatSync(at, { throwIfNoEntry: false });
     if (stat === undefined) break;
@@ -48,16 +49,18 @@ export function folderInTree(root: string, path: string): string {
 
 /**
  * Writes a file of a tree, and makes its folders. What is there is unlinked first: it may be a link, or have other names.
- * Owner and mode of a file that is there stay.
+ * Owner, mode and SELinux label of a file that is there stay.
  */
 export function writeInTree(root: string, path: string, data: string | Uint8Array, mode = 0o644): void {
   const full = join(folderInTree(root, posix.dirname(path)), posix.basename(path));
   const before = lstatSync(full, { throwIfNoEntry: false });
   if (before?.isDirectory()) throw new AtomicError('invalid', `/${path} of the tree is a folder, not a file`);
+  const kept = before?.isFile() ? before : undefined;
+  const label = kept && readXattrs(full).find(({ name }) => String(name) === 'security.selinux');
   rmSync(full, { force: true });
   writeFileSync(full, data, { flag: 'wx', mode });
-  const kept = before?.isFile() ? before : undefined;
   if (kept !== undefined) chownSync(full, kept.uid, kept.gid);
+  if (label !== undefined) lsetxattr(full, label.name, label.value);
   chmodSync(full, kept === undefined ? mode : kept.mode & 0o7777);
 }
 

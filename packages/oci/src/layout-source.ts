@@ -1,9 +1,7 @@
 import { AtomicError } from '@atomic/ostree';
 import { FolderFiles, type ImageFiles, readSmall } from './archive-files.ts';
 import { chooseManifest, type ImageSource, type Platform, type SourceManifest, smallBlob, verified } from './source.ts';
-import { type Descriptor, parseIndex } from './spec.ts';
-
-const REF_NAME = 'org.opencontainers.image.ref.name';
+import { type Descriptor, parseIndex, REF_NAME } from './spec.ts';
 
 /** An image in the OCI image layout (image-layout.md), in a folder or an archive. */
 export class LayoutSource implements ImageSource {

@@ -5,9 +5,7 @@ import { dirname, join } from 'node:path';
 import { fsyncPath } from '@atomic/linux';
 import { AtomicError, padding, tarHeader } from '@atomic/ostree';
 import { type ImageTarget, type SourceManifest, verified } from './source.ts';
-import { canonicalJson, type Descriptor, MEDIA, parseIndex } from './spec.ts';
-
-const REF_NAME = 'org.opencontainers.image.ref.name';
+import { canonicalJson, type Descriptor, MEDIA, parseIndex, REF_NAME } from './spec.ts';
 
 /** A folder in the OCI image layout, new or with other images in it. */
 export class LayoutTarget implements ImageTarget {

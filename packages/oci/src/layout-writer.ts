@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { Readable, Transform, type TransformCallback } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGzip, createZstdCompress } from 'node:zlib';
-import { canonicalJson, type Descriptor, MEDIA } from './spec.ts';
+import { canonicalJson, type Descriptor, MEDIA, REF_NAME } from './spec.ts';
 
 export type LayerCompression = 'gzip' | 'zstd' | 'none';
 
@@ -84,7 +84,7 @@ export class LayoutWriter {
 
   /** Name the one image of the layout. */
   async finish(manifest: Descriptor, tag: string | undefined): Promise<void> {
-    const annotations = tag === undefined ? {} : { annotations: { 'org.opencontainers.image.ref.name': tag } };
+    const annotations = tag === undefined ? {} : { annotations: { [REF_NAME]: tag } };
     const index = { schemaVersion: 2, mediaType: MEDIA.index, manifests: [{ ...manifest, ...annotations }] };
     await writeFile(join(this.folder, 'index.json'), canonicalJson(index));
   }

@@ -86,6 +86,9 @@ function parse<T>(schema: z.ZodType<T>, bytes: Uint8Array, what: string): T {
   throw new AtomicError('corrupt', `the image's ${what} is malformed: ${issue?.path.join('.')}: ${issue?.message}`);
 }
 
+/** Annotation of what an index lists: the name of that image. */
+export const REF_NAME = 'org.opencontainers.image.ref.name';
+
 /** Each throws `corrupt` for what is none. */
 export const parseIndex = (bytes: Uint8Array): Index => parse(index, bytes, 'index');
 export const parseManifest = (bytes: Uint8Array): Manifest => parse(manifest, bytes, 'manifest');

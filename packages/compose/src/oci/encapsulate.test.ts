@@ -40,6 +40,17 @@ test('a folder of images takes another one, and keeps those it has', async () =>
   );
 });
 
+test('a folder of one image does not grow when that is written again', async () => {
+  const layout = join(folder, 'again');
+  const blobs = async (ref: string): Promise<string[]> => {
+    await encapsulate({ repo, ref, destination: `oci:${layout}:latest` });
+    return readdirSync(join(layout, 'blobs/sha256')).sort();
+  };
+  const first = await blobs('one');
+  assert.equal((await blobs('two')).length, first.length);
+  assert.deepEqual(await blobs('one'), first);
+});
+
 test('a folder of other things stays as it is; what cannot be written is said before any work', async () => {
   const other = join(folder, 'other');
   mkdirSync(other);

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import {
   copyImage,
@@ -12,6 +12,8 @@ import {
   MEDIA,
   openFolder,
   parseImageReference,
+  parseIndex,
+  REF_NAME,
   requireSkopeo,
   skopeoCopy,
   thisPlatform,
@@ -80,7 +82,7 @@ const ARCHITECTURES: Partial<Record<string, string>> = { x64: 'amd64', arm64: 'a
 /**
  * Write a commit as a bootable container image: the commit with its metadata in the first layer, the content by
  * package in the others, labels by which bootc and `ostree container` know it. The same commit and options give the
- * same image, bit for bit. Other images in a folder stay. Throws `invalid` for what cannot be, `exists` for a folder of
+ * same image, bit for bit. Images of other names in a folder stay. Throws `invalid` for what cannot be, `exists` for a folder of
  * other things, `not-found` for metadata to copy that is not there,
  * `unsupported` when a destination needs skopeo and there is none.
  */
@@ -91,7 +93,7 @@ export async function encapsulate(options: EncapsulateOptions): Promise<Encapsul
   if (local === null) await requireSkopeo(destination);
   const commit = repo.resolveRev(options.ref);
   const out = local === null ? '.' : await checkOutput(local.path, local.transport === 'oci' ? 'folder' : 'file');
-  const others = local?.transport === 'oci' && (await hasLayout(out));
+  const others = local?.transport === 'oci' && (await hasOthers(out, local.tag));
   // Beside the result, so that one rename makes it; a registry's image has no result here.
   const near = local === null ? '/var/tmp' : dirname(out);
   const scratch = await mkdtemp(join(near, `.${basename(out)}.`));
@@ -124,9 +126,14 @@ export async function encapsulate(options: EncapsulateOptions): Promise<Encapsul
   }
 }
 
-/** Whether a folder has images already; throws `exists` for one that has other things. */
-async function hasLayout(folder: string): Promise<boolean> {
-  if (existsSync(join(folder, 'oci-layout'))) return true;
+/** Whether a folder has images of other names; throws `exists` for one that has other things. */
+async function hasOthers(folder: string, tag: string | undefined): Promise<boolean> {
+  const index = join(folder, 'index.json');
+  if (existsSync(join(folder, 'oci-layout')))
+    return (
+      existsSync(index) &&
+      parseIndex(await readFile(index)).manifests.some((one) => one.annotations?.[REF_NAME] !== tag)
+    );
   if (existsSync(folder) && (await readdir(folder)).length > 0)
     throw new AtomicError('exists', `${folder} is there and holds no images`, {
       hint: 'name a folder that is empty, that has images (a file oci-layout), or that is not there yet',
