@@ -1,8 +1,8 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { LockedError } from '@atomic/linux';
-import { AtomicError, type BeginOptions } from '@atomic/ostree';
+import type { BeginOptions } from '@atomic/ostree';
 import { lockWithWord, releaseLock } from '@atomic/sysroot';
+import { asLocked } from './locked.ts';
 
 export interface NameLock extends BeginOptions {
   /** Where the locks are; the folder is made. */
@@ -22,11 +22,7 @@ export async function withNameLock<T>({ folder, ...lock }: NameLock, work: () =>
   const { backend, name, title, ...options } = lock;
   const path = join(folder, `${backend}.${encodeURIComponent(name)}.lock`);
   const held = await lockWithWord(path, title, options).catch((error: unknown) => {
-    if (!(error instanceof LockedError)) throw error;
-    throw new AtomicError('locked', `another command is changing '${name}' in ${backend} (${error.message})`, {
-      hint: 'wait for it, or leave out --no-wait',
-      cause: error,
-    });
+    throw asLocked(error, `changing '${name}' in ${backend}`);
   });
   try {
     return await work();

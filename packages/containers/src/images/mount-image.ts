@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { FileLock, LockedError, MNT, MS, mount, readMounts, umount } from '@atomic/linux';
+import { FileLock, MNT, MS, mount, readMounts, umount } from '@atomic/linux';
 import { AtomicError, type BeginOptions } from '@atomic/ostree';
+import { asLocked } from '../locked.ts';
 import type { ImageStore } from './image-store.ts';
 import type { StoredImage } from './stored-image.ts';
 
@@ -70,13 +71,8 @@ async function lockMounts(state: string, options: Pick<BeginOptions, 'wait' | 'o
   mkdirSync(mounts, { recursive: true, mode: 0o700 });
   try {
     return await FileLock.acquire(join(mounts, '.lock'), 'exclusive', options);
-  } catch (cause) {
-    if (!(cause instanceof LockedError)) throw cause;
-    const hint = 'wait for it, or leave out --no-wait';
-    throw new AtomicError('locked', `another command is mounting or unmounting an image (${cause.message})`, {
-      hint,
-      cause,
-    });
+  } catch (error) {
+    throw asLocked(error, 'mounting or unmounting an image');
   }
 }
 

@@ -1,8 +1,9 @@
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { type FileLock, LockedError, syncfsPath } from '@atomic/linux';
+import { type FileLock, syncfsPath } from '@atomic/linux';
 import { AtomicError, type BeginOptions } from '@atomic/ostree';
 import { lockWithWord, releaseLock, removeTree, writeJson } from '@atomic/sysroot';
+import { asLocked } from '../locked.ts';
 import { withNameLock } from '../name-lock.ts';
 import { remainingData } from './data.ts';
 import { checkName, type Deployed, findDeployed, listDeployed, openJournals, readHistory } from './deployments.ts';
@@ -257,11 +258,7 @@ export class Lifecycle {
     try {
       return await lockWithWord(join(this.folder, '.lock'), this.#options.title, options);
     } catch (error) {
-      if (!(error instanceof LockedError)) throw error;
-      throw new AtomicError('locked', `another command is changing what is in ${this.folder} (${error.message})`, {
-        hint: 'wait for it, or leave out --no-wait',
-        cause: error,
-      });
+      throw asLocked(error, `changing what is in ${this.folder}`);
     }
   }
 
