@@ -39,11 +39,7 @@ export class LayoutTarget implements ImageTarget {
     await this.putBlob(descriptor, () => once(bytes));
     const index = join(this.#folder, 'index.json');
     const before = existsSync(index) ? parseIndex(await readFile(index)).manifests : [];
-    const others = before.filter(
-      (one) =>
-        (this.#tag !== undefined && one.annotations?.[REF_NAME] !== this.#tag) ||
-        (this.#tag === undefined && one.annotations?.[REF_NAME] !== undefined),
-    );
+    const others = before.filter((one) => one.annotations?.[REF_NAME] !== this.#tag);
     const named = this.#tag === undefined ? descriptor : { ...descriptor, annotations: { [REF_NAME]: this.#tag } };
     await writeFile(join(this.#folder, 'oci-layout'), canonicalJson({ imageLayoutVersion: '1.0.0' }));
     const value = { schemaVersion: 2, mediaType: MEDIA.index, manifests: [...others, named] };
